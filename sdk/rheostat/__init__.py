@@ -1,0 +1,1 @@
+"""Feature flags evaluated in your process, with guarded progressive exposure."""

@@ -1,0 +1,1 @@
+"""What things are: frozen structs that are also the wire format."""

@@ -1,0 +1,116 @@
+"""What applications report of the requests that read ramping flags."""
+
+import enum
+
+import msgspec
+
+from rheostat.model.evaluation import Arm
+from rheostat.model.snapshot import Identity
+
+
+class Outcome(enum.StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+
+
+HELD = -1
+"""``entry`` of a unit in the holdback."""
+NEVER = -2
+"""``entry`` of a unit that no level exposes."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Requests of one (ramp, epoch, arm, variant) since the batch before.
+
+    ``ages`` are the oldest and the newest in ms, counted back from when the batch was made. ``started``
+    counts requests that first touched the flag, ``ended`` those that ended or met the deadline; ``bad``
+    (errors and timeouts) and ``timeouts`` are among ``ended``.
+    """
+
+    ramp: str
+    epoch: int
+    exposure_ppm: int
+    arm: Arm
+    variant: str
+    ages: tuple[int, int] = (0, 0)
+    started: int = 0
+    ended: int = 0
+    bad: int = 0
+    timeouts: int = 0
+    slow: dict[str, int] = {}
+
+
+class FailingUnit(msgspec.Struct, frozen=True, array_like=True):
+    """A unit with a bad request. ``unit`` is 16 hex digits: BLAKE2b-64 keyed with the ramp's secret.
+
+    ``entry`` is the index in the ramp's levels of the smallest that exposes the unit, or ``HELD`` or ``NEVER``.
+    """
+
+    unit: str
+    entry: int
+    epoch: int
+    age_ms: int = 0
+
+
+class SampledUnit(msgspec.Struct, frozen=True, array_like=True):
+    """A unit's first finished request of a window (5 min on the server's clock; ``window`` is its number)."""
+
+    unit: str
+    entry: int
+    epoch: int
+    window: int
+    bad: bool = False
+    slow: int = 0
+
+
+class FailingUnits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Failing units whose hash is below ``limit``·2^64; 1.0 means all."""
+
+    limit: float = 1.0
+    units: tuple[FailingUnit, ...] = ()
+
+
+class SampledUnits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Sampled units whose hash is below ``limit``·2^64; 1.0 means all."""
+
+    limit: float = 1.0
+    units: tuple[SampledUnit, ...] = ()
+
+
+class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What this instance evaluates by now: the kill read-back."""
+
+    generation: int = 0
+    revision: int = 0
+    kills: tuple[str, ...] = ()
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of ``POST /sdk/v1/outcomes``. Counted once by (instance, sequence).
+
+    ``instance`` is 32 hex digits, made by each process and anew after a fork; ``sequence`` counts from 1.
+    ``failing`` and ``sampled`` are by ramp id, ``evaluations`` by flag key and variant (``""`` for the
+    caller's default).
+    """
+
+    instance: str
+    sequence: int
+    service: str = ""
+    identity: Identity = Identity()
+    goodbye: bool = False
+    rows: tuple[Row, ...] = ()
+    failing: dict[str, FailingUnits] = {}
+    sampled: dict[str, SampledUnits] = {}
+    evaluations: dict[str, dict[str, int]] = {}
+    applied: Applied = Applied()
+
+
+class BatchReceipt(msgspec.Struct, frozen=True):
+    """The answer to a batch, after it was committed. ``duplicate``: it had been counted before."""
+
+    sequence: int
+    duplicate: bool = False

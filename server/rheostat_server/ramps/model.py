@@ -1,0 +1,288 @@
+"""What a ramp is: its plan, where it stands, what was seen, and what was decided."""
+
+import enum
+from typing import TypeAlias
+
+import msgspec
+
+
+class Status(enum.StrEnum):
+    """Where a ramp stands."""
+
+    DRAFT = "draft"
+    ARMING = "arming"
+    RUNNING = "running"
+    HELD = "held"
+    PAUSED = "paused"
+    AWAITING_APPROVAL = "awaiting-approval"
+    BLIND = "blind"
+    SOAKING = "soaking"
+    PROMOTED = "promoted"
+    KILLED = "killed"
+    ABORTED = "aborted"
+
+
+LIVE = frozenset(set(Status) - {Status.DRAFT, Status.PROMOTED, Status.KILLED, Status.ABORTED})
+"""The states in which a controller moves the ramp and outcomes count."""
+
+
+class Gate(enum.StrEnum):
+    """What has to happen, besides proof, before a step is left."""
+
+    NONE = "none"
+    MANUAL = "manual"
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One rung: its exposure in ppm, and how long it lasts at least and is tried at most (s)."""
+
+    exposure_ppm: int
+    min_dwell_s: float = 60.0
+    max_dwell_s: float | None = None
+    gate: Gate = Gate.NONE
+
+
+class Family(enum.StrEnum):
+    """Which metric family a guardrail reads. Exactly one, fixed at the start, so that no request counts twice."""
+
+    REPORTED = "reported"
+    """Batches that SDKs sent, from the database: failing users (grade 1)."""
+    REPORTED_METRICS = "reported-metrics"
+    """The same counts, read back from Prometheus (``rheostat_failing_units_total``): grade 1."""
+    APPLICATION = "application"
+    """The application's own ``feature_flag_requests_total``, from Prometheus: requests (grade 3)."""
+
+
+class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream of evidence.
+
+    ``may_kill`` is false for advisory guardrails, which hold only. ``phi`` is the overdispersion of
+    requests (grade 3); 1 for grade 1. ``min_difference`` is the difference clause's bound for rates, in
+    0 … 1; ``None`` is min(0.001, p̂_c).
+    """
+
+    name: str
+    family: Family
+    grade: int
+    may_kill: bool = True
+    phi: float = 1.0
+    min_difference: float | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A ramp's whole plan, with every default filled in. Times are in s, shares in ppm or 0 … 1.
+
+    ``start_ppm`` is the exposure in force when the ramp started. ``acceptable`` is p_ok of the absolute
+    proof. ``budget_parts`` is K of GUARD.md: the pairs that share α. ``guarded`` is false for a plan that
+    moves by time alone. ``min_units`` is as GUARD.md ("Few users").
+    """
+
+    project: str
+    environment: str
+    flag: str
+    rollout: str
+    start_ppm: int
+    steps: tuple[Step, ...]
+    guardrails: tuple[Guardrail, ...]
+    holdback_ppm: int = 0
+    soak_s: float = 3600.0
+    preflight_s: float = 600.0
+    interval_s: float = 15.0
+    alpha: float = 0.01
+    budget_parts: int = 1
+    rho0: float = 1.1
+    acceptable: float = 0.005
+    min_units: int = 20
+    kill_scope: str = "rollout"
+    on_inconclusive: str = "hold"
+    on_blind: str = "hold"
+    blind_limit_s: float = 900.0
+    keep_holdback: bool = False
+    low_evidence: bool = False
+    guarded: bool = True
+    low_ppm: int = 0
+    width_ppm: int = 1_000_000
+
+
+class KillProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """The kill process of one guardrail: GUARD.md, "The kill process (relative)".
+
+    ``log_s`` are log S_g over the grid (empty: minus infinity everywhere, nothing seen). ``spent`` is Σ w.
+    ``until_s`` is the time since the first exposure up to which weight was spent. ``treatment_events``
+    and ``control_events`` are what was counted in (grade 1: units; requests: bad requests).
+    ``carry`` is log of the multiplier taken over from an earlier grade or process (≤ 0).
+    """
+
+    log_s: tuple[float, ...] = ()
+    spent: float = 0.0
+    until_s: float = 0.0
+    treatment_events: int = 0
+    control_events: int = 0
+    carry: float = 0.0
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """The advance proofs of one guardrail in the present step: log E_q and log A_q over their grids."""
+
+    log_e: tuple[float, ...] = (0.0, 0.0, 0.0)
+    log_a: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+
+class ArmTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """What one arm saw: requests ended and bad; units newly failing; distinct units seen, and those of them bad.
+
+    The last two are of sampled requests (difference clause of grade 1, ``min_units``).
+    """
+
+    ended: int = 0
+    bad: int = 0
+    failing: int = 0
+    units: int = 0
+    units_bad: int = 0
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """One report group or scrape: both arms over the same interval at the same exposure.
+
+    Times are wall ms. ``exposure_ppm`` is as evaluated. ``control`` pools the holdback.
+    """
+
+    from_ms: int
+    until_ms: int
+    epoch: int
+    exposure_ppm: int
+    treatment: ArmTotals = ArmTotals()
+    control: ArmTotals = ArmTotals()
+
+
+class Sight(enum.StrEnum):
+    """Whether there was evidence, and if not, why not: GUARD.md, "Having no evidence"."""
+
+    SEEN = "seen"
+    QUERY_FAILED = "query failed"
+    SERIES_ABSENT = "series absent"
+    SERIES_STALE = "series stale"
+    NO_TRAFFIC = "no traffic"
+    WARMING = "warming"
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one guardrail's source said: blocks in order, or why there are none.
+
+    ``cursor`` is opaque to the rule; it is saved with the state and given to the next reading.
+    """
+
+    guardrail: str
+    sight: Sight
+    blocks: tuple[Block, ...] = ()
+    cursor: str = ""
+    detail: str = ""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known at one observation. ``at_ms`` is when it was asked, on the wall clock.
+
+    ``exposed_units`` are the distinct exposed units that finished a request in the present step.
+    """
+
+    at_ms: int
+    readings: tuple[Reading, ...] = ()
+    exposed_units: int = 0
+
+
+class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one guardrail stands. ``log_m`` is log M after the last observation, for people and hysteresis."""
+
+    kill: KillProcess = KillProcess()
+    proof: Proof = Proof()
+    log_m: float = 0.0
+    log_e: float = 0.0
+    log_a: float = 0.0
+    cursor: str = ""
+    sight: Sight = Sight.WARMING
+    detail: str = ""
+    blind_count: int = 0
+    blind_since_ms: int | None = None
+    holding: bool = False
+    step_treatment: ArmTotals = ArmTotals()
+    step_control: ArmTotals = ArmTotals()
+    treatment: ArmTotals = ArmTotals()
+    control: ArmTotals = ArmTotals()
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a ramp stands: small, saved after each observation.
+
+    ``step`` is -1 before the first step. ``epoch`` counts changes of exposure or arming. ``exposed_since_ms``
+    is the first exposure. ``resume_to`` is where a pause or hold returns to. ``approved_step`` is the step
+    that a person let through. ``why`` says in words why it stands where it stands.
+    """
+
+    status: Status = Status.DRAFT
+    step: int = -1
+    epoch: int = 0
+    exposure_ppm: int = 0
+    entered_ms: int = 0
+    started_ms: int = 0
+    exposed_since_ms: int | None = None
+    observed_ms: int | None = None
+    observations: int = 0
+    exposed_units: int = 0
+    approved_step: int | None = None
+    guardrails: dict[str, GuardrailState] = {}
+    why: str = ""
+
+
+class Hold(msgspec.Struct, frozen=True, tag="hold"):
+    """Stay where it is; ``status`` is what to show (running, held, blind, awaiting-approval, arming, soaking)."""
+
+    status: Status
+    why: str
+
+
+class Begin(msgspec.Struct, frozen=True, tag="begin"):
+    """The pre-flight is over and clean: expose the first step. M restarts at 1."""
+
+    why: str
+
+
+class Refuse(msgspec.Struct, frozen=True, tag="refuse"):
+    """The pre-flight found that the cohort differs before it sees anything: the ramp does not start."""
+
+    why: str
+
+
+class Advance(msgspec.Struct, frozen=True, tag="advance"):
+    """Go up one step."""
+
+    to_step: int
+    why: str
+
+
+class StepBack(msgspec.Struct, frozen=True, tag="step-back"):
+    """Go down one step (to the start exposure from the first)."""
+
+    to_step: int
+    why: str
+
+
+class Soak(msgspec.Struct, frozen=True, tag="soak"):
+    """The last step is proved: watch it for the soak."""
+
+    why: str
+
+
+class Promote(msgspec.Struct, frozen=True, tag="promote"):
+    """The soak is over; the ramp is done."""
+
+    why: str
+
+
+class KillRamp(msgspec.Struct, frozen=True, tag="kill"):
+    """Take the variant back, latched."""
+
+    guardrail: str
+    why: str
+
+
+Decision: TypeAlias = Hold | Begin | Refuse | Advance | StepBack | Soak | Promote | KillRamp
