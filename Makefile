@@ -1,0 +1,43 @@
+# Two commands matter: `make run` and `make test`. Each does all its set-up on a fresh clone.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run demo test lint lock clean
+
+help:
+	@echo "make run    install, migrate and start the server on http://127.0.0.1:8080"
+	@echo "make demo   watch a ramp take back a change that hurts (under three minutes)"
+	@echo "make test   install what the tests need and run them all"
+	@echo "make lint   ruff, mypy --strict, import-linter"
+	@echo "make lock   pin the requirements again, with hashes"
+
+run: .venv/run.stamp
+	@exec $(BIN)/rheostat serve
+
+demo: .venv/run.stamp
+	@exec $(BIN)/rheostat demo $(DEMO)
+
+test: .venv/test.stamp
+	@scripts/need-test-programs
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/run.stamp: requirements/run.txt pyproject.toml sdk/pyproject.toml scripts/make-venv
+	@scripts/make-venv $(PYTHON) requirements/run.txt
+	@touch $@
+
+.venv/test.stamp: requirements/test.txt pyproject.toml sdk/pyproject.toml scripts/make-venv
+	@scripts/make-venv $(PYTHON) requirements/test.txt
+	@touch $@ .venv/run.stamp
+
+lock:
+	@scripts/lock-requirements
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
