@@ -74,7 +74,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     ``start_ppm`` is the exposure in force when the ramp started. ``acceptable`` is p_ok of the absolute
     proof. ``budget_parts`` is K of GUARD.md: the pairs that share α. ``guarded`` is false for a plan that
-    moves by time alone. ``min_units`` is as GUARD.md ("Few users").
+    moves by time alone; ``manual`` is true where there are so few users that a person moves each step and the
+    guard only kills. ``min_units`` is as GUARD.md ("Few users"); ``users`` is U, as far as it is known.
     """
 
     project: str
@@ -100,6 +101,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     keep_holdback: bool = False
     low_evidence: bool = False
     guarded: bool = True
+    manual: bool = False
+    users: int | None = None
     low_ppm: int = 0
     width_ppm: int = 1_000_000
 
@@ -191,7 +194,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one guardrail stands. ``log_m`` is log M after the last observation, for people and hysteresis."""
+    """Where one guardrail stands. ``log_m`` is log M after the last observation, for people and hysteresis.
+
+    ``step_*`` are the totals since the present exposure began, the plain ones those since the first exposure (while
+    arming: since arming began). ``recent_*`` and ``earlier_*`` together are those since the present exposure began
+    while M stayed above 1, of at most the last hour: the difference clause is judged on them, for a fault that
+    begins late must not drown in a long clean past. ``recent_since_ms`` is when the newer half began.
+    ``stepped_back`` says that the present hold has already cost a level.
+    """
 
     kill: KillProcess = KillProcess()
     proof: Proof = Proof()
@@ -204,8 +214,14 @@ class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
     blind_count: int = 0
     blind_since_ms: int | None = None
     holding: bool = False
+    stepped_back: bool = False
     step_treatment: ArmTotals = ArmTotals()
     step_control: ArmTotals = ArmTotals()
+    recent_treatment: ArmTotals = ArmTotals()
+    recent_control: ArmTotals = ArmTotals()
+    earlier_treatment: ArmTotals = ArmTotals()
+    earlier_control: ArmTotals = ArmTotals()
+    recent_since_ms: int | None = None
     treatment: ArmTotals = ArmTotals()
     control: ArmTotals = ArmTotals()
 
@@ -214,8 +230,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """Where a ramp stands: small, saved after each observation.
 
     ``step`` is -1 before the first step. ``epoch`` counts changes of exposure or arming. ``exposed_since_ms``
-    is the first exposure. ``resume_to`` is where a pause or hold returns to. ``approved_step`` is the step
-    that a person let through. ``why`` says in words why it stands where it stands.
+    is the first exposure (``None``: arming), ``exposed_epoch`` its epoch; blocks of an earlier one are arming's.
+    ``soaking_since_ms`` is set while soaking, also when it is paused or held meanwhile. ``approved_step`` is the
+    step that a person let through. ``why`` says in words why it stands where it stands.
     """
 
     status: Status = Status.DRAFT
@@ -225,6 +242,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     entered_ms: int = 0
     started_ms: int = 0
     exposed_since_ms: int | None = None
+    exposed_epoch: int = 0
+    soaking_since_ms: int | None = None
     observed_ms: int | None = None
     observations: int = 0
     exposed_units: int = 0

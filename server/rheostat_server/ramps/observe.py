@@ -1,0 +1,224 @@
+"""What one observation changes in where a ramp stands."""
+
+from msgspec.structs import replace
+
+from rheostat.model.shares import TOTAL_PPM
+from rheostat_server.ramps.model import (
+    LIVE,
+    ArmTotals,
+    Block,
+    Evidence,
+    Guardrail,
+    GuardrailState,
+    Plan,
+    Reading,
+    Sight,
+    State,
+)
+from rheostat_server.ramps.stats import (
+    LOG_HOLD_AT,
+    LOG_RELEASE_BELOW,
+    absolute_step,
+    kill_step,
+    log_m,
+    log_mean_exp,
+    relative_step,
+)
+
+BLIND_AFTER = 3
+"""Observations without evidence after which a ramp is blind."""
+RECENT_HALF_MS = 1_800_000
+"""The difference clause looks back over this and up to as much again."""
+BY_UNITS = 1
+"""The grade whose events are newly failing units; those of a higher one are bad requests."""
+
+# M is 1 exactly when nothing failed; the float beside it may be a hair above.
+_NO_SUSPICION = 1e-9
+_NOTHING = ArmTotals()
+
+
+def treated_share(plan: Plan, exposure_ppm: int) -> float:
+    """Return x, 0 … 1: the treated share of the rollout's range, held-back units taken out first."""
+    width = plan.width_ppm
+    held_back = width * plan.holdback_ppm // TOTAL_PPM
+    return min(width * exposure_ppm // TOTAL_PPM, width - held_back) / width
+
+
+def observe(plan: Plan, state: State, evidence: Evidence) -> State:
+    """Return the state after an observation: processes, proofs, totals and sight moved; status and step as they were.
+
+    A sight other than SEEN moves no process; nor does a reading that is missing. A ramp that is over is returned
+    as it was.
+    """
+    if state.status not in LIVE:
+        return state
+    readings = {reading.guardrail: reading for reading in evidence.readings}
+    return replace(
+        state,
+        observed_ms=evidence.at_ms,
+        observations=state.observations + 1,
+        exposed_units=evidence.exposed_units,
+        guardrails={
+            guardrail.name: _observed(
+                plan,
+                guardrail,
+                state,
+                readings.get(guardrail.name, _missing(guardrail)),
+                evidence.at_ms,
+            )
+            for guardrail in plan.guardrails
+        },
+    )
+
+
+def added(a: ArmTotals, b: ArmTotals) -> ArmTotals:
+    """Return both together."""
+    return ArmTotals(
+        ended=a.ended + b.ended,
+        bad=a.bad + b.bad,
+        failing=a.failing + b.failing,
+        units=a.units + b.units,
+        units_bad=a.units_bad + b.units_bad,
+    )
+
+
+def events(guardrail: Guardrail, totals: ArmTotals) -> int:
+    """Return what this guardrail counts: newly failing units (grade 1) or bad requests."""
+    return totals.failing if guardrail.grade == BY_UNITS else totals.bad
+
+
+def _missing(guardrail: Guardrail) -> Reading:
+    return Reading(guardrail=guardrail.name, sight=Sight.QUERY_FAILED, detail="its source gave no reading")
+
+
+def _observed(plan: Plan, guardrail: Guardrail, state: State, reading: Reading, at_ms: int) -> GuardrailState:
+    before = state.guardrails.get(guardrail.name, GuardrailState())
+    seen = reading.sight is Sight.SEEN
+    after = replace(
+        before,
+        cursor=reading.cursor or before.cursor,
+        sight=reading.sight,
+        detail=reading.detail,
+        blind_count=0 if seen else before.blind_count + 1,
+        blind_since_ms=None if seen else at_ms if before.blind_since_ms is None else before.blind_since_ms,
+    )
+    if seen:
+        for block in reading.blocks:
+            # What was seen before the first exposure must not count for or against what the exposed then met.
+            if block.epoch >= state.exposed_epoch:
+                after = _counted(plan, guardrail, state, after, block)
+    return after
+
+
+def _counted(plan: Plan, guardrail: Guardrail, state: State, before: GuardrailState, block: Block) -> GuardrailState:
+    share = treated_share(plan, block.exposure_ppm)
+    treatment, control = block.treatment, block.control
+    treatment_events, control_events = events(guardrail, treatment), events(guardrail, control)
+    if guardrail.grade == BY_UNITS or not 0 < share < 1:
+        treatment_n, control_n = share, 1 - share
+    else:
+        treatment_n, control_n = float(treatment.ended), float(control.ended)
+
+    since_ms = state.started_ms if state.exposed_since_ms is None else state.exposed_since_ms
+    t1_s = max(0.0, (block.from_ms - since_ms) / 1000)
+    kill = kill_step(
+        before.kill,
+        treatment_events=treatment_events,
+        control_events=control_events,
+        treatment_n=treatment_n,
+        control_n=control_n,
+        phi=guardrail.phi,
+        rho0=plan.rho0,
+        t1_s=t1_s,
+        t2_s=max(t1_s, (block.until_ms - since_ms) / 1000),
+    )
+    value = log_m(kill)
+    holding = value >= LOG_HOLD_AT or (before.holding and value >= LOG_RELEASE_BELOW)
+    after = replace(
+        before,
+        kill=kill,
+        log_m=value,
+        holding=holding,
+        stepped_back=before.stepped_back and holding,
+        treatment=added(before.treatment, treatment),
+        control=added(before.control, control),
+    )
+    # A row evaluated at an earlier exposure says nothing of how the present one is borne.
+    if block.epoch != state.epoch:
+        return after
+    after = _recent(after, block)
+    proof = before.proof
+    if state.exposed_since_ms is not None:
+        proof = relative_step(
+            proof,
+            treatment_events=treatment_events,
+            control_events=control_events,
+            treatment_n=treatment_n,
+            control_n=control_n,
+            phi=guardrail.phi,
+        )
+        proof = absolute_step(
+            proof, bad=treatment.bad, requests=treatment.ended, acceptable=plan.acceptable, phi=guardrail.phi
+        )
+    return replace(
+        after,
+        proof=proof,
+        log_e=log_mean_exp(proof.log_e),
+        log_a=log_mean_exp(proof.log_a),
+        step_treatment=added(before.step_treatment, treatment),
+        step_control=added(before.step_control, control),
+    )
+
+
+def _recent(state: GuardrailState, block: Block) -> GuardrailState:
+    if state.log_m <= _NO_SUSPICION:
+        return replace(
+            state,
+            recent_since_ms=None,
+            recent_treatment=_NOTHING,
+            recent_control=_NOTHING,
+            earlier_treatment=_NOTHING,
+            earlier_control=_NOTHING,
+        )
+    since_ms = state.recent_since_ms
+    if since_ms is None:
+        since_ms = block.from_ms
+    elif block.until_ms - since_ms > RECENT_HALF_MS:
+        state = replace(
+            state,
+            earlier_treatment=state.recent_treatment,
+            earlier_control=state.recent_control,
+            recent_treatment=_NOTHING,
+            recent_control=_NOTHING,
+        )
+        since_ms = block.from_ms
+    return replace(
+        state,
+        recent_since_ms=since_ms,
+        recent_treatment=added(state.recent_treatment, block.treatment),
+        recent_control=added(state.recent_control, block.control),
+    )
+
+
+def _kill_moved(
+    plan: Plan,
+    guardrail: Guardrail,
+    state: State,
+    process: KillProcess,
+    block: Block,
+    counts: tuple[int, int],
+    sizes: tuple[float, float],
+) -> KillProcess:
+    since_ms = state.started_ms if state.exposed_since_ms is None else state.exposed_since_ms
+    t1_s = max(0.0, (block.from_ms - since_ms) / 1000)
+    return kill_step(
+        process,
+        treatment_events=counts[0],
+        control_events=counts[1],
+        treatment_n=sizes[0],
+        control_n=sizes[1],
+        phi=guardrail.phi,
+        rho0=plan.rho0,
+        t1_s=t1_s,
+        t2_s=max(t1_s, (block.until_ms - since_ms) / 1000),
+    )

@@ -1,0 +1,194 @@
+"""How evidence adds up: the kill process, the advance proofs, and what they need to speak.
+
+Everything is in log space, so that thousands of failing users neither overflow nor underflow.
+
+Source: GUARD.md, "The kill process (relative)" and "Advance only on proof"; Lindon & Malek, NeurIPS 2022;
+Lindon, Sanden, Shirikian 2022 (arXiv 2205.14762); Shiryaev-Roberts for the onset.
+"""
+
+import math
+from collections.abc import Sequence
+
+from rheostat_server.ramps.model import KillProcess, Proof
+
+KILL_GRID = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+"""How many times worse the treatment may be than the control is allowed to be."""
+RELATIVE_GRID = (0.5, 0.75, 1.0)
+"""p_t / p_c under which the relative proof is looked for."""
+ABSOLUTE_GRID = (0.1, 0.3, 0.6)
+"""p_t / p_ok under which the absolute proof is looked for."""
+
+PROOF_BAR = 5.0
+"""A proof that reaches this errs with at most 1/5."""
+HOLD_AT = 10.0
+"""M from which nobody new is exposed."""
+RELEASE_BELOW = 3.0
+"""M below which that ends."""
+FEWEST_FAILING_UNITS = 3
+"""Distinct failing treatment units without which grade 1 kills nobody."""
+FEWEST_EVENTS_PER_PHI = 5
+"""Bad treatment requests, times φ, without which grade 3 kills nobody."""
+
+LOG_PROOF_BAR = math.log(PROOF_BAR)
+LOG_HOLD_AT = math.log(HOLD_AT)
+LOG_RELEASE_BELOW = math.log(RELEASE_BELOW)
+
+_LOG_KILL_GRID = tuple(math.log(g) for g in KILL_GRID)
+_LOG_HALF_RELATIVE = tuple(math.log(q / 2) for q in RELATIVE_GRID)
+_LOG_ABSOLUTE = tuple(math.log(q) for q in ABSOLUTE_GRID)
+_FIRST_WEIGHT = 0.5
+_ONSET_SCALE_S = 3600.0
+_NO_LIMIT = 1_000
+
+
+def log_add(a: float, b: float) -> float:
+    """Return log(e^a + e^b)."""
+    high, low = (a, b) if a >= b else (b, a)
+    return high + math.log1p(math.exp(low - high))
+
+
+def log_mean_exp(values: Sequence[float]) -> float:
+    """Return log of the mean of e^v. ``values`` are finite and at least one."""
+    high = max(values)
+    return high + math.log(math.fsum(math.exp(v - high) for v in values) / len(values))
+
+
+def onset_tail(t_s: float) -> float:
+    """Return F(t) = 1 / ln(e + t / 1 h): the share of the onset's prior that lies after ``t_s`` ≥ 0 seconds."""
+    return 1.0 / math.log(math.e + t_s / _ONSET_SCALE_S)
+
+
+def onset_weight(process: KillProcess, t1_s: float, t2_s: float) -> float:
+    """Return w of a block over (t1, t2] s since the first exposure.
+
+    What was spent on an earlier block is not spent again: rows of an older epoch arrive beside newer ones of the
+    same interval, and Σ w ≤ 1 must hold for M to stay a supermartingale.
+    """
+    if not process.log_s:
+        return _FIRST_WEIGHT
+    start = max(t1_s, process.until_s)
+    return 0.5 * (onset_tail(start) - onset_tail(t2_s)) if t2_s > start else 0.0
+
+
+def kill_step(
+    process: KillProcess,
+    *,
+    treatment_events: int,
+    control_events: int,
+    treatment_n: float,
+    control_n: float,
+    phi: float = 1.0,
+    rho0: float = 1.1,
+    t1_s: float,
+    t2_s: float,
+) -> KillProcess:
+    """Return the process after one block over (t1, t2] s since the first exposure.
+
+    Events are newly failing units (grade 1, where the two n are x and 1 - x) or bad requests (grade 3, where they
+    are requests). Where one arm has no n there is nothing to compare and the process is returned as it was.
+    """
+    if treatment_n <= 0 or control_n <= 0:
+        return process
+    weight = onset_weight(process, t1_s, t2_s)
+    log_weight = math.log(weight) if weight > 0 else -math.inf
+    events = treatment_events + control_events
+    after = []
+    for i, g in enumerate(KILL_GRID):
+        step = 0.0
+        if events:
+            shrink = math.log((control_n + treatment_n * rho0) / (control_n + treatment_n * g * rho0))
+            step = (treatment_events * _LOG_KILL_GRID[i] + events * shrink) / phi
+        before = process.log_s[i] if process.log_s else -math.inf
+        after.append(log_add(before, log_weight) + step)
+    return KillProcess(
+        log_s=tuple(after),
+        spent=process.spent + weight,
+        until_s=max(process.until_s, t2_s),
+        treatment_events=process.treatment_events + treatment_events,
+        control_events=process.control_events + control_events,
+        carry=process.carry,
+    )
+
+
+def log_m(process: KillProcess) -> float:
+    """Return log M. It starts at ``carry`` (0: M = 1)."""
+    if not process.log_s:
+        return process.carry
+    return process.carry + log_add(log_mean_exp(process.log_s), math.log1p(-process.spent))
+
+
+def log_kill_bar(alpha: float, parts: int) -> float:
+    """Return log(K / α), the line that log M must reach to kill."""
+    return math.log(parts / alpha)
+
+
+def relative_step(
+    proof: Proof,
+    *,
+    treatment_events: int,
+    control_events: int,
+    treatment_n: float,
+    control_n: float,
+    phi: float = 1.0,
+) -> Proof:
+    """Return the proof with E moved by one block: evidence against p_t ≥ 2·p_c. Arguments as in ``kill_step``."""
+    if treatment_n <= 0 or control_n <= 0:
+        return proof
+    events = treatment_events + control_events
+    log_e = tuple(
+        before
+        + (
+            treatment_events * _LOG_HALF_RELATIVE[i]
+            + events * math.log((control_n + 2 * treatment_n) / (control_n + q * treatment_n))
+        )
+        / phi
+        for i, (before, q) in enumerate(zip(proof.log_e, RELATIVE_GRID, strict=True))
+    )
+    return Proof(log_e=log_e, log_a=proof.log_a)
+
+
+def absolute_step(proof: Proof, *, bad: int, requests: int, acceptable: float, phi: float = 1.0) -> Proof:
+    """Return the proof with A moved by ``requests`` treated requests: evidence against p_t ≥ ``acceptable``."""
+    log_a = tuple(
+        before + (bad * _LOG_ABSOLUTE[i] + (1 - q) * acceptable * requests) / phi
+        for i, (before, q) in enumerate(zip(proof.log_a, ABSOLUTE_GRID, strict=True))
+    )
+    return Proof(log_e=proof.log_e, log_a=log_a)
+
+
+def failing_users_to_kill(x: float, alpha: float = 0.01, parts: int = 1, rho0: float = 1.1) -> int | None:
+    """Return after how many failing users, none in control, a step at x kills; ``None`` where it never can.
+
+    It is the fastest case: all of them in the first block. x is the treated share, 0 … 1.
+    """
+    if not 0 < x < 1:
+        return None
+    bar = log_kill_bar(alpha, parts)
+    for users in range(FEWEST_FAILING_UNITS, _NO_LIMIT):
+        process = kill_step(
+            KillProcess(),
+            treatment_events=users,
+            control_events=0,
+            treatment_n=x,
+            control_n=1 - x,
+            rho0=rho0,
+            t1_s=0.0,
+            t2_s=0.0,
+        )
+        if log_m(process) >= bar:
+            return users
+    return None
+
+
+def requests_needed(control_rate: float, acceptable: float, log_e: float = 0.0, log_a: float = 0.0) -> float:
+    """Return about how many more treated requests a proof needs, whichever of the two is nearer.
+
+    ``control_rate`` is p_c (0: only the absolute proof can come), ``acceptable`` p_ok; ``log_e`` and ``log_a`` are
+    what the proofs have reached. GUARD.md: log 5 / (p_c·(1 - log 2)) relative, log 5 / (0.9·p_ok) absolute.
+    An estimate for people: it supposes that the change does no harm.
+    """
+    absolute = (LOG_PROOF_BAR - log_a) / (0.9 * acceptable)
+    if control_rate <= 0:
+        return max(0.0, absolute)
+    relative = (LOG_PROOF_BAR - log_e) / (control_rate * (1 - math.log(2)))
+    return max(0.0, min(absolute, relative))
