@@ -1,0 +1,42 @@
+"""What environments serve, in PostgreSQL."""
+
+from typing import Any
+
+from rheostat_server.ports.storage import ServedKind, ServedRow
+
+
+class PostgresServed:
+    """Fulfils ``ServedStore`` over one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def put(self, environment_id: int, revision: int, kind: ServedKind, key: str, body: bytes | None) -> None:
+        """Serve this body from this revision on; ``None`` removes."""
+        await self._connection.execute(
+            """
+            INSERT INTO served (environment_id, kind, key, revision, body) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (environment_id, kind, key) DO UPDATE SET revision = excluded.revision, body = excluded.body
+            """,
+            environment_id,
+            kind,
+            key,
+            revision,
+            None if body is None else body.decode(),
+        )
+
+    async def since(self, environment_id: int, revision: int) -> list[ServedRow]:
+        """Return the rows above this revision; from 0, only what is there."""
+        rows = await self._connection.fetch(
+            """
+            SELECT kind, key, revision, body FROM served
+            WHERE environment_id = $1 AND revision > $2 AND (body IS NOT NULL OR $2 > 0)
+            ORDER BY revision, kind, key
+            """,
+            environment_id,
+            revision,
+        )
+        return [
+            ServedRow(row["kind"], row["key"], row["revision"], None if row["body"] is None else row["body"].encode())
+            for row in rows
+        ]

@@ -1,0 +1,75 @@
+"""One PostgreSQL transaction over everything that is stored."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import Any, TypeVar
+
+from rheostat_server.adapters.storage.postgres.audit import PostgresAudit
+from rheostat_server.adapters.storage.postgres.environments import PostgresEnvironments
+from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.adapters.storage.postgres.served import PostgresServed
+from rheostat_server.ports.storage import Transaction
+
+T = TypeVar("T")
+
+CHANNEL = "rheostat_changed"
+"""NOTIFY channel; the payload lists environment ids, separated by commas, and is empty for access."""
+
+
+class PostgresTransaction:
+    """Fulfils ``Transaction`` over one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    @cached_property
+    def environments(self) -> PostgresEnvironments:
+        """Environments and their revisions."""
+        return PostgresEnvironments(self._connection)
+
+    @cached_property
+    def served(self) -> PostgresServed:
+        """What environments serve."""
+        return PostgresServed(self._connection)
+
+    @cached_property
+    def audit(self) -> PostgresAudit:
+        """Who did what."""
+        return PostgresAudit(self._connection)
+
+    async def generation(self) -> int:
+        """Return the database's generation."""
+        value: int = await self._connection.fetchval("SELECT generation FROM meta")
+        return value
+
+    async def access_revision(self) -> int:
+        """Return the number that goes up with each change of a key or token."""
+        value: int = await self._connection.fetchval("SELECT access_revision FROM meta")
+        return value
+
+    async def notify(self, changed: Sequence[int]) -> None:
+        """Hint, on commit, that these environments changed."""
+        await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ",".join(map(str, changed)))
+
+
+class PostgresStorage:
+    """Fulfils ``Storage`` over a pool."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[Transaction]:
+        """Open a transaction."""
+        isolation = "repeatable_read" if snapshot else None
+        async with self._database.transaction(isolation=isolation, readonly=snapshot) as connection:
+            yield PostgresTransaction(connection)
+
+    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run ``work`` in a transaction, again when PostgreSQL asks to."""
+
+        async def over(connection: Any) -> T:
+            return await work(PostgresTransaction(connection))
+
+        return await self._database.run(over)
