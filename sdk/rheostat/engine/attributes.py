@@ -1,0 +1,70 @@
+"""How a clause reads an attribute, and how a rollout reads its unit."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from rheostat.model.context import Context
+
+TARGETING_KEY = "targetingKey"
+"""The attribute name that means the context's targeting key."""
+
+Reader = Callable[[Context], Any]
+"""Gives an attribute's value; ``None`` where it is missing (null counts as missing)."""
+UnitReader = Callable[[Context], str | None]
+"""Gives the text that a unit is hashed by; ``None`` where there is none."""
+
+
+def reader(name: str) -> Reader:
+    """Return what reads this attribute.
+
+    ``targetingKey`` is the targeting key. A name with dots is looked up as it is first, and then as a
+    path into nested objects: ``user.plan`` finds ``{"user": {"plan": "pro"}}``.
+    """
+    if name == TARGETING_KEY:
+        return _targeting_key
+    if "." not in name:
+        return lambda context: context.attributes.get(name)
+    first, *rest = name.split(".")
+
+    def nested(context: Context) -> Any:
+        value = context.attributes.get(name)
+        if value is not None:
+            return value
+        value = context.attributes.get(first)
+        for part in rest:
+            if not isinstance(value, Mapping):
+                return None
+            value = value.get(part)
+        return value
+
+    return nested
+
+
+def unit_reader(name: str) -> UnitReader:
+    """Return what reads the unit that this attribute (or ``targetingKey``) names."""
+    if name == TARGETING_KEY:
+        return _targeting_key
+    read = reader(name)
+    return lambda context: unit_of(read(context))
+
+
+def unit_of(value: object) -> str | None:
+    """Return the text that a value is hashed by; ``None`` where a value of its type cannot be a unit.
+
+    Integers become decimal text, a whole float the text of its integer, UUIDs their text.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, UUID)):
+        return None
+    try:
+        return str(value)
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        return None
+
+
+def _targeting_key(context: Context) -> str | None:
+    return context.targeting_key

@@ -1,0 +1,157 @@
+"""Whether a condition holds for a context: true, false or unknown (Kleene's three values).
+
+A clause on a missing attribute is unknown, and so is what depends on it. A rule matches only on true,
+so an exclusion never lets through a context of which nothing is known.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from rheostat.engine.attributes import reader, unit_reader
+from rheostat.engine.operators import compile_test
+from rheostat.model.context import Context
+from rheostat.model.flag import Condition, Operator, Segment
+
+
+class Segments(Protocol):
+    """Where a condition finds the segments that it names, so that it outlives their edits."""
+
+    @property
+    def segments(self) -> Mapping[str, "CompiledCondition"]: ...
+
+
+CompiledCondition = Callable[[Context, Segments], bool | None]
+"""Judges a context; ``None`` is unknown."""
+
+
+def compile_condition(condition: Condition) -> CompiledCondition:
+    """Return a function that judges contexts. A condition that says nothing is unknown."""
+    if condition.operator is not None and condition.attribute is not None:
+        return _clause(condition.attribute, condition.operator, condition.values)
+    if condition.all is not None:
+        return _all([compile_condition(part) for part in condition.all])
+    if condition.any is not None:
+        return _any([compile_condition(part) for part in condition.any])
+    if condition.not_ is not None:
+        return _not(compile_condition(condition.not_))
+    if condition.segment is not None:
+        return _segment(condition.segment)
+    return unknown
+
+
+def unknown(context: Context, segments: Segments) -> bool | None:
+    """Return ``None``: nothing is known."""
+    del context, segments
+    return None
+
+
+def kleene_all(truths: Iterable[bool | None]) -> bool | None:
+    """Return false if one is false, else unknown if one is unknown, else true."""
+    result: bool | None = True
+    for truth in truths:
+        if truth is False:
+            return False
+        if truth is None:
+            result = None
+    return result
+
+
+def kleene_any(truths: Iterable[bool | None]) -> bool | None:
+    """Return true if one is true, else unknown if one is unknown, else false."""
+    result: bool | None = False
+    for truth in truths:
+        if truth is True:
+            return True
+        if truth is None:
+            result = None
+    return result
+
+
+def kleene_not(truth: bool | None) -> bool | None:
+    """Return the opposite; unknown stays unknown."""
+    return None if truth is None else not truth
+
+
+def _clause(attribute: str, operator: Operator, values: Sequence[object]) -> CompiledCondition:
+    read = reader(attribute)
+    if operator is Operator.EXISTS:
+        return lambda context, _: read(context) is not None
+    test = compile_test(operator, values)
+
+    def clause(context: Context, segments: Segments) -> bool | None:
+        value = read(context)
+        return None if value is None else test(value)
+
+    return clause
+
+
+def _all(parts: list[CompiledCondition]) -> CompiledCondition:
+    return lambda context, segments: kleene_all(part(context, segments) for part in parts)
+
+
+def _any(parts: list[CompiledCondition]) -> CompiledCondition:
+    return lambda context, segments: kleene_any(part(context, segments) for part in parts)
+
+
+def _not(part: CompiledCondition) -> CompiledCondition:
+    return lambda context, segments: kleene_not(part(context, segments))
+
+
+def _segment(key: str) -> CompiledCondition:
+    return lambda context, segments: segments.segments.get(key, unknown)(context, segments)
+
+
+def compile_segment(segment: Segment) -> CompiledCondition:
+    """Return whether a context's unit is in the segment: excluded, then included, then all conditions.
+
+    Unknown without a unit. A segment without conditions holds its included units only.
+    """
+    unit_of = unit_reader(segment.unit)
+    excluded, included = frozenset(segment.excluded), frozenset(segment.included)
+    rest = _all([compile_condition(part) for part in segment.conditions]) if segment.conditions else _nobody
+
+    def member(context: Context, segments: Segments) -> bool | None:
+        unit = unit_of(context)
+        if unit is None:
+            return None
+        if unit in excluded:
+            return False
+        return unit in included or rest(context, segments)
+
+    return member
+
+
+def _nobody(context: Context, segments: Segments) -> bool | None:
+    del context, segments
+    return False
+
+
+def compile_segments(segments: Iterable[Segment]) -> dict[str, CompiledCondition]:
+    """Compile segments by key. Those that contain themselves, however far round, are unknown."""
+    by_key = {segment.key: segment for segment in segments}
+    compiled: dict[str, CompiledCondition] = {}
+    named: dict[str, set[str]] = {}
+    for key, segment in by_key.items():
+        try:
+            named[key] = {name for part in segment.conditions for name in names(part)}
+            compiled[key] = compile_segment(segment)
+        except RecursionError:  # conditions nested too deeply
+            compiled[key] = unknown
+    for key, direct in named.items():
+        reached: set[str] = set()
+        waiting = list(direct)
+        while waiting:
+            name = waiting.pop()
+            if name not in reached:
+                reached.add(name)
+                waiting.extend(named.get(name, ()))
+        if key in reached:
+            compiled[key] = unknown
+    return compiled
+
+
+def names(condition: Condition) -> set[str]:
+    """Return the keys of the segments that a condition names."""
+    found = {condition.segment} if condition.segment is not None else set()
+    parts = (*(condition.all or ()), *(condition.any or ()), *((condition.not_,) if condition.not_ else ()))
+    return found.union(*map(names, parts))

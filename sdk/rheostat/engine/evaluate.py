@@ -1,0 +1,169 @@
+"""All flags of an environment, ready to be evaluated."""
+
+from collections.abc import Iterable, Mapping
+
+from rheostat.engine.conditions import CompiledCondition, compile_segments
+from rheostat.engine.flags import NO_OVERLAYS, compile_flag
+from rheostat.engine.kills import NO_KILLS, by_flag, in_force, unabsorbed
+from rheostat.engine.patch import apply_patch
+from rheostat.engine.programs import Compiled, Pass
+from rheostat.model.context import Context
+from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
+from rheostat.model.flag import Flag
+from rheostat.model.kill import Kill
+from rheostat.model.ramp import RampOverlay
+from rheostat.model.snapshot import Patch, Snapshot
+
+Overlays = dict[str, dict[str, RampOverlay]]
+
+
+class Ruleset:
+    """A snapshot made ready. It never changes: an edit gives a new one that shares what did not change.
+
+    ``overlays`` are the live ramps by flag key, those that a kill ended left out; ``extra_kills`` the
+    entries that the snapshot does not name; ``reads_age`` whether a flag has ``max_staleness``, so that the
+    age matters to ``evaluate``.
+    """
+
+    __slots__ = ("extra_kills", "overlays", "programs", "reads_age", "segments", "snapshot")
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        extra_kills: tuple[Kill, ...],
+        programs: dict[str, Compiled],
+        segments: dict[str, CompiledCondition],
+        overlays: dict[str, tuple[RampOverlay, ...]],
+    ) -> None:
+        self.snapshot = snapshot
+        self.extra_kills = extra_kills
+        self.programs: Mapping[str, Compiled] = programs
+        self.segments: Mapping[str, CompiledCondition] = segments
+        self.overlays: Mapping[str, tuple[RampOverlay, ...]] = overlays
+        self.reads_age = any(compiled.flag.max_staleness_ms is not None for compiled in programs.values())
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, extra_kills: Iterable[Kill] = ()) -> "Ruleset":
+        """Compile a snapshot, with kills beside it that it may not know. Kills of another environment are left out.
+
+        Never raises: a flag that cannot be read evaluates to its off variant with ``PARSE_ERROR``.
+        """
+        return cls._built(snapshot, extra_kills, None)
+
+    def with_patch(self, patch: Patch) -> "Ruleset":
+        """Return the ruleset at the patch's ``to``.
+
+        Raises:
+            ValueError: this ruleset is not exactly at the patch's ``from``.
+        """
+        return self._built(apply_patch(self.snapshot, patch), self.extra_kills, self)
+
+    def with_snapshot(self, snapshot: Snapshot) -> "Ruleset":
+        """Return the ruleset of another snapshot of the environment; equal flags are not compiled again."""
+        return self._built(snapshot, self.extra_kills, self)
+
+    def with_kills(self, extra_kills: Iterable[Kill]) -> "Ruleset":
+        """Return the ruleset with these kills beside the snapshot, in place of those it had."""
+        return self._built(self.snapshot, extra_kills, self)
+
+    @classmethod
+    def _built(cls, snapshot: Snapshot, extra_kills: Iterable[Kill], before: "Ruleset | None") -> "Ruleset":
+        here = (snapshot.project, snapshot.environment)
+        extra = unabsorbed((kill for kill in extra_kills if (kill.project, kill.environment) == here), snapshot.kills)
+        kills = by_flag(in_force(snapshot.kills, extra))
+        overlays = _by_flag(snapshot.ramps)
+        known = {} if before is None else before.programs
+        programs: dict[str, Compiled] = {}
+        for flag in snapshot.flags:
+            key = flag.key
+            own_overlays, own_kills = overlays.get(key, NO_OVERLAYS), kills.get(key, NO_KILLS)
+            compiled = known.get(key)
+            if (
+                compiled is None
+                or (compiled.flag is not flag and compiled.flag != flag)
+                or (compiled.overlays is not own_overlays and compiled.overlays != own_overlays)
+                or (compiled.kills is not own_kills and compiled.kills != own_kills)
+            ):
+                compiled = compile_flag(flag, own_overlays, own_kills)
+            programs[key] = compiled
+        if before is not None and before.snapshot.segments == snapshot.segments:
+            segments = dict(before.segments)
+        else:
+            segments = compile_segments(snapshot.segments)
+        live = {
+            key: found
+            for key, named in overlays.items()
+            if not kills.get(key, NO_KILLS).flag
+            and (
+                found := tuple(
+                    o for name, o in named.items() if o.live and name not in kills.get(key, NO_KILLS).rollouts
+                )
+            )
+        }
+        return cls(snapshot, extra, programs, segments, live)
+
+    def evaluate(
+        self, key: str, context: Context, *, now_ms: int | None = None, age_ms: int | None = None
+    ) -> Evaluation:
+        """Return the flag's evaluation for this context. Never raises and never waits.
+
+        Order: a missing flag, a kill of the flag, a disabled flag, its prerequisites, its targets, the first
+        rule that matches, the default. ``age_ms`` is the snapshot's age, read by flags with ``max_staleness``;
+        ``now_ms`` (since the epoch) is for flags with time windows.
+        """
+        compiled = self.programs.get(key)
+        if compiled is None:
+            return not_found(key)
+        try:
+            return compiled.run(context, self, None if age_ms is None or not self.reads_age else Pass(age_ms))
+        except Exception as error:  # noqa: BLE001 - an attribute may be any object, and any method of it may raise
+            return _failed(compiled.flag, error)
+
+    def bulk(
+        self, context: Context, client_only: bool = False, *, now_ms: int | None = None, age_ms: int | None = None
+    ) -> dict[str, Evaluation]:
+        """Return every flag's evaluation by key; ``client_only``: of the flags that client-scoped keys may see."""
+        return {
+            key: self.evaluate(key, context, now_ms=now_ms, age_ms=age_ms)
+            for key, compiled in self.programs.items()
+            if compiled.flag.client or not client_only
+        }
+
+    def keys(self) -> Iterable[str]:
+        """Return the keys of all flags, in the snapshot's order."""
+        return self.programs.keys()
+
+    def flag(self, key: str) -> Flag | None:
+        """Return the flag as the snapshot has it; ``None`` where there is none."""
+        compiled = self.programs.get(key)
+        return None if compiled is None else compiled.flag
+
+
+def not_found(key: str) -> Evaluation:
+    """Return the evaluation of a flag that is not there, or that the caller may not see."""
+    return Evaluation(key, CODE_DEFAULT, None, Reason.ERROR, ErrorCode.FLAG_NOT_FOUND, f"there is no flag {key!r}")
+
+
+def _failed(flag: Flag, error: Exception) -> Evaluation:
+    message = f"an attribute could not be read: {type(error).__name__}"
+    return Evaluation(
+        flag.key,
+        CODE_DEFAULT,
+        None,
+        Reason.ERROR,
+        ErrorCode.GENERAL,
+        message,
+        version=flag.version,
+        metadata=flag.metadata,
+    )
+
+
+def _by_flag(ramps: Iterable[RampOverlay]) -> Overlays:
+    """Return the overlays by flag and rollout. Of two on one rollout the live one stands, else the later named."""
+    found: Overlays = {}
+    for overlay in ramps:
+        own = found.setdefault(overlay.flag, {})
+        other = own.get(overlay.rollout)
+        if other is None or overlay.live or not other.live:
+            own[overlay.rollout] = overlay
+    return found

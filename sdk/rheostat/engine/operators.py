@@ -1,0 +1,127 @@
+"""What each operator says of one attribute value: true, false or unknown."""
+
+from collections.abc import Callable, Sequence
+from math import isnan
+from operator import ge, gt, le, lt
+from typing import Any
+
+from rheostat.engine.equality import Equality
+from rheostat.engine.moments import moment_ns
+from rheostat.engine.networks import address, holds, network
+from rheostat.engine.semver import version_key
+from rheostat.model.flag import Operator
+
+Test = Callable[[Any], bool | None]
+"""Judges a value that is there (never ``None``)."""
+_Order = Callable[[Any, Any], bool]
+
+
+def compile_test(operator: Operator, values: Sequence[Any]) -> Test:
+    """Return the test of a clause. Values of a type that the operator cannot use make it unknown, never true.
+
+    ``in`` and ``equals`` are false on a value of another type. All others are unknown on another type
+    and on what does not parse, so that ``not`` cannot turn nonsense into a match.
+    """
+    return _COMPILERS[operator](values)
+
+
+def _in(values: Sequence[Any]) -> Test:
+    return Equality(values).holds
+
+
+def _not_in(values: Sequence[Any]) -> Test:
+    found = Equality(values).holds
+    return lambda value: not found(value)
+
+
+def _text(matches: Callable[[str, tuple[str, ...]], bool]) -> Callable[[Sequence[Any]], Test]:
+    def compiler(values: Sequence[Any]) -> Test:
+        texts = tuple(value for value in values if isinstance(value, str))
+        return lambda value: matches(value, texts) if isinstance(value, str) else None
+
+    return compiler
+
+
+def _contains(value: str, texts: tuple[str, ...]) -> bool:
+    return any(text in value for text in texts)
+
+
+def _exists(values: Sequence[Any]) -> Test:
+    del values
+    return lambda _: True
+
+
+def number(value: object) -> int | float | None:
+    """Return the value if it is a number; booleans and NaN are not."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return None if isinstance(value, float) and isnan(value) else value
+
+
+def _ordered(parse: Callable[[Any], Any], order: _Order) -> Callable[[Sequence[Any]], Test]:
+    def compiler(values: Sequence[Any]) -> Test:
+        bound = parse(values[0]) if len(values) == 1 else None
+
+        def test(value: Any) -> bool | None:
+            found = parse(value)
+            return None if found is None or bound is None else order(found, bound)
+
+        return test
+
+    return compiler
+
+
+def _in_cidr(values: Sequence[Any]) -> Test:
+    blocks = [block for block in map(network, values) if block is not None]
+
+    def test(value: Any) -> bool | None:
+        found = address(value)
+        return None if found is None or not blocks else holds(blocks, found)
+
+    return test
+
+
+def _any_of(values: Sequence[Any]) -> Test:
+    found = Equality(values).holds
+    return lambda value: any(map(found, value)) if isinstance(value, _LISTS) else None
+
+
+def _all_of(values: Sequence[Any]) -> Test:
+    wanted = [Equality([value]).holds for value in values]
+
+    def test(value: Any) -> bool | None:
+        if not isinstance(value, _LISTS):
+            return None
+        return all(any(map(equal, value)) for equal in wanted)
+
+    return test
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return bool(one == other)
+
+
+_LISTS = (list, tuple, set, frozenset)
+_COMPILERS: dict[Operator, Callable[[Sequence[Any]], Test]] = {
+    Operator.IN: _in,
+    Operator.NOT_IN: _not_in,
+    Operator.EQUALS: _in,
+    Operator.CONTAINS: _text(_contains),
+    Operator.STARTS_WITH: _text(str.startswith),
+    Operator.ENDS_WITH: _text(str.endswith),
+    Operator.EXISTS: _exists,
+    Operator.LT: _ordered(number, lt),
+    Operator.LE: _ordered(number, le),
+    Operator.GT: _ordered(number, gt),
+    Operator.GE: _ordered(number, ge),
+    Operator.BEFORE: _ordered(moment_ns, lt),
+    Operator.AFTER: _ordered(moment_ns, gt),
+    Operator.SEMVER_EQ: _ordered(version_key, _equal),
+    Operator.SEMVER_LT: _ordered(version_key, lt),
+    Operator.SEMVER_LE: _ordered(version_key, le),
+    Operator.SEMVER_GT: _ordered(version_key, gt),
+    Operator.SEMVER_GE: _ordered(version_key, ge),
+    Operator.IN_CIDR: _in_cidr,
+    Operator.ANY_OF: _any_of,
+    Operator.ALL_OF: _all_of,
+}

@@ -1,0 +1,132 @@
+"""What a rollout gives each unit, with the ramp and the kill that stand over it."""
+
+from mmh3 import mmh3_32_uintdigest
+
+from rheostat.engine.attributes import TARGETING_KEY, unit_reader
+from rheostat.engine.hashing import (
+    PLACE_SEED,
+    compile_split,
+    exposed_below,
+    first_hash,
+    hash32,
+    held_from,
+)
+from rheostat.engine.programs import Outcomes, Pass, Program, Scope
+from rheostat.model.context import Context
+from rheostat.model.evaluation import Arm, Evaluation, Reason
+from rheostat.model.flag import Rollout
+from rheostat.model.ramp import RampOverlay
+from rheostat.model.shares import TOTAL_PPM
+
+
+def compile_rollout(
+    outcomes: Outcomes,
+    rollout: Rollout,
+    rule: str | None,
+    overlay: RampOverlay | None = None,
+    *,
+    killed: bool = False,
+    stale: bool = False,
+) -> Program:
+    """Return the rollout's program.
+
+    The overlay's exposure and holdback are in force over the rollout's exposure, also when the overlay is not
+    live; only a live one gives arms. A kill wins over both: exposure 0, and no arm. ``stale``: the snapshot is
+    older than the flag allows, so a ramping rollout gives everyone its fallback without an arm.
+    """
+    if overlay is not None and overlay.live and not killed:
+        if not stale:
+            return _ramping(outcomes, rollout, rule, overlay)
+        answer = outcomes.fallback(rollout.fallback, Reason.STALE, rule)
+        return lambda context, scope, run: answer
+    exposure_ppm, holdback_ppm = rollout.exposure_ppm, 0
+    if overlay is not None:
+        exposure_ppm, holdback_ppm = overlay.exposure_ppm, overlay.holdback_ppm
+    if killed:
+        exposure_ppm = 0
+    reason = Reason.STALE if stale else Reason.SPLIT
+    return _fixed_share(outcomes, rollout, rule, reason, exposure_ppm=exposure_ppm, holdback_ppm=holdback_ppm)
+
+
+def _fixed_share(
+    outcomes: Outcomes, rollout: Rollout, rule: str | None, reason: Reason, *, exposure_ppm: int, holdback_ppm: int
+) -> Program:
+    low, high = rollout.low, rollout.high
+    below = min(exposed_below(low, high, exposure_ppm), held_from(low, high, holdback_ppm))
+    start, end = first_hash(low), first_hash(below)
+    missing, salted, seed = _missing(outcomes, rollout, rule, reason), f"{rollout.salt}/", PLACE_SEED
+    given = _given(outcomes, rollout, rule, reason)
+    rest = given[None]
+    weighted = [variant for variant, weight in rollout.split.items() if weight > 0]
+
+    if len(weighted) <= 1 and rollout.bucket_by == TARGETING_KEY:
+        only = given[weighted[0]] if weighted else rest
+
+        # The commonest rollout by far, so its path is written out: one hash, two comparisons, nothing made.
+        def simple(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
+            unit = context.targeting_key
+            if unit is None:
+                return missing
+            try:
+                hashed = mmh3_32_uintdigest((salted + unit).encode(), seed)
+            except UnicodeEncodeError:
+                hashed = hash32(salted + unit, seed)
+            return only if start <= hashed < end else rest
+
+        return simple
+
+    choose, unit_of = compile_split(rollout.split), unit_reader(rollout.bucket_by)
+
+    def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
+        unit = unit_of(context)
+        if unit is None:
+            return missing
+        text = salted + unit
+        return given[choose(text)] if start <= hash32(text, seed) < end else rest
+
+    return program
+
+
+def _ramping(outcomes: Outcomes, rollout: Rollout, rule: str | None, overlay: RampOverlay) -> Program:
+    low, high = rollout.low, rollout.high
+    exposed = exposed_below(low, high, overlay.exposure_ppm)
+    treated = exposed_below(low, high, overlay.arm_ppm)
+    held = held_from(low, high, overlay.holdback_ppm)
+    missing, salted, seed = _missing(outcomes, rollout, rule, Reason.SPLIT), f"{rollout.salt}/", PLACE_SEED
+    given, choose = _given(outcomes, rollout, rule, Reason.SPLIT), compile_split(rollout.split)
+    rest, unit_of = given[None], unit_reader(rollout.bucket_by)
+    key, version, metadata = outcomes.flag.key, outcomes.flag.version, outcomes.flag.metadata
+    split, treatment, control, holdback = Reason.SPLIT, Arm.TREATMENT, Arm.CONTROL, Arm.HOLDBACK
+
+    def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
+        unit = unit_of(context)
+        if unit is None:
+            return missing
+        text = salted + unit
+        place = hash32(text, seed) * TOTAL_PPM >> 32
+        if not low <= place < high:
+            return rest
+        if place >= held:
+            answer, arm = rest, holdback
+        else:
+            answer = given[choose(text)] if place < exposed else rest
+            arm = treatment if place < treated else control
+        return Evaluation(
+            key, answer.value, answer.variant, split, None, None, rule, overlay, arm, unit, place, version, metadata
+        )
+
+    return program
+
+
+def _given(outcomes: Outcomes, rollout: Rollout, rule: str | None, reason: Reason) -> dict[str | None, Evaluation]:
+    """Return the evaluation of each variant of the split, and under ``None`` that of who is not exposed."""
+    given: dict[str | None, Evaluation] = {variant: outcomes.of(variant, reason, rule) for variant in rollout.split}
+    given[None] = outcomes.fallback(rollout.fallback, reason, rule)
+    return given
+
+
+def _missing(outcomes: Outcomes, rollout: Rollout, rule: str | None, reason: Reason) -> Evaluation:
+    """Return what a context without the rollout's unit gets."""
+    if rollout.bucket_by == TARGETING_KEY:
+        return outcomes.unit_missing(rule)
+    return outcomes.fallback(rollout.fallback, Reason.DEFAULT if reason is Reason.SPLIT else reason, rule)
