@@ -1,0 +1,155 @@
+"""What people write: the documents of the API, of files, of the export and of Git.
+
+The server checks them (all faults at once) before one of these is made, so that code which holds one
+never asks again. Exposures are percentages here and parts per million everywhere else.
+"""
+
+import enum
+from typing import Any, Literal
+
+import msgspec
+
+from rheostat.model.flag import DEFAULT_ROLLOUT, Condition, FlagType, Prerequisite
+from rheostat.model.kill import KillScope
+
+
+class RolloutDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """Who is exposed (``exposure`` in percent, at most four decimals), and how the exposed are split.
+
+    Without ``salt`` the flag key is it. The not exposed get ``fallback``; without one the off variant.
+    """
+
+    exposure: int | float
+    split: dict[str, int | float]
+    fallback: str | None = None
+    bucket_by: str | None = None
+    salt: str | None = None
+
+
+class AnswerDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """What the default gives: one variant, or a rollout. Exactly one is set."""
+
+    serve: str | None = None
+    rollout: RolloutDocument | None = None
+
+
+class RuleDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """What the contexts get whose condition is true: ``serve`` or ``rollout``, exactly one."""
+
+    name: str
+    when: Condition
+    serve: str | None = None
+    rollout: RolloutDocument | None = None
+
+
+class EnvironmentDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """The flag in one environment. Without ``default`` the off variant is served."""
+
+    enabled: bool = False
+    max_staleness: str | None = None
+    prerequisites: tuple[Prerequisite, ...] = ()
+    targets: dict[str, tuple[str, ...]] = {}
+    rules: tuple[RuleDocument, ...] = ()
+    default: AnswerDocument | None = None
+
+    def rollout(self, name: str) -> RolloutDocument | None:
+        """Return the rollout of this name: a rule's, or ``default``'s; ``None`` where there is none."""
+        if name == DEFAULT_ROLLOUT:
+            return None if self.default is None else self.default.rollout
+        return next((rule.rollout for rule in self.rules if rule.name == name), None)
+
+
+class FlagDocument(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="flag",
+):
+    """A flag in all environments. An environment that is not listed is left as it was."""
+
+    key: str
+    type: FlagType
+    variants: dict[str, Any]
+    off_variant: str | None = None
+    temporary: bool = True
+    client: bool = False
+    hook_kill: bool = False
+    owner: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, str | int | float | bool] = {}
+    environments: dict[str, EnvironmentDocument] = {}
+
+
+class RampStrategy(enum.StrEnum):
+    """How the steps of a ramp come about."""
+
+    CANARY = "canary"
+    CUSTOM = "custom"
+
+
+class StepDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """One step: its exposure in percent; how long it lasts at least, and is tried at most; what opens the next."""
+
+    exposure: int | float
+    min_dwell: str | None = None
+    max_dwell: str | None = None
+    gate: Literal["manual"] | None = None
+
+
+class GuardrailDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """What is watched: a metric that Rheostat knows, or a pair of PromQL queries (``bad`` of ``total``).
+
+    ``threshold`` is a ceiling: the least success rate in percent, or the longest duration in ms. ``source`` is
+    where its evidence comes from; ``None`` lets the server take the best it has. ``kill`` says whether it may
+    kill; ``None`` is the grade's own rule.
+    """
+
+    metric: str | None = None
+    threshold: int | float | None = None
+    name: str | None = None
+    source: Literal["reported", "prometheus"] | None = None
+    kill: bool | None = None
+    bad: str | None = None
+    total: str | None = None
+
+
+class RampDocument(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="ramp",
+):
+    """How one rollout of a flag is turned up. ``None`` leaves a figure to the plan's own default.
+
+    ``holdback`` is in percent, ``acceptable`` in percent of requests (or ``auto``), ``alpha`` the ramp's
+    budget of false kills. ``users`` is how many distinct units are expected.
+    """
+
+    flag: str
+    environment: str
+    steps: tuple[StepDocument, ...]
+    rollout: str = DEFAULT_ROLLOUT
+    strategy: RampStrategy = RampStrategy.CANARY
+    holdback: int | float = 0
+    soak: str | None = None
+    preflight: str | None = None
+    guardrails: tuple[GuardrailDocument, ...] = ()
+    alpha: float = 0.01
+    kill: KillScope = KillScope.ROLLOUT
+    on_inconclusive: Literal["hold", "advance"] = "hold"
+    on_blind: Literal["hold", "retreat"] = "hold"
+    min_units: int | None = None
+    acceptable: int | float | Literal["auto"] | None = None
+    min_dwell: str | None = None
+    max_dwell: str | None = None
+    interval: str | None = None
+    users: int | None = None
+    unguarded: bool = False
+    rule: Literal["guard"] = "guard"
