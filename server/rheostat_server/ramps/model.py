@@ -26,6 +26,18 @@ LIVE = frozenset(set(Status) - {Status.DRAFT, Status.PROMOTED, Status.KILLED, St
 """The states in which a controller moves the ramp and outcomes count."""
 
 
+class Action(enum.StrEnum):
+    """What a person asks of a ramp."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    APPROVE = "approve"
+    ADVANCE = "advance"
+    ABORT = "abort"
+    KILL = "kill"
+    REVIVE = "revive"
+
+
 class Gate(enum.StrEnum):
     """What has to happen, besides proof, before a step is left."""
 

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from rheostat.model.shares import TOTAL_PPM
+from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import (
     LIVE,
     ArmTotals,
@@ -37,13 +37,6 @@ _NO_SUSPICION = 1e-9
 _NOTHING = ArmTotals()
 
 
-def treated_share(plan: Plan, exposure_ppm: int) -> float:
-    """Return x, 0 … 1: the treated share of the rollout's range, held-back units taken out first."""
-    width = plan.width_ppm
-    held_back = width * plan.holdback_ppm // TOTAL_PPM
-    return min(width * exposure_ppm // TOTAL_PPM, width - held_back) / width
-
-
 def observe(plan: Plan, state: State, evidence: Evidence) -> State:
     """Return the state after an observation: processes, proofs, totals and sight moved; status and step as they were.
 
@@ -60,11 +53,7 @@ def observe(plan: Plan, state: State, evidence: Evidence) -> State:
         exposed_units=evidence.exposed_units,
         guardrails={
             guardrail.name: _observed(
-                plan,
-                guardrail,
-                state,
-                readings.get(guardrail.name, _missing(guardrail)),
-                evidence.at_ms,
+                plan, guardrail, state, readings.get(guardrail.name, _missing(guardrail)), evidence.at_ms
             )
             for guardrail in plan.guardrails
         },
@@ -197,28 +186,4 @@ def _recent(state: GuardrailState, block: Block) -> GuardrailState:
         recent_since_ms=since_ms,
         recent_treatment=added(state.recent_treatment, block.treatment),
         recent_control=added(state.recent_control, block.control),
-    )
-
-
-def _kill_moved(
-    plan: Plan,
-    guardrail: Guardrail,
-    state: State,
-    process: KillProcess,
-    block: Block,
-    counts: tuple[int, int],
-    sizes: tuple[float, float],
-) -> KillProcess:
-    since_ms = state.started_ms if state.exposed_since_ms is None else state.exposed_since_ms
-    t1_s = max(0.0, (block.from_ms - since_ms) / 1000)
-    return kill_step(
-        process,
-        treatment_events=counts[0],
-        control_events=counts[1],
-        treatment_n=sizes[0],
-        control_n=sizes[1],
-        phi=guardrail.phi,
-        rho0=plan.rho0,
-        t1_s=t1_s,
-        t2_s=max(t1_s, (block.until_ms - since_ms) / 1000),
     )

@@ -1,0 +1,187 @@
+"""What a ramp does next. Safety is judged before progress."""
+
+from collections.abc import Iterator
+
+from rheostat_server.ramps.danger import Danger, danger, figures
+from rheostat_server.ramps.ladder import START, is_last, step_at, treated_share
+from rheostat_server.ramps.model import (
+    LIVE,
+    Advance,
+    Begin,
+    Decision,
+    Gate,
+    Guardrail,
+    GuardrailState,
+    Hold,
+    KillRamp,
+    Plan,
+    Promote,
+    Refuse,
+    Sight,
+    Soak,
+    State,
+    Status,
+    StepBack,
+)
+from rheostat_server.ramps.observe import BLIND_AFTER
+from rheostat_server.ramps.stats import LOG_PROOF_BAR, PROOF_BAR
+from rheostat_server.ramps.words import count, duration, exposure, odds
+
+_HALF_PPM = 500_000
+# A float hair below 1 is still 1: nothing was seen against the change, and nothing for it.
+_BELOW_ONE = -1e-9
+
+
+def decide(plan: Plan, state: State, now_ms: int) -> Decision:
+    """Return what to do at ``now_ms``. A ramp that is over is left where it is.
+
+    It never goes up by more than one step, and never up, nor to a kill, on the word of a guardrail that sees nothing.
+    No pause, gate or missing approval stops a kill.
+    """
+    if state.status not in LIVE:
+        return Hold(state.status, state.why)
+    return _safety(plan, state, now_ms) or _progress(plan, state, now_ms)
+
+
+def under_way(state: State) -> Status:
+    """Return the status of a live ramp that nothing stops: arming, running or soaking."""
+    if state.exposed_since_ms is None:
+        return Status.ARMING
+    return Status.RUNNING if state.soaking_since_ms is None else Status.SOAKING
+
+
+def proved(state: GuardrailState) -> bool:
+    """Whether one of the two proofs of the present step has reached its bar."""
+    return max(state.log_e, state.log_a) >= LOG_PROOF_BAR
+
+
+def _safety(plan: Plan, state: State, now_ms: int) -> Decision | None:
+    arming = state.exposed_since_ms is None
+    unclear = None
+    for guardrail, seen in _eyes(plan, state):
+        found = danger(plan, guardrail, seen)
+        if found is Danger.KILL:
+            why = figures(plan, guardrail, state)
+            if arming:
+                return Refuse(f"the cohort differs before it sees anything ({why}); try again with a fresh salt")
+            return KillRamp(guardrail.name, why)
+        if found is Danger.UNCLEAR and not seen.stepped_back and unclear is None:
+            unclear = guardrail
+    if state.step == START:
+        return None
+    if unclear is not None:
+        why = f"{figures(plan, unclear, state)}; the rates differ too little to call it harm"
+        return StepBack(state.step - 1, why)
+    if plan.on_blind == "retreat":
+        for guardrail, seen in _eyes(plan, state):
+            since_ms = seen.blind_since_ms
+            # One step for one blindness: after the step back, the step is younger than the blindness.
+            if since_ms is None or seen.blind_count < BLIND_AFTER or state.entered_ms > since_ms:
+                continue
+            if now_ms - since_ms >= plan.blind_limit_s * 1000:
+                blind_for = duration((now_ms - since_ms) / 1000)
+                return StepBack(state.step - 1, f"{_blindness(guardrail, seen)} for {blind_for}")
+    return None
+
+
+def _progress(plan: Plan, state: State, now_ms: int) -> Decision:
+    if state.status is Status.PAUSED:
+        return Hold(Status.PAUSED, state.why)
+    hindrance = _hindrance(plan, state, now_ms)
+    if hindrance is not None:
+        return hindrance
+    if state.exposed_since_ms is None:
+        left_s = plan.preflight_s - (now_ms - state.started_ms) / 1000
+        if left_s > 0:
+            return Hold(Status.ARMING, f"pre-flight: {duration(left_s)} left")
+        return Begin(f"the pre-flight is clean; exposing {exposure(plan.steps[0].exposure_ppm)}")
+    if state.soaking_since_ms is not None:
+        left_s = plan.soak_s - (now_ms - state.soaking_since_ms) / 1000
+        if left_s > 0:
+            return Hold(Status.SOAKING, f"soak: {duration(left_s)} left")
+        return Promote(f"{exposure(state.exposure_ppm)} stood the soak of {duration(plan.soak_s)}")
+    return _step(plan, state, now_ms)
+
+
+def _hindrance(plan: Plan, state: State, now_ms: int) -> Hold | None:
+    """Return what forbids any progress: blindness, or suspicion."""
+    if not plan.guardrails:
+        return None
+    blind = [_blindness(guardrail, seen) for guardrail, seen in _eyes(plan, state) if seen.blind_count >= BLIND_AFTER]
+    if blind:
+        return Hold(Status.BLIND, "; ".join(blind))
+    if state.observed_ms is None:
+        return Hold(under_way(state), "waiting for the first observation")
+    if now_ms - state.observed_ms > BLIND_AFTER * plan.interval_s * 1000:
+        return Hold(Status.BLIND, f"not observed for {duration((now_ms - state.observed_ms) / 1000)}")
+    unseen = [_blindness(guardrail, seen) for guardrail, seen in _eyes(plan, state) if seen.sight is not Sight.SEEN]
+    if unseen:
+        return Hold(under_way(state), "waiting for evidence: " + "; ".join(unseen))
+    if state.exposed_since_ms is not None:
+        holding = [figures(plan, guardrail, state) for guardrail, seen in _eyes(plan, state) if seen.holding]
+        if holding:
+            return Hold(Status.HELD, "; ".join(holding) + "; nobody new is exposed until M is below 3")
+    return None
+
+
+def _step(plan: Plan, state: State, now_ms: int) -> Decision:
+    step = step_at(plan, state.step)
+    at = exposure(state.exposure_ppm)
+    dwelt_s = (now_ms - state.entered_ms) / 1000
+    if dwelt_s < step.min_dwell_s:
+        return Hold(Status.RUNNING, f"{at}: at least {duration(step.min_dwell_s - dwelt_s)} more")
+    approved = state.approved_step == state.step
+    if not plan.guarded:
+        why = f"{at} for {duration(dwelt_s)}, unguarded"
+    elif plan.manual:
+        if not approved:
+            return Hold(Status.AWAITING_APPROVAL, f"{at}: with so few users a person moves each step")
+        why = f"{at}: a person let it through"
+    elif treated_share(plan, state.exposure_ppm) == 0:
+        return Hold(Status.HELD, f"{at}: back where it started, nobody is exposed; it goes on by hand")
+    elif state.exposed_units < plan.min_units:
+        return Hold(Status.RUNNING, f"{at}: {state.exposed_units} of {plan.min_units} exposed users seen")
+    else:
+        verdict = _verdict(plan, state, dwelt_s, approved=approved)
+        if isinstance(verdict, Hold):
+            return verdict
+        why = f"{at}: {verdict}"
+    if step.gate is Gate.MANUAL and not approved:
+        return Hold(Status.AWAITING_APPROVAL, f"{why}; this step is left by a person's approval")
+    if is_last(plan, state):
+        return Soak(f"{why}; soaking for {duration(plan.soak_s)}")
+    return Advance(state.step + 1, f"{why}; going to {exposure(plan.steps[state.step + 1].exposure_ppm)}")
+
+
+def _verdict(plan: Plan, state: State, dwelt_s: float, *, approved: bool) -> Hold | str:
+    """Return why the step may be left, or a hold."""
+    at = exposure(state.exposure_ppm)
+    step = step_at(plan, state.step)
+    eyes = list(_eyes(plan, state))
+    # An advisory guardrail can hold a ramp; that it cannot prove anything in time must not.
+    judges = [(guardrail, seen) for guardrail, seen in eyes if guardrail.may_kill] or eyes
+    proofs = "; ".join(_proof(guardrail, seen) for guardrail, seen in judges)
+    if all(proved(seen) for _, seen in judges):
+        return f"proved ({proofs})"
+    if step.max_dwell_s is None or dwelt_s < step.max_dwell_s:
+        return Hold(Status.RUNNING, f"{at}: not proved yet ({proofs})")
+    spent = f"inconclusive after {duration(dwelt_s)} ({proofs})"
+    if plan.on_inconclusive != "advance" or any(seen.log_m >= _BELOW_ONE for _, seen in eyes):
+        return Hold(Status.HELD, f"{at}: {spent}")
+    if plan.low_evidence and state.exposure_ppm >= _HALF_PPM and not approved:
+        return Hold(Status.AWAITING_APPROVAL, f"{at}: {spent}, on little evidence: a person has to let it through")
+    return f"{spent}, and nothing speaks against it (M below 1)"
+
+
+def _proof(guardrail: Guardrail, seen: GuardrailState) -> str:
+    return f"{guardrail.name}: relative {odds(seen.log_e)}, absolute {odds(seen.log_a)}, needed {count(PROOF_BAR)}"
+
+
+def _blindness(guardrail: Guardrail, seen: GuardrailState) -> str:
+    detail = f" ({seen.detail})" if seen.detail else ""
+    return f"{guardrail.name}: {seen.sight.value}{detail}"
+
+
+def _eyes(plan: Plan, state: State) -> Iterator[tuple[Guardrail, GuardrailState]]:
+    for guardrail in plan.guardrails:
+        yield guardrail, state.guardrails.get(guardrail.name, GuardrailState())

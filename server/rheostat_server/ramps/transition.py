@@ -1,0 +1,239 @@
+"""What a decision, or a person, changes in where a ramp stands and in what is served."""
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from rheostat.model.ramp import RampOverlay
+from rheostat_server.errors import Conflict
+from rheostat_server.ramps.decide import under_way
+from rheostat_server.ramps.ladder import START, is_last, levels, step_at
+from rheostat_server.ramps.model import (
+    LIVE,
+    Action,
+    Advance,
+    ArmTotals,
+    Begin,
+    Decision,
+    Gate,
+    GuardrailState,
+    Hold,
+    KillRamp,
+    Plan,
+    Promote,
+    Proof,
+    Refuse,
+    Soak,
+    State,
+    Status,
+    StepBack,
+)
+
+_NOTHING = ArmTotals()
+
+
+def start(plan: Plan, now_ms: int) -> State:
+    """Return the state of a ramp that starts now: arming, or without a pre-flight at its first step."""
+    state = State(
+        status=Status.ARMING,
+        epoch=1,
+        exposure_ppm=plan.start_ppm,
+        entered_ms=now_ms,
+        started_ms=now_ms,
+        guardrails={guardrail.name: GuardrailState() for guardrail in plan.guardrails},
+        why="the pre-flight has begun",
+    )
+    if plan.preflight_s > 0:
+        return state
+    return _first_exposure(plan, replace(state, epoch=0), now_ms, "no pre-flight was asked for")
+
+
+def transition(plan: Plan, state: State, decision: Decision, now_ms: int) -> State:
+    """Return the state after the decision. Only ``Hold`` leaves the exposure and its epoch as they were."""
+    match decision:
+        case Hold(status=status, why=why):
+            return replace(state, status=status, why=why)
+        case Begin(why=why):
+            return _first_exposure(plan, state, now_ms, why)
+        case Refuse(why=why):
+            return restored(plan, state, now_ms, why)
+        case Advance(to_step=to_step, why=why):
+            return moved(plan, state, to_step, now_ms, status=Status.RUNNING, why=why)
+        case StepBack(to_step=to_step, why=why):
+            paused = state.status is Status.PAUSED
+            status = Status.PAUSED if paused else Status.HELD
+            back = moved(plan, state, to_step, now_ms, status=status, why=why)
+            return replace(
+                back,
+                guardrails={
+                    name: replace(seen, stepped_back=seen.stepped_back or seen.holding)
+                    for name, seen in back.guardrails.items()
+                },
+            )
+        case Soak(why=why):
+            return replace(state, status=Status.SOAKING, soaking_since_ms=now_ms, why=why)
+        case Promote(why=why):
+            return replace(state, status=Status.PROMOTED, entered_ms=now_ms, epoch=state.epoch + 1, why=why)
+        case KillRamp(why=why):
+            return killed(state, now_ms, why)
+        case _:
+            assert_never(decision)
+
+
+def moved(plan: Plan, state: State, to_step: int, now_ms: int, *, status: Status, why: str) -> State:
+    """Return the state at another step: a new epoch, in which the proofs begin anew and M goes on."""
+    return replace(
+        state,
+        status=status,
+        step=to_step,
+        epoch=state.epoch + 1,
+        exposure_ppm=step_at(plan, to_step).exposure_ppm,
+        entered_ms=now_ms,
+        soaking_since_ms=None,
+        approved_step=None,
+        exposed_units=0,
+        guardrails={name: _in_new_step(seen) for name, seen in state.guardrails.items()},
+        why=why,
+    )
+
+
+def killed(state: State, now_ms: int, why: str) -> State:
+    """Return the state of a ramp whose variant is taken back, latched."""
+    return replace(state, status=Status.KILLED, exposure_ppm=0, epoch=state.epoch + 1, entered_ms=now_ms, why=why)
+
+
+def restored(plan: Plan, state: State, now_ms: int, why: str) -> State:
+    """Return the state of a ramp that ended with the exposure it started from."""
+    return replace(
+        state,
+        status=Status.ABORTED,
+        exposure_ppm=plan.start_ppm,
+        epoch=state.epoch + 1,
+        entered_ms=now_ms,
+        why=why,
+    )
+
+
+def act(plan: Plan, state: State, action: Action, now_ms: int, why: str = "") -> State:
+    """Return the state after a person's action; ``why`` is that person's reason, in words.
+
+    Raises:
+        Conflict: the action is not allowed where the ramp stands; the message says where that is.
+    """
+    said = f": {why}" if why else ""
+    if action is Action.REVIVE:
+        if state.status is not Status.KILLED:
+            raise Conflict(f"only a killed ramp is revived; this one is {state.status}")
+        return restored(plan, state, now_ms, f"revived by a person, back at the exposure of the start{said}")
+    if state.status not in LIVE:
+        raise Conflict(f"the ramp is over: it is {state.status}")
+    match action:
+        case Action.PAUSE:
+            return _pause(state, said)
+        case Action.RESUME:
+            return _resume(state, said)
+        case Action.APPROVE:
+            return _approve(plan, state, said)
+        case Action.ADVANCE:
+            return _advance(plan, state, now_ms, said)
+        case Action.KILL:
+            return killed(state, now_ms, f"killed by a person{said}")
+        case _:
+            return restored(plan, state, now_ms, f"aborted by a person{said}")
+
+
+def overlay(plan: Plan, ramp_id: str, state: State, unit_key: str, *, server_scope: bool) -> RampOverlay:
+    """Return what a snapshot says of the ramp. Only server-scoped snapshots get the key of the unit hashes.
+
+    While arming, the exposure in force stays the one at the start, and the arms are drawn at the first step's with the
+    holdback as it will be. That changes nobody's answer: ``plan_of`` refuses a holdback that would reach into the
+    exposure at the start. After promotion the holdback is in force only if the plan keeps it.
+    """
+    live = state.status in LIVE
+    arming = live and state.exposed_since_ms is None
+    holds_back = live or (state.status is Status.PROMOTED and plan.keep_holdback)
+    return RampOverlay(
+        ramp=ramp_id,
+        flag=plan.flag,
+        rollout=plan.rollout,
+        exposure_ppm=state.exposure_ppm,
+        epoch=state.epoch,
+        levels=levels(plan),
+        arming_ppm=plan.steps[0].exposure_ppm if arming else None,
+        holdback_ppm=plan.holdback_ppm if holds_back else 0,
+        live=live,
+        unit_key=unit_key if server_scope else None,
+    )
+
+
+def _first_exposure(plan: Plan, state: State, now_ms: int, why: str) -> State:
+    exposed = moved(plan, state, START + 1, now_ms, status=Status.RUNNING, why=why)
+    return replace(
+        exposed,
+        exposed_since_ms=now_ms,
+        exposed_epoch=exposed.epoch,
+        guardrails={
+            # M restarts at 1. Where a source had read up to, and whether it saw, is not evidence and stays.
+            name: GuardrailState(
+                cursor=seen.cursor,
+                sight=seen.sight,
+                detail=seen.detail,
+                blind_count=seen.blind_count,
+                blind_since_ms=seen.blind_since_ms,
+            )
+            for name, seen in exposed.guardrails.items()
+        },
+    )
+
+
+def _in_new_step(seen: GuardrailState) -> GuardrailState:
+    return replace(
+        seen,
+        proof=Proof(),
+        log_e=0.0,
+        log_a=0.0,
+        step_treatment=_NOTHING,
+        step_control=_NOTHING,
+        recent_treatment=_NOTHING,
+        recent_control=_NOTHING,
+        earlier_treatment=_NOTHING,
+        earlier_control=_NOTHING,
+        recent_since_ms=None,
+    )
+
+
+def _pause(state: State, said: str) -> State:
+    if state.status is Status.PAUSED:
+        raise Conflict("the ramp is paused already")
+    return replace(state, status=Status.PAUSED, why=f"paused by a person{said}")
+
+
+def _resume(state: State, said: str) -> State:
+    if state.status is not Status.PAUSED:
+        raise Conflict(f"only a paused ramp is resumed; this one is {state.status}")
+    return replace(state, status=under_way(state), why=f"resumed by a person{said}")
+
+
+def _approve(plan: Plan, state: State, said: str) -> State:
+    if under_way(state) is not Status.RUNNING:
+        raise Conflict(f"there is nothing to approve: the ramp is {under_way(state)}")
+    if state.approved_step == state.step:
+        raise Conflict("this step is approved already")
+    gated = step_at(plan, state.step).gate is Gate.MANUAL or plan.manual
+    if not gated and state.status is not Status.AWAITING_APPROVAL:
+        raise Conflict("this step waits for no approval")
+    return replace(state, approved_step=state.step, why=f"approved by a person{said}")
+
+
+def _advance(plan: Plan, state: State, now_ms: int, said: str) -> State:
+    if state.status is Status.PAUSED:
+        raise Conflict("the ramp is paused; resume it first")
+    match under_way(state):
+        case Status.SOAKING:
+            raise Conflict("the ramp is at its last step and soaking")
+        case Status.ARMING:
+            return transition(plan, state, Begin(f"a person ended the pre-flight{said}"), now_ms)
+        case _ if is_last(plan, state):
+            return transition(plan, state, Soak(f"a person ended the last step{said}"), now_ms)
+        case _:
+            return transition(plan, state, Advance(state.step + 1, f"advanced by a person{said}"), now_ms)
