@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar, cast
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -13,6 +13,7 @@ from rheostat_server.errors import StorageUnavailable
 
 # The drivers' records are looked at by the adapters' own code alone, which gives them their types.
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
+Isolation: TypeAlias = Literal["read_committed", "repeatable_read", "serializable"]
 T = TypeVar("T")
 
 CALL_SECONDS = 2.0
@@ -41,6 +42,7 @@ _CANNOT_CONNECT = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ClientConfigurationError,
 )
+_CUT = ("closed", "closing", "released")
 _CLASHES = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
@@ -105,7 +107,8 @@ class Database:
             StorageUnavailable: the database cannot be reached, or did not answer in time. Nothing was written, unless
                 the commit itself went unanswered: then nobody knows, so a write must be safe to repeat.
         """
-        async with self.connection() as conn, conn.transaction(isolation=isolation, readonly=readonly):
+        level = cast(Isolation | None, isolation)
+        async with self.connection() as conn, conn.transaction(isolation=level, readonly=readonly):
             yield conn
 
     async def run(
@@ -184,7 +187,7 @@ def outages(*, connecting: bool = False) -> Iterator[None]:
         raise StorageUnavailable(_explain(error)) from error
     except asyncpg.InterfaceError as error:
         # Most are mistakes in our calls and must show as such; these are not.
-        if not isinstance(error, asyncpg.DataError) and ("closed" in str(error) or "closing" in str(error)):
+        if not isinstance(error, asyncpg.DataError) and any(word in str(error) for word in _CUT):
             raise StorageUnavailable(_explain(error)) from error
         if connecting and isinstance(error, _CANNOT_CONNECT):
             raise StorageUnavailable(_explain(error)) from error

@@ -50,6 +50,7 @@ class Keeper:
         self._settled = threading.Event()
         self._failure: str | None = None
         self._told_failing = False
+        self._log_begins = log_size(Path(plan.log))
         self._process = self._spawn()
         self._thread = threading.Thread(target=self._follow, name="postgres-keeper", daemon=True)
         self._thread.start()
@@ -105,7 +106,7 @@ class Keeper:
             if self._stopping.is_set():
                 return
             if not self._settled.is_set():
-                self._fail("its supervisor died")
+                self._fail(last_complaint(Path(self._plan.log), self._log_begins) or "its supervisor died")
                 return
             self._say("the process that watches PostgreSQL died; another is started")
             if not self._replace():
@@ -139,7 +140,7 @@ class Keeper:
         if event.ready:
             self._say(f"PostgreSQL died ({event.how}); it is started again")
             return
-        complaint = last_complaint(Path(self._plan.log)) or event.how
+        complaint = last_complaint(Path(self._plan.log), self._log_begins) or event.how
         if any(words in complaint for words in TRANSIENT):
             return
         if not self._settled.is_set():
@@ -213,16 +214,21 @@ def lock_supervision(data_dir: Path, cancel: threading.Event) -> int:
     raise StorageUnavailable(f"an earlier PostgreSQL of {data_dir} is still shutting down after 10 s")
 
 
-def last_complaint(log: Path) -> str:
-    """Return the last line by which PostgreSQL, or what starts it, says what is wrong; empty if there is none."""
+def log_size(log: Path) -> int:
+    """Return the log's length in bytes, 0 if there is none: where what is said from now on begins."""
+    return log.stat().st_size if log.exists() else 0
+
+
+def last_complaint(log: Path, since: int) -> str:
+    """Return in one line what PostgreSQL, or what starts it, last said was wrong after byte ``since`` of its log."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
-            lines = file.read().decode(errors="replace").splitlines()
+            file.seek(max(since, log_size(log) - 8192))
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     except OSError:
         return ""
-    for mark in ("FATAL:", "PANIC:", "error:", "Error"):
+    for mark in ("FATAL:", "PANIC:", "error:"):
         for line in reversed(lines):
             if mark in line:
-                return line.partition(mark)[2].strip() if mark in ("FATAL:", "PANIC:", "error:") else line.strip()
-    return lines[-1].strip() if lines else ""
+                return line.partition(mark)[2].strip()
+    return " ".join([line for line in lines if "LOG:" not in line][-3:])

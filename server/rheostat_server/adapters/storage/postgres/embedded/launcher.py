@@ -21,6 +21,7 @@ from rheostat_server.adapters.storage.postgres.embedded.keeper import (
     Keeper,
     last_complaint,
     lock_supervision,
+    log_size,
     run_once,
 )
 from rheostat_server.adapters.storage.postgres.embedded.lock import DataDirectoryLock, Holder, read_holder
@@ -164,8 +165,10 @@ def _create(data_dir: Path, installation: Installation, account: Account, cancel
         os.fsync(file.fileno())
     account.give(password)
     account.give(work)
+    log_begins = log_size(log)
     if run_once(plan_creation(installation, account, work, log), cancel) != 0:
-        raise StartupRefused(f"PostgreSQL's data could not be made: {last_complaint(log)} (log: {log})")
+        complaint = last_complaint(log, log_begins)
+        raise StartupRefused(f"PostgreSQL's data could not be made: {complaint} (log: {log})")
     work.rename(data_dir / HOME)
     for directory in (data_dir / HOME, data_dir):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
