@@ -1,0 +1,112 @@
+"""One server as the command line talks to it."""
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+import urllib3
+
+from rheostat_server.errors import Fault
+
+
+class CommandFailed(Exception):
+    """The command cannot go on. ``str`` is what to print."""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """A good answer: its JSON, and the entity tag that came with it."""
+
+    body: Any
+    etag: str | None
+
+
+class Connection:
+    """Requests to the admin API under ``/api/v1``, with errors in words."""
+
+    def __init__(self, url: str, token: str | None, *, project: str, environment: str) -> None:
+        self.url = url.rstrip("/")
+        self.project = project
+        self.environment = environment
+        self._token = token
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=3.0, read=30.0))
+
+    @property
+    def of_project(self) -> str:
+        """The path of the project."""
+        return f"/projects/{quote(self.project, safe='')}"
+
+    @property
+    def of_environment(self) -> str:
+        """The path of the environment."""
+        return f"{self.of_project}/environments/{quote(self.environment, safe='')}"
+
+    def flag(self, key: str) -> str:
+        """Return the path of a flag."""
+        return f"{self.of_project}/flags/{quote(key, safe='')}"
+
+    def get(self, path: str, **query: Any) -> Any:
+        """GET and return the JSON."""
+        return self.send("GET", path, query=query).body
+
+    def post(self, path: str, body: Any = None, **query: Any) -> Any:
+        """POST and return the JSON."""
+        return self.send("POST", path, body={} if body is None else body, query=query).body
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: dict[str, Any] | None = None,
+        etag: str | None = None,
+        create: bool = False,
+    ) -> Answered:
+        """Send one request. ``create``: only when nothing is there yet. ``etag``: only when that is still there.
+
+        Raises:
+            CommandFailed: the server cannot be reached, or it said no; the message says why and what to do.
+        """
+        headers = {"accept": "application/json", "user-agent": "rheostat-cli"}
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            headers["content-type"] = "application/json"
+        if etag is not None:
+            headers["if-match"] = etag
+        if create:
+            headers["if-none-match"] = "*"
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        address = f"{self.url}/api/v1{path}" + (f"?{urlencode(given)}" if given else "")
+        data = None if body is None else msgspec.json.encode(body)
+        try:
+            answer = self._pool.request(method, address, body=data, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise CommandFailed(
+                f"cannot reach {self.url}: {_in_words(error)}\n"
+                "Is the server running (`make run`, `rheostat serve`)? Is RHEOSTAT_URL right?"
+            ) from error
+        if answer.status >= 400:
+            raise CommandFailed(_refusal(answer.status, answer.data, has_token=bool(self._token)))
+        return Answered(msgspec.json.decode(answer.data) if answer.data else None, answer.headers.get("etag"))
+
+
+def _in_words(error: Exception) -> str:
+    text = str(error)
+    return "connection refused" if "refused" in text else text.rsplit(": ", 1)[-1]
+
+
+def _refusal(status: int, data: bytes, *, has_token: bool) -> str:
+    try:
+        problem = msgspec.json.decode(data)
+        lines = [str(problem.get("detail") or problem.get("title") or f"the server answered {status}")]
+        lines += [f"  {fault}" for fault in msgspec.convert(problem.get("faults", []), list[Fault])]
+    except (msgspec.DecodeError, msgspec.ValidationError, AttributeError):
+        lines = [f"the server answered {status}: {data[:200].decode(errors='replace')}"]
+    if status == 401:
+        lines.append(
+            "The token is unknown, expired or revoked (`rheostat token reset` on the server's machine makes a new one)."
+            if has_token
+            else "Give a token: --token, RHEOSTAT_TOKEN, or `rheostat profile set default --token …`."
+        )
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""``rheostat apply``, ``export`` and ``validate``: documents in files and in Git."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from rheostat_server.cli.connection import CommandFailed
+from rheostat_server.cli.options import Session, connected
+from rheostat_server.cli.yaml_files import FileDocument, read_documents, to_yaml
+from rheostat_server.errors import Invalid
+from rheostat_server.flags.validate import validate_flag
+from rheostat_server.ramps.validate import validate_ramp
+
+_MARKS = {"create": ("+", "green"), "update": ("~", "yellow"), "archive": ("-", "red"), "unchanged": ("=", "dim")}
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--prune", is_flag=True, help="Archive the flags of the project that the files do not have.")
+@connected
+def apply(session: Session, files: tuple[str, ...], dry_run: bool, prune: bool) -> None:
+    """Make the server hold what FILES say: all of it, or, when something is wrong, nothing."""
+    documents = read_documents(files)
+    check(documents)
+    wanted = {"documents": [document.data for document in documents], "dry_run": dry_run, "prune": prune}
+    body = session.connection.post(f"{session.connection.of_project}/apply", wanted)
+
+    def people(console: Console) -> None:
+        for change in body["changes"]:
+            mark, style = _MARKS.get(change["action"], ("?", ""))
+            console.print(f"{mark} {change['kind']} {change['key']}: {change['action']}", style=style)
+            for note in change.get("notes", []):
+                console.print(f"    {note}")
+        if dry_run:
+            console.print("Nothing was changed (--dry-run).", style="dim")
+
+    session.show(body, people)
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file, instead of the screen.")
+@connected
+def export(session: Session, output: Path | None) -> None:
+    """Print all documents of the project as YAML that `apply` takes."""
+    body = session.connection.get(f"{session.connection.of_project}/export")
+    if session.as_json:
+        session.show(body, lambda console: None)
+        return
+    text = to_yaml(body["documents"])
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+        click.echo(f"{len(body['documents'])} documents are in {output}")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True)
+def validate(files: tuple[str, ...]) -> None:
+    """Check documents without a server: every fault, with its place and what to do."""
+    documents = read_documents(files)
+    check(documents)
+    click.echo(f"{len(documents)} document{'s' if len(documents) != 1 else ''}: no faults")
+
+
+def check(documents: list[FileDocument]) -> None:
+    """Validate all documents.
+
+    Raises:
+        CommandFailed: with every fault of every document.
+    """
+    lines: list[str] = []
+    for document in documents:
+        lines += [f"{document.source}: {line}" for line in _faults(document.data)]
+    if lines:
+        raise CommandFailed("these documents have faults:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _faults(data: Any) -> list[str]:
+    kind = data.get("kind", "flag") if isinstance(data, dict) else "flag"
+    checks: dict[Any, Any] = {"flag": validate_flag, "ramp": validate_ramp}
+    if kind not in checks:
+        return [f"kind: {kind!r} is not a kind of document (flag, ramp)"]
+    try:
+        checks[kind](data)
+    except Invalid as error:
+        return [str(fault) for fault in error.faults]
+    return []

@@ -1,0 +1,49 @@
+"""The command ``rheostat`` and its groups."""
+
+import sys
+
+import click
+
+from rheostat_server.cli import flag_versions
+from rheostat_server.cli.changes import changes
+from rheostat_server.cli.connection import CommandFailed
+from rheostat_server.cli.demo import demo
+from rheostat_server.cli.documents import apply, export, validate
+from rheostat_server.cli.flags import flag
+from rheostat_server.cli.keys import key
+from rheostat_server.cli.profiles import profile
+from rheostat_server.cli.ramps import ramp
+from rheostat_server.cli.serve import serve
+from rheostat_server.cli.tokens import token
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="rheostat-server", prog_name="rheostat")
+def rheostat() -> None:
+    """Feature flags with progressive exposure that advances on evidence and takes itself back."""
+
+
+for command in (serve, demo, flag, ramp, apply, export, validate, key, token, changes, profile):
+    rheostat.add_command(command)
+for command in flag_versions.COMMANDS:
+    flag.add_command(command)
+
+
+def main() -> None:
+    """Run the command; a failure that is explained exits with 1 and no traceback."""
+    try:
+        rheostat.main(prog_name="rheostat", standalone_mode=False)
+    except CommandFailed as error:
+        click.echo(f"rheostat: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # `rheostat flag list | head` is no error.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,181 @@
+"""``rheostat ramp``: raise a flag's exposure on evidence."""
+
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from rheostat_server.cli.connection import CommandFailed, Connection
+from rheostat_server.cli.documents import check
+from rheostat_server.cli.options import Session, connected
+from rheostat_server.cli.ramp_panel import ramp_panel, status_text
+from rheostat_server.cli.tables import a_table
+from rheostat_server.cli.yaml_files import FileDocument, read_documents
+
+ENDED = frozenset({"promoted", "killed", "aborted"})
+_REFRESH_SECONDS = 1.0
+
+
+@click.group()
+def ramp() -> None:
+    """Raise a flag's exposure on evidence, and take it back when it hurts."""
+
+
+@ramp.command("start")
+@click.argument("flag", required=False)
+@click.option("-f", "--file", help="A ramp document; FLAG and the options below are then not needed.")
+@click.option("--rollout", help="A rule's rollout, instead of the default's.")
+@click.option("--steps", help="Percentages, such as 1,5,25,50,100.")
+@click.option("--preflight", help="How long to watch before the first step. [default: 10m]")
+@click.option("--no-preflight", is_flag=True, help="Expose at once, without watching who fails anyway.")
+@click.option("--min-dwell", help="The least time on each step. [default: 60s]")
+@click.option("--soak", help="How long to watch at the last step. [default: 1h]")
+@click.option("--holdback", type=float, help="Percent of users kept as control to the end.")
+@click.option("--users", type=int, help="About how many users the rollout has, where a former ramp does not tell.")
+@click.option("--unguarded", is_flag=True, help="Move by time alone.")
+@connected
+def start(session: Session, flag: str | None, file: str | None, **options: Any) -> None:
+    """Start a ramp of FLAG in the environment."""
+    document = _document(session.connection, flag, file, options)
+    body = session.connection.post(f"{session.connection.of_environment}/ramps", document)
+
+    def people(console: Console) -> None:
+        _print_line(console, body)
+        for note in body.get("notes", []):
+            console.print(f"  {note}")
+        console.print(f"Watch it: rheostat ramp watch {body['flag']}", style="dim")
+
+    session.show(body, people)
+
+
+@ramp.command("status")
+@click.argument("ramp_or_flag", required=False)
+@connected
+def status(session: Session, ramp_or_flag: str | None) -> None:
+    """Show one ramp, by its id or its flag, or list all of the environment."""
+    connection = session.connection
+    if ramp_or_flag is not None:
+        body = connection.get(_path(connection, ramp_or_flag))
+        decisions = _last_decisions(connection, body["id"])
+        session.show(body, lambda console: console.print(ramp_panel(body, decisions=decisions)))
+        return
+    body = connection.get(f"{connection.of_environment}/ramps")
+
+    def people(console: Console) -> None:
+        if not body["ramps"]:
+            console.print(f"No ramps in {connection.environment}. Start one: rheostat ramp start FLAG")
+            return
+        table = a_table("FLAG", "STATUS", "EXPOSURE", "STANDING", "STARTED", "ID")
+        for view in body["ramps"]:
+            line = (view.get("standing") or {}).get("line") or view.get("why") or ""
+            table.add_row(
+                view["flag"], status_text(view), f"{view['exposure']:g} %", line, view["started_at"], view["id"]
+            )
+        console.print(table)
+
+    session.show(body, people)
+
+
+@ramp.command("watch")
+@click.argument("ramp_or_flag")
+@connected
+def watch(session: Session, ramp_or_flag: str) -> None:
+    """Watch a ramp until it ends; exits with 1 when it was killed or aborted."""
+    connection = session.connection
+    path = _path(connection, ramp_or_flag)
+    view = connection.get(path)
+    with Live(console=session.console, auto_refresh=False) as live:
+        while True:
+            decisions = _last_decisions(connection, view["id"])
+            live.update(ramp_panel(view, decisions=decisions), refresh=True)
+            if view["status"] in ENDED:
+                break
+            time.sleep(_REFRESH_SECONDS)
+            view = connection.get(path)
+    if view["status"] != "promoted":
+        raise click.exceptions.Exit(1)
+
+
+def _act(session: Session, ramp_or_flag: str, action: str, reason: str | None) -> None:
+    connection = session.connection
+    body = connection.post(f"{_path(connection, ramp_or_flag)}/{action}", {"reason": reason} if reason else {})
+    session.show(body, lambda console: _print_line(console, body))
+
+
+def _action(name: str, help_text: str, *, reason_required: bool = False) -> None:
+    @ramp.command(name, help=help_text)
+    @click.argument("ramp_or_flag")
+    @click.option("--reason", required=reason_required, help="Why; the audit log keeps it.")
+    @connected
+    def command(session: Session, ramp_or_flag: str, reason: str | None) -> None:
+        _act(session, ramp_or_flag, name, reason)
+
+
+_action("pause", "Stay at this exposure. Evidence is still read, and still kills.")
+_action("resume", "Go on after a pause.")
+_action("approve", "Let a ramp through the manual gate at which it waits.")
+_action("advance", "Go up one step now, without proof.", reason_required=True)
+_action("abort", "End the ramp and go back to the exposure in force when it started.", reason_required=True)
+
+
+def _document(connection: Connection, flag: str | None, file: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    if file is not None:
+        documents = read_documents([file])
+        if len(documents) != 1:
+            raise CommandFailed(f"{file} has {len(documents)} documents; one ramp is started at a time")
+        check(documents)
+        data: dict[str, Any] = documents[0].data
+        return data
+    if flag is None:
+        raise CommandFailed("say which flag to ramp, or give a document with --file")
+    document: dict[str, Any] = {"kind": "ramp", "flag": flag, "environment": connection.environment}
+    if options["steps"]:
+        document["steps"] = [_number(part) for part in options["steps"].split(",")]
+    if options["no_preflight"]:
+        document["preflight"] = "0s"
+    for name in ("rollout", "preflight", "min_dwell", "soak", "holdback", "users"):
+        if options[name] is not None:
+            document[name] = options[name]
+    if options["unguarded"]:
+        document["unguarded"] = True
+    check([FileDocument("the command line", document)])
+    return document
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text.strip().removesuffix("%"))
+    except ValueError as error:
+        raise CommandFailed(f"--steps: {text.strip()!r} is not a percentage; write them as 1,5,25,50,100") from error
+    return int(number) if number.is_integer() else number
+
+
+def _path(connection: Connection, ramp_or_flag: str) -> str:
+    """Return the path of a ramp that is named by its id or by its flag (the newest then)."""
+    base = f"{connection.of_environment}/ramps"
+    known = connection.get(base)["ramps"]
+    for view in known:
+        if ramp_or_flag == view["id"]:
+            return f"{base}/{view['id']}"
+    of_flag = [view for view in known if view["flag"] == ramp_or_flag]
+    if not of_flag:
+        raise CommandFailed(f"there is no ramp {ramp_or_flag!r} in {connection.environment}, and none of such a flag")
+    live = [view for view in of_flag if view["status"] not in ENDED]
+    if len(live) > 1:
+        ids = ", ".join(f"{view['id']} ({view['rollout']})" for view in live)
+        raise CommandFailed(f"{ramp_or_flag} has several live ramps; name one: {ids}")
+    newest = max(live or of_flag, key=lambda view: str(view["started_at"]))
+    return f"{base}/{newest['id']}"
+
+
+def _last_decisions(connection: Connection, ramp_id: str) -> list[dict[str, Any]]:
+    body = connection.get(f"{connection.of_environment}/ramps/{ramp_id}/decisions", last=6)
+    decisions: list[dict[str, Any]] = body["decisions"]
+    return decisions
+
+
+def _print_line(console: Console, view: dict[str, Any]) -> None:
+    line = (view.get("standing") or {}).get("line") or view.get("why") or ""
+    console.print(view["flag"], status_text(view), f"at {view['exposure']:g} %", line)

@@ -1,0 +1,258 @@
+"""The story of the demo: an application, its users, a ramp, and (unless harmless) a fault.
+
+The server, the shop and Prometheus are real processes; the plan is an ordinary one with shortened times.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from rheostat.clock import Clock, system_clock
+from rheostat_server.cli.ramp_panel import ramp_panel
+from rheostat_server.demo.application import FLAG
+from rheostat_server.demo.processes import Process, free_port, prometheus_program, start_prometheus, start_shop
+from rheostat_server.demo.traffic import Traffic
+
+FAULT = 0.3
+BACKGROUND = 0.002
+_FAULT_AFTER_SECONDS = 8.0
+_GIVE_UP_SECONDS = 170.0
+_AFTER_KILL_SECONDS = 8.0
+_RAMPS = "/projects/default/environments/production/ramps"
+
+FLAG_DOCUMENT: dict[str, Any] = {
+    "kind": "flag",
+    "key": FLAG,
+    "type": "boolean",
+    "variants": {"on": True, "off": False},
+    "off_variant": "off",
+    "environments": {
+        "production": {
+            "enabled": True,
+            "default": {"rollout": {"exposure": 0, "split": {"on": 1}, "fallback": "off"}},
+        }
+    },
+}
+RAMP_DOCUMENT: dict[str, Any] = {
+    "kind": "ramp",
+    "flag": FLAG,
+    "environment": "production",
+    "steps": [10, 50, 100],
+    "preflight": "10s",
+    "min_dwell": "3s",
+    "soak": "5s",
+    "interval": "1s",
+}
+
+SHORTENED = (
+    ("pre-flight (who fails anyway)", "10 s", "10 min"),
+    ("least time on a step", "3 s", "60 s"),
+    ("watch at 100 %", "5 s", "1 h"),
+    ("steps", "10 / 50 / 100 %", "1 / 5 / 25 / 50 / 100 %"),
+    ("scrapes", "1 s", "15 s"),
+)
+
+
+class StoryBroken(Exception):
+    """A part of the demo did not do its work; the message says which and what it printed."""
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """The running processes of a story."""
+
+    url: str
+    shop_url: str
+    api: httpx.AsyncClient
+    server: Process
+    prometheus: Process | None
+
+
+async def tell(*, harmless: bool, rate: float, users: int) -> None:
+    """Run the story in the terminal.
+
+    Raises:
+        StoryBroken: a process did not start, or the story did not reach its end in time.
+    """
+    console = Console(highlight=False)
+    console.print(_opening(harmless=harmless, rate=rate, users=users))
+    with _open_directory() as directory:
+        try:
+            async with set_stage(directory, say=console.print) as stage:
+                await _play(stage, console, harmless=harmless, rate=rate, users=users)
+        except (RuntimeError, httpx.HTTPError) as error:
+            raise StoryBroken(str(error)) from error
+
+
+@contextlib.contextmanager
+def _open_directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="rheostat-demo-", ignore_cleanup_errors=True) as name:
+        # PostgreSQL may run as another user, who has to pass through.
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextlib.asynccontextmanager
+async def set_stage(directory: Path, *, say: Any, with_prometheus: bool = True) -> AsyncIterator[Stage]:
+    """Start the server, the shop and, where it is installed, Prometheus; stop them all on leaving."""
+    token, sdk_key = f"rht_{secrets.token_hex(16)}", f"rhs_{secrets.token_hex(16)}"
+    port, shop_port, prometheus_port = free_port(), free_port(), free_port()
+    program = prometheus_program() if with_prometheus else None
+    url = f"http://127.0.0.1:{port}"
+    environ = {
+        "RHEOSTAT_PORT": str(port),
+        "RHEOSTAT_DATA_DIR": str(directory / "data"),
+        "RHEOSTAT_ADMIN_TOKEN": token,
+        "RHEOSTAT_SDK_KEY": sdk_key,
+        "RHEOSTAT_DATABASE_URL": "",
+        "RHEOSTAT_PROMETHEUS_URL": f"http://127.0.0.1:{prometheus_port}" if program else "",
+        "RHEOSTAT_PROMETHEUS_INTERVAL": "1",
+    }
+    processes: list[Process] = []
+    try:
+        server = Process(
+            [sys.executable, "-m", "rheostat_server", "serve"], log=directory / "server.log", environ=environ
+        )
+        processes.append(server)
+        say("starting the server …")
+        await server.answers(f"{url}/readyz", within=60)
+        prometheus = None
+        if program:
+            say("starting Prometheus …")
+            targets = {"rheostat": f"127.0.0.1:{port}", "shop": f"127.0.0.1:{shop_port}"}
+            prometheus = start_prometheus(
+                program, port=prometheus_port, directory=directory / "prometheus", targets=targets
+            )
+            processes.append(prometheus)
+            await prometheus.answers(f"http://127.0.0.1:{prometheus_port}/-/ready")
+        say("starting the shop …")
+        shop = start_shop(port=shop_port, directory=directory, url=url, sdk_key=sdk_key, background=BACKGROUND)
+        processes.append(shop)
+        await shop.answers(f"http://127.0.0.1:{shop_port}/seen")
+        headers = {"authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=10.0) as api:
+            yield Stage(
+                url=url,
+                shop_url=f"http://127.0.0.1:{shop_port}",
+                api=api,
+                server=server,
+                prometheus=prometheus,
+            )
+    finally:
+        # The shop before the server, so that its last outcomes find somebody.
+        for process in reversed(processes):
+            await asyncio.to_thread(process.stop)
+
+
+async def _play(stage: Stage, console: Console, *, harmless: bool, rate: float, users: int) -> None:
+    clock = system_clock()
+    (await stage.api.put(f"/projects/default/flags/{FLAG}", json=FLAG_DOCUMENT)).raise_for_status()
+    traffic = Traffic(stage.shop_url, rate=rate, users=users, clock=clock)
+    await traffic.start()
+    try:
+        started = await stage.api.post(_RAMPS, json=RAMP_DOCUMENT)
+        if started.is_error:
+            raise StoryBroken(f"the ramp does not start: {started.text}")
+        family = started.json()["guardrails"][0]["family"]
+        console.print(f"evidence: failing users, {_family_words(family)}\n")
+        view = await _watch(stage, console, traffic, started.json()["id"], clock=clock, harmless=harmless)
+        console.print(_ending(view, traffic, harmless=harmless))
+    finally:
+        await traffic.stop()
+
+
+async def _watch(
+    stage: Stage, console: Console, traffic: Traffic, ramp_id: str, *, clock: Clock, harmless: bool
+) -> dict[str, Any]:
+    """Show the ramp until it ended and the shop has settled; break the shop on the way, unless harmless."""
+    began = clock.monotonic()
+    exposed_at = broken_at = ended_at = None
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        while clock.monotonic() - began < _GIVE_UP_SECONDS:
+            view: dict[str, Any] = (await stage.api.get(f"{_RAMPS}/{ramp_id}")).raise_for_status().json()
+            answer = await stage.api.get(f"{_RAMPS}/{ramp_id}/decisions", params={"last": 4})
+            decisions = answer.raise_for_status().json()["decisions"]
+            now = clock.monotonic()
+            if exposed_at is None and view["exposure"] > 0:
+                exposed_at = now
+            if not harmless and broken_at is None and exposed_at and now - exposed_at > _FAULT_AFTER_SECONDS:
+                await _break(stage)
+                broken_at = now
+            live.update(
+                Group(
+                    ramp_panel(view, decisions=decisions),
+                    _shop_line(traffic, broken=broken_at is not None),
+                ),
+                refresh=True,
+            )
+            if ended_at is None and view["status"] in {"killed", "promoted", "aborted"}:
+                ended_at = now
+            if ended_at is not None and (view["status"] != "killed" or now - ended_at > _AFTER_KILL_SECONDS):
+                return view
+            await asyncio.sleep(0.5)
+    raise StoryBroken(
+        f"the ramp is still {view['status']} after {_GIVE_UP_SECONDS:.0f} s: {view.get('why')}\n"
+        f"The server's last lines:\n{stage.server.output[-1500:]}"
+    )
+
+
+async def _break(stage: Stage) -> None:
+    async with httpx.AsyncClient() as client:
+        (await client.post(f"{stage.shop_url}/fault", params={"rate": FAULT})).raise_for_status()
+
+
+def _shop_line(traffic: Traffic, *, broken: bool) -> Text:
+    state = Text(f"the new checkout now fails {FAULT:.0%} of its requests", "bold red") if broken else Text("healthy")
+    return Text.assemble(
+        f"the shop: {traffic.sent:,} requests, error rate of the last 5 s {traffic.error_rate(5):.2%}; ", state
+    )
+
+
+def _family_words(family: str) -> str:
+    if family == "reported":
+        return "from what SDKs report (Prometheus is not installed, so it is not asked)"
+    return "read back from Prometheus"
+
+
+def _opening(*, harmless: bool, rate: float, users: int) -> Text:
+    text = Text()
+    text.append("Rheostat: a ramp that watches itself\n\n", "bold")
+    text.append(f"A shop serves {rate:g} requests/s of {users:,} users; {BACKGROUND:.1%} of requests fail anyway.\n")
+    if harmless:
+        text.append(f"Its new checkout ({FLAG}) is fine: the ramp has to take it to 100 %.\n\n")
+    else:
+        text.append(
+            f"Its new checkout ({FLAG}) will break for {FAULT:.0%} of its requests in the middle of the ramp.\n\n"
+        )
+    text.append(f"{'shortened for the demo':<32}{'here':<20}in production\n", "dim")
+    for name, here, production in SHORTENED:
+        text.append(f"{name:<32}{here:<20}{production}\n")
+    return text
+
+
+def _ending(view: dict[str, Any], traffic: Traffic, *, harmless: bool) -> Text:
+    text = Text("\n")
+    if view["status"] == "killed":
+        text.append("Killed. ", "bold red")
+        text.append(f"{view['why']}\n")
+        text.append(
+            f"{traffic.failed:,} of {traffic.sent:,} requests failed in all; "
+            f"the error rate of the last 5 s is {traffic.error_rate(5):.2%}.\n"
+        )
+    elif view["status"] == "promoted":
+        text.append("Promoted. ", "bold green")
+        text.append(f"Everyone has the new checkout; {traffic.failed:,} of {traffic.sent:,} requests failed in all.\n")
+    expected = "promoted" if harmless else "killed"
+    if view["status"] != expected:
+        raise StoryBroken(f"the ramp was to be {expected}, and is {view['status']}: {view.get('why')}")
+    return text
