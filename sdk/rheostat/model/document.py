@@ -104,14 +104,15 @@ class GuardrailDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_
     """What is watched: a metric that Rheostat knows, or a pair of PromQL queries (``bad`` of ``total``).
 
     ``threshold`` is a ceiling: the least success rate in percent, or the longest duration in ms. ``source`` is
-    where its evidence comes from; ``None`` lets the server take the best it has. ``kill`` says whether it may
-    kill; ``None`` is the grade's own rule.
+    where its evidence comes from (``application``: the request counters on the application's own registry);
+    ``None`` lets the server take the best it has. ``kill`` says whether it may kill; ``None`` is the grade's own
+    rule.
     """
 
     metric: str | None = None
     threshold: int | float | None = None
     name: str | None = None
-    source: Literal["reported", "prometheus"] | None = None
+    source: Literal["reported", "prometheus", "application"] | None = None
     kill: bool | None = None
     bad: str | None = None
     total: str | None = None
@@ -128,8 +129,8 @@ class RampDocument(
 ):
     """How one rollout of a flag is turned up. ``None`` leaves a figure to the plan's own default.
 
-    ``holdback`` is in percent, ``acceptable`` in percent of requests (or ``auto``), ``alpha`` the ramp's
-    budget of false kills. ``users`` is how many distinct units are expected.
+    ``holdback`` is in percent (``keep_holdback``: also after promotion), ``acceptable`` in percent of requests (or
+    ``auto``), ``alpha`` the ramp's budget of false kills. ``users`` is how many distinct units are expected.
     """
 
     flag: str
@@ -138,6 +139,7 @@ class RampDocument(
     rollout: str = DEFAULT_ROLLOUT
     strategy: RampStrategy = RampStrategy.CANARY
     holdback: int | float = 0
+    keep_holdback: bool = False
     soak: str | None = None
     preflight: str | None = None
     guardrails: tuple[GuardrailDocument, ...] = ()

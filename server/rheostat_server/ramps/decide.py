@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rheostat_server.ramps.danger import Danger, danger, figures
-from rheostat_server.ramps.ladder import START, is_last, step_at, treated_share
+from rheostat_server.ramps.ladder import START, is_last, min_units, step_at, treated_share
 from rheostat_server.ramps.model import (
     LIVE,
     Advance,
@@ -139,8 +139,8 @@ def _step(plan: Plan, state: State, now_ms: int) -> Decision:
         why = f"{at}: a person let it through"
     elif treated_share(plan, state.exposure_ppm) == 0:
         return Hold(Status.HELD, f"{at}: back where it started, nobody is exposed; it goes on by hand")
-    elif state.exposed_units < plan.min_units:
-        return Hold(Status.RUNNING, f"{at}: {state.exposed_units} of {plan.min_units} exposed users seen")
+    elif state.exposed_units < (wanted := min_units(plan, state.exposure_ppm)):
+        return Hold(Status.RUNNING, f"{at}: {state.exposed_units} of {wanted} exposed users seen")
     else:
         verdict = _verdict(plan, state, dwelt_s, approved=approved)
         if isinstance(verdict, Hold):

@@ -1,5 +1,7 @@
 """The exposures that a plan goes through."""
 
+import math
+
 from rheostat.model.shares import TOTAL_PPM
 from rheostat_server.ramps.model import Plan, State, Step
 
@@ -27,3 +29,13 @@ def treated_share(plan: Plan, exposure_ppm: int) -> float:
     width = plan.width_ppm
     held_back = width * plan.holdback_ppm // TOTAL_PPM
     return min(width * exposure_ppm // TOTAL_PPM, width - held_back) / width
+
+
+def min_units(plan: Plan, exposure_ppm: int) -> int:
+    """Return how many distinct exposed units must have finished a request before a step at this exposure is left.
+
+    Where the users U are known it is at most half of those that the step exposes: GUARD.md, "Few users".
+    """
+    if plan.users is None:
+        return plan.min_units
+    return min(plan.min_units, math.ceil(treated_share(plan, exposure_ppm) * plan.users / 2))

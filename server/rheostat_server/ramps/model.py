@@ -84,10 +84,11 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp's whole plan, with every default filled in. Times are in s, shares in ppm or 0 … 1.
 
-    ``start_ppm`` is the exposure in force when the ramp started. ``acceptable`` is p_ok of the absolute
-    proof. ``budget_parts`` is K of GUARD.md: the pairs that share α. ``guarded`` is false for a plan that
-    moves by time alone; ``manual`` is true where there are so few users that a person moves each step and the
-    guard only kills. ``min_units`` is as GUARD.md ("Few users"); ``users`` is U, as far as it is known.
+    ``start_ppm`` is the exposure in force when the ramp started. ``acceptable`` is p_ok of the absolute proof; ``None``
+    is ``auto``, from what the control shows while arming. ``budget_parts`` is K of GUARD.md: the pairs that share α.
+    ``guarded`` is false for a plan that moves by time alone; ``manual`` is true where there are so few users that a
+    person moves each step and the guard only kills. ``users`` is U of GUARD.md ("Few users"), as far as it is known;
+    ``min_units`` is the most that it can lower.
     """
 
     project: str
@@ -104,7 +105,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float = 0.01
     budget_parts: int = 1
     rho0: float = 1.1
-    acceptable: float = 0.005
+    acceptable: float | None = 0.005
     min_units: int = 20
     kill_scope: str = "rollout"
     on_inconclusive: str = "hold"
@@ -212,7 +213,7 @@ class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
     arming: since arming began). ``recent_*`` and ``earlier_*`` together are those since the present exposure began
     while M stayed above 1, of at most the last hour: the difference clause is judged on them, for a fault that
     begins late must not drown in a long clean past. ``recent_since_ms`` is when the newer half began.
-    ``stepped_back`` says that the present hold has already cost a level.
+    ``stepped_back`` says that the present hold has already cost a level. ``acceptable`` is p_ok as arming set it.
     """
 
     kill: KillProcess = KillProcess()
@@ -234,6 +235,7 @@ class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
     earlier_treatment: ArmTotals = ArmTotals()
     earlier_control: ArmTotals = ArmTotals()
     recent_since_ms: int | None = None
+    acceptable: float | None = None
     treatment: ArmTotals = ArmTotals()
     control: ArmTotals = ArmTotals()
 

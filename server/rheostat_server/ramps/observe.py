@@ -27,6 +27,10 @@ from rheostat_server.ramps.stats import (
 
 BLIND_AFTER = 3
 """Observations without evidence after which a ramp is blind."""
+DEFAULT_ACCEPTABLE = 0.005
+"""p_ok where the plan names neither one nor a ceiling; the most that ``auto`` gives."""
+STRICTEST_ACCEPTABLE = 0.0005
+"""The least that ``auto`` gives."""
 RECENT_HALF_MS = 1_800_000
 """The difference clause looks back over this and up to as much again."""
 BY_UNITS = 1
@@ -58,6 +62,18 @@ def observe(plan: Plan, state: State, evidence: Evidence) -> State:
             for guardrail in plan.guardrails
         },
     )
+
+
+def acceptable_rate(plan: Plan, seen: GuardrailState) -> float:
+    """Return p_ok of the absolute proof: what arming found, else the plan's, else the strictest that ``auto`` gives."""
+    return seen.acceptable or plan.acceptable or STRICTEST_ACCEPTABLE
+
+
+def acceptable_after(plan: Plan, arming: GuardrailState) -> float | None:
+    """Return what ``acceptable: auto`` comes to after arming: twice the control's rate, within 0.05 … 0.5 %."""
+    if plan.acceptable is not None or not arming.control.ended:
+        return None
+    return min(max(2 * arming.control.bad / arming.control.ended, STRICTEST_ACCEPTABLE), DEFAULT_ACCEPTABLE)
 
 
 def added(a: ArmTotals, b: ArmTotals) -> ArmTotals:
@@ -147,7 +163,11 @@ def _counted(plan: Plan, guardrail: Guardrail, state: State, before: GuardrailSt
             phi=guardrail.phi,
         )
         proof = absolute_step(
-            proof, bad=treatment.bad, requests=treatment.ended, acceptable=plan.acceptable, phi=guardrail.phi
+            proof,
+            bad=treatment.bad,
+            requests=treatment.ended,
+            acceptable=acceptable_rate(plan, before),
+            phi=guardrail.phi,
         )
     return replace(
         after,

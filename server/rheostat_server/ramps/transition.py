@@ -28,6 +28,7 @@ from rheostat_server.ramps.model import (
     Status,
     StepBack,
 )
+from rheostat_server.ramps.observe import acceptable_after
 
 _NOTHING = ArmTotals()
 
@@ -180,6 +181,7 @@ def _first_exposure(plan: Plan, state: State, now_ms: int, why: str) -> State:
                 detail=seen.detail,
                 blind_count=seen.blind_count,
                 blind_since_ms=seen.blind_since_ms,
+                acceptable=acceptable_after(plan, seen),
             )
             for name, seen in exposed.guardrails.items()
         },

@@ -1,0 +1,249 @@
+"""From the document that people write to the plan of a ramp, with every default filled in."""
+
+from collections.abc import Iterator
+
+from rheostat.model.document import GuardrailDocument, RampDocument, StepDocument
+from rheostat.model.duration import duration_ms
+from rheostat.model.flag import Rollout
+from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
+from rheostat_server.errors import Fault, Invalid
+from rheostat_server.ramps.ladder import treated_share
+from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
+from rheostat_server.ramps.observe import DEFAULT_ACCEPTABLE
+from rheostat_server.ramps.stats import failing_users_to_kill
+from rheostat_server.ramps.words import count, exposure
+
+ERRORS = "errors"
+"""The guardrail that every guarded ramp has."""
+APPLICATION_ERRORS = "application-errors"
+"""The guardrail on the application's own request counters."""
+SUCCESS_RATE = "request-success-rate"
+
+FEW_USERS = 500
+"""Below it the ladder begins higher and the evidence is called low."""
+BY_HAND_BELOW = 50
+"""Below it a person moves each step and the guard only kills."""
+PHI_WITHOUT_HISTORY = 5.0
+"""Overdispersion of requests where there is no history to measure it from (grade 3)."""
+
+_LADDER = (10_000, 50_000, 100_000, 250_000, 500_000, TOTAL_PPM)
+_FAMILIES = {"reported": Family.REPORTED, "prometheus": Family.REPORTED_METRICS}
+_MIN_DWELL_S = 60.0
+_MIN_UNITS = 20
+_MOST_ALPHA = 0.05
+# A tenth of a percent: fine enough to name the first usable step.
+_SEARCH_PPM = 1_000
+
+
+def plan_of(
+    document: RampDocument,
+    *,
+    project: str,
+    rollout: Rollout,
+    start_ppm: int,
+    family: Family,
+    interval_s: float = 15.0,
+    users: int | None = None,
+) -> Plan:
+    """Return the plan of a ramp that starts now.
+
+    ``rollout`` is the one it turns, as served; ``start_ppm`` the exposure in force on it; ``family`` the best
+    source of grade 1 that the server has: ``REPORTED_METRICS`` where a Prometheus is configured, else ``REPORTED``.
+    ``users`` is U of a former ramp, if there was one lately; the document's own figure is used without it.
+
+    Raises:
+        Invalid: the plan cannot work; all faults are listed.
+    """
+    users = document.users if users is None else users
+    holdback_ppm = percent_to_ppm(document.holdback)
+    preflight_s = 0.0 if document.unguarded else _seconds(document.preflight, 600.0)
+    guardrails, faults = _guardrails(document, family)
+    few = users is not None and users < FEW_USERS
+    plan = Plan(
+        project=project,
+        environment=document.environment,
+        flag=document.flag,
+        rollout=document.rollout,
+        start_ppm=start_ppm,
+        steps=_steps(document, start_ppm, users),
+        guardrails=guardrails,
+        holdback_ppm=holdback_ppm,
+        keep_holdback=document.keep_holdback,
+        soak_s=_seconds(document.soak, 3600.0),
+        preflight_s=preflight_s,
+        interval_s=_seconds(document.interval, interval_s),
+        alpha=document.alpha,
+        budget_parts=max(1, sum(guardrail.may_kill for guardrail in guardrails)),
+        acceptable=_acceptable(document),
+        min_units=_MIN_UNITS if document.min_units is None else document.min_units,
+        kill_scope=document.kill.value,
+        on_inconclusive=document.on_inconclusive,
+        on_blind=document.on_blind,
+        low_evidence=few or (users is None and preflight_s == 0),
+        guarded=not document.unguarded,
+        manual=not document.unguarded and users is not None and users < BY_HAND_BELOW,
+        users=users,
+        low_ppm=rollout.low,
+        width_ppm=rollout.high - rollout.low,
+    )
+    faults = [*faults, *_faults(document, plan, rollout)]
+    if faults:
+        raise Invalid(faults, "the ramp")
+    return plan
+
+
+def default_steps(users: int | None) -> tuple[int, ...]:
+    """Return the exposures, in ppm, of a ramp that names none: GUARD.md, "Few users"."""
+    if users is None or users >= FEW_USERS:
+        return _LADDER
+    steps = [min(TOTAL_PPM, max(10_000, 10 * TOTAL_PPM // max(users, 1)))]
+    for rung in _LADDER:
+        if rung >= 2 * steps[-1]:
+            steps.append(rung)
+    if steps[-1] != TOTAL_PPM:
+        steps.append(TOTAL_PPM)
+    return tuple(steps)
+
+
+def users_to_kill(plan: Plan, exposure_ppm: int) -> int | None:
+    """Return after how many failing users a step at this exposure can kill; ``None`` where it never can."""
+    return failing_users_to_kill(treated_share(plan, exposure_ppm), plan.alpha, plan.budget_parts, plan.rho0)
+
+
+def remarks(plan: Plan) -> tuple[str, ...]:
+    """Return what a person should know before this ramp starts, a line each."""
+    lines = []
+    if not plan.guarded:
+        lines.append("unguarded: it moves by time alone, and nothing takes the variant back")
+    if plan.low_evidence:
+        lines.append("low evidence: there are few users, or their number is not known")
+    if plan.manual:
+        lines.append("with so few users a person moves each step; the guard only kills")
+    if plan.guarded:
+        for step in plan.steps:
+            users = users_to_kill(plan, step.exposure_ppm)
+            can = "has nobody to compare with" if users is None else f"can kill after {users} failing users"
+            lines.append(f"{exposure(step.exposure_ppm)} {can}")
+    for guardrail in plan.guardrails:
+        if guardrail.phi != 1:
+            may = "" if guardrail.may_kill else "it holds, it does not kill; "
+            lines.append(
+                f"{guardrail.name}: {may}there is no history, so bursts are allowed for with φ = {guardrail.phi:g}"
+            )
+    return tuple(lines)
+
+
+def _guardrails(document: RampDocument, family: Family) -> tuple[tuple[Guardrail, ...], list[Fault]]:
+    errors = Guardrail(name=ERRORS, family=family, grade=1)
+    if document.unguarded:
+        return (), []
+    others: list[Guardrail] = []
+    faults = []
+    set_by: int | None = None
+    for i, asked in enumerate(document.guardrails):
+        path = f"guardrails[{i}]"
+        if asked.metric != SUCCESS_RATE:
+            what = asked.metric or asked.name or "this guardrail"
+            faults.append(Fault(path, f"{what} cannot be watched yet", f"{SUCCESS_RATE} can"))
+        elif asked.source in {"prometheus", "application"} and family is Family.REPORTED:
+            faults.append(Fault(f"{path}.source", "no Prometheus is configured", "set RHEOSTAT_PROMETHEUS_URL"))
+        elif asked.source == "application":
+            others.append(_application(asked))
+        else:
+            if set_by is not None:
+                faults.append(Fault(path, f"guardrails[{set_by}] has set the source of {ERRORS} already"))
+            chosen = _FAMILIES.get(asked.source or "", family)
+            errors = Guardrail(name=ERRORS, family=chosen, grade=1, may_kill=asked.kill is not False)
+            set_by = i
+    names = [guardrail.name for guardrail in others]
+    if len({ERRORS, *names}) <= len(names):
+        faults.append(Fault("guardrails", "two guardrails have the same name"))
+    return (errors, *others), faults
+
+
+def _application(asked: GuardrailDocument) -> Guardrail:
+    return Guardrail(
+        name=asked.name or APPLICATION_ERRORS,
+        family=Family.APPLICATION,
+        grade=3,
+        may_kill=asked.kill is True,
+        phi=PHI_WITHOUT_HISTORY,
+    )
+
+
+def _steps(document: RampDocument, start_ppm: int, users: int | None) -> tuple[Step, ...]:
+    asked = document.steps or tuple(StepDocument(exposure=ppm * 100 / TOTAL_PPM) for ppm in default_steps(users))
+    shortest_s = _seconds(document.min_dwell, _MIN_DWELL_S)
+    longest = document.max_dwell
+    return tuple(
+        Step(
+            exposure_ppm=ppm,
+            min_dwell_s=_seconds(step.min_dwell, shortest_s),
+            max_dwell_s=_seconds(step.max_dwell or longest, 0.0) or None,
+            gate=Gate.NONE if step.gate is None else Gate.MANUAL,
+        )
+        for step in asked
+        if (ppm := percent_to_ppm(step.exposure)) > start_ppm
+    )
+
+
+def _acceptable(document: RampDocument) -> float | None:
+    if document.acceptable == "auto":
+        return None
+    if document.acceptable is not None:
+        return document.acceptable / 100
+    for asked in document.guardrails:
+        if asked.metric == SUCCESS_RATE and asked.threshold is not None:
+            return 1 - asked.threshold / 100
+    return DEFAULT_ACCEPTABLE
+
+
+def _faults(document: RampDocument, plan: Plan, rollout: Rollout) -> Iterator[Fault]:
+    if rollout.fallback is None:
+        yield Fault("rollout", "a ramp needs a rollout with a fallback, which those not exposed get")
+    if not 0 < plan.alpha <= _MOST_ALPHA:
+        yield Fault("alpha", f"the budget of false kills is above 0 and at most {_MOST_ALPHA:g}")
+    if plan.acceptable is not None and not 0 < plan.acceptable < 1:
+        yield Fault("acceptable", "an acceptable rate is above 0 and below 100 %")
+    exposures = [step.exposure_ppm for step in plan.steps]
+    if not exposures:
+        yield Fault("steps", f"every step is at or below the exposure in force, {exposure(plan.start_ppm)}")
+    elif exposures != sorted(set(exposures)):
+        yield Fault("steps", "each step is above the one before it")
+    # The engine takes held-back units first, so a holdback that reaches into the exposed would take the variant from
+    # people who have it, already while arming.
+    width = plan.width_ppm
+    if width * plan.start_ppm // TOTAL_PPM > width - width * plan.holdback_ppm // TOTAL_PPM:
+        yield Fault("holdback", f"it would take the variant from users who have it at {exposure(plan.start_ppm)}")
+    if plan.guarded and plan.users is not None:
+        yield from _too_few(document, plan, plan.users)
+
+
+def _too_few(document: RampDocument, plan: Plan, users: int) -> Iterator[Fault]:
+    skipped = len(document.steps) - len(plan.steps) if document.steps else 0
+    for i, step in enumerate(plan.steps, start=skipped):
+        needed = users_to_kill(plan, step.exposure_ppm)
+        exposed = int(treated_share(plan, step.exposure_ppm) * users)
+        if needed is None or exposed >= needed:
+            continue
+        first = _first_usable(plan, users)
+        at = exposure(step.exposure_ppm)
+        yield Fault(
+            f"steps[{i}]" if document.steps else "users",
+            f"{at} exposes {exposed} of {count(users)} users, and can kill only after {needed} failing ones",
+            f"the first usable step is {exposure(first)}"
+            if first
+            else "no step is usable; it can be started unguarded",
+        )
+
+
+def _first_usable(plan: Plan, users: int) -> int | None:
+    for ppm in range(_SEARCH_PPM, TOTAL_PPM, _SEARCH_PPM):
+        needed = users_to_kill(plan, ppm)
+        if needed is not None and int(treated_share(plan, ppm) * users) >= needed:
+            return ppm
+    return None
+
+
+def _seconds(text: str | None, default: float) -> float:
+    return default if text is None else duration_ms(text) / 1000

@@ -1,0 +1,190 @@
+"""How a ramp stands, in figures for people: the status line, and each guardrail against its lines."""
+
+import math
+
+import msgspec
+
+from rheostat_server.ramps.decide import proved, under_way
+from rheostat_server.ramps.ladder import is_last, step_at
+from rheostat_server.ramps.model import (
+    LIVE,
+    ArmTotals,
+    Guardrail,
+    GuardrailState,
+    Plan,
+    State,
+    Status,
+)
+from rheostat_server.ramps.observe import acceptable_rate, events
+from rheostat_server.ramps.stats import PROOF_BAR, log_kill_bar, requests_needed
+from rheostat_server.ramps.words import about, count, duration, exposure
+
+# Larger figures mean nothing to people, and a float beyond 1e308 is not JSON.
+_MOST = math.log(1e12)
+
+
+class ArmStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """What one arm saw since the first exposure (while arming: since arming began).
+
+    ``rate`` is bad of requests, 0 … 1.
+    """
+
+    requests: int
+    bad: int
+    failing: int
+    units: int
+    rate: float | None
+
+
+class GuardrailStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """One guardrail against its lines.
+
+    ``m`` kills at ``kill_line``, ``e`` (relative) or ``a`` (absolute) prove the step at ``advance_line``.
+    ``toward_kill`` is how far log M is on its way from 1 to the kill line, 0 … 1. ``requests_to_proof`` is about how
+    many more treated requests a proof needs, ``seconds_to_proof`` how long that takes at the present rate; ``None``
+    where that cannot be told. ``events`` are (treatment, control) as the kill process counted them.
+    """
+
+    name: str
+    family: str
+    grade: int
+    may_kill: bool
+    sight: str
+    detail: str
+    holding: bool
+    m: float
+    kill_line: float
+    toward_kill: float
+    e: float
+    a: float
+    advance_line: float
+    proved: bool
+    events: tuple[int, int]
+    treatment: ArmStanding
+    control: ArmStanding
+    requests_to_proof: int | None
+    seconds_to_proof: float | None
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a ramp stands. ``line`` is for one line of a terminal; ``why`` is the reason that the last decision gave."""
+
+    line: str
+    status: str
+    exposure_ppm: int
+    why: str
+    guardrails: tuple[GuardrailStanding, ...]
+
+
+def standing(plan: Plan, state: State, now_ms: int) -> Standing:
+    """Return how the ramp stands at ``now_ms``."""
+    guardrails = tuple(
+        _guardrail(plan, guardrail, state, state.guardrails.get(guardrail.name, GuardrailState()), now_ms)
+        for guardrail in plan.guardrails
+    )
+    return Standing(
+        line=_line(plan, state, guardrails, now_ms),
+        status=state.status.value,
+        exposure_ppm=state.exposure_ppm,
+        why=state.why,
+        guardrails=guardrails,
+    )
+
+
+def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], now_ms: int) -> str:
+    at = exposure(state.exposure_ppm)
+    match state.status:
+        case Status.ARMING:
+            left_s = plan.preflight_s - (now_ms - state.started_ms) / 1000
+            return f"arming {duration(left_s)} left"
+        case Status.SOAKING:
+            since_ms = state.entered_ms if state.soaking_since_ms is None else state.soaking_since_ms
+            return f"soaking at {at}, {duration(plan.soak_s - (now_ms - since_ms) / 1000)} left"
+        case Status.RUNNING:
+            return f"running at {at}{_of_steps(plan, state)}: {_next(plan, state, guardrails, now_ms)}"
+        case _ if state.status in LIVE and under_way(state) is Status.ARMING:
+            return f"{state.status.value} while arming: {state.why}"
+        case _ if state.status in LIVE:
+            return f"{state.status.value} at {at}{_of_steps(plan, state)}: {state.why}"
+        case _:
+            return f"{state.status.value}, exposure {at}: {state.why}"
+
+
+def _of_steps(plan: Plan, state: State) -> str:
+    return f" (step {state.step + 1} of {len(plan.steps)})"
+
+
+def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], now_ms: int) -> str:
+    then = "soaking" if is_last(plan, state) else exposure(plan.steps[state.step + 1].exposure_ppm)
+    judges = [seen for seen in guardrails if seen.may_kill] or list(guardrails)
+    unproved = [seen for seen in judges if not seen.proved]
+    dwell_s = step_at(plan, state.step).min_dwell_s - (now_ms - state.entered_ms) / 1000
+    if plan.guarded and unproved:
+        slowest = max(unproved, key=lambda seen: seen.requests_to_proof or 0)
+        needed = about(slowest.requests_to_proof or 0)
+        if slowest.seconds_to_proof is None:
+            return f"needs {needed} more requests to prove, none is coming, then {then}"
+        time = f"~{_roughly(slowest.seconds_to_proof)} at the present rate"
+        return f"needs {needed} more requests ({time}) to prove, then {then}"
+    if dwell_s > 0:
+        return f"{duration(dwell_s)} until {then}"
+    return f"{state.why or 'next'}, then {then}"
+
+
+def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailState, now_ms: int) -> GuardrailStanding:
+    log_bar = log_kill_bar(plan.alpha, plan.budget_parts)
+    stepping = state.status in LIVE and under_way(state) is Status.RUNNING
+    done = proved(seen)
+    needed = None
+    seconds = None
+    if stepping and not done:
+        control = seen.control
+        usual = control.bad / control.ended if control.ended else 0.0
+        acceptable = acceptable_rate(plan, seen) / guardrail.phi
+        needed = math.ceil(requests_needed(usual / guardrail.phi, acceptable, seen.log_e, seen.log_a))
+        dwelt_s = (now_ms - state.entered_ms) / 1000
+        if seen.step_treatment.ended and dwelt_s > 0:
+            seconds = needed * dwelt_s / seen.step_treatment.ended
+    return GuardrailStanding(
+        name=guardrail.name,
+        family=guardrail.family.value,
+        grade=guardrail.grade,
+        may_kill=guardrail.may_kill,
+        sight=seen.sight.value,
+        detail=seen.detail,
+        holding=seen.holding,
+        m=_plain(seen.log_m),
+        kill_line=_plain(log_bar),
+        toward_kill=min(1.0, max(0.0, seen.log_m / log_bar)),
+        e=_plain(seen.log_e),
+        a=_plain(seen.log_a),
+        advance_line=PROOF_BAR,
+        proved=done,
+        events=(events(guardrail, seen.treatment), events(guardrail, seen.control)),
+        treatment=_arm(seen.treatment),
+        control=_arm(seen.control),
+        requests_to_proof=needed,
+        seconds_to_proof=seconds,
+    )
+
+
+def _arm(totals: ArmTotals) -> ArmStanding:
+    return ArmStanding(
+        requests=totals.ended,
+        bad=totals.bad,
+        failing=totals.failing,
+        units=totals.units,
+        rate=totals.bad / totals.ended if totals.ended else None,
+    )
+
+
+def _plain(log_value: float) -> float:
+    return math.exp(min(log_value, _MOST))
+
+
+def _roughly(seconds: float) -> str:
+    if seconds < 90:
+        return f"{count(max(1, round(seconds)))} s"
+    if seconds < 5400:
+        return f"{count(round(seconds / 60))} min"
+    return f"{count(round(seconds / 3600))} h"
