@@ -8,6 +8,7 @@ RheostatServerError
 │   └── VersionConflict     the record moved on from the version that was read
 ├── Refused                 the request is well formed, but a rule forbids it
 │   └── Invalid             what was sent has faults; all of them are listed
+├── Malformed               what was sent cannot be read at all
 ├── TooLarge
 ├── Unavailable             try again later; nothing was changed
 │   └── StorageUnavailable
@@ -68,6 +69,10 @@ class Invalid(Refused):
         self.faults = tuple(faults)
         count = len(self.faults)
         super().__init__(f"{what} has {count} fault{'s' if count != 1 else ''}")
+
+
+class Malformed(RheostatServerError):
+    """What was sent cannot be read at all: not JSON, a header that does not parse."""
 
 
 class TooLarge(RheostatServerError):

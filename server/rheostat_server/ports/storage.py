@@ -91,6 +91,10 @@ class ServedStore(Protocol):
         """Return the rows above this revision, by revision, kind and key; removals too unless it is 0."""
         ...
 
+    async def over_flags(self, environment_ids: Sequence[int]) -> list[tuple[int, ServedRow]]:
+        """Return what stands over flags in these environments, with the environment's id: ramps and kills."""
+        ...
+
 
 class AuditStore(Protocol):
     """Who did what."""

@@ -1,5 +1,6 @@
 """What environments serve, in PostgreSQL."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rheostat_server.ports.storage import ServedKind, ServedRow
@@ -38,5 +39,20 @@ class PostgresServed:
         )
         return [
             ServedRow(row["kind"], row["key"], row["revision"], None if row["body"] is None else row["body"].encode())
+            for row in rows
+        ]
+
+    async def over_flags(self, environment_ids: Sequence[int]) -> list[tuple[int, ServedRow]]:
+        """Return what stands over flags in these environments, with the environment's id: ramps and kills."""
+        rows = await self._connection.fetch(
+            """
+            SELECT environment_id, kind, key, revision, body FROM served
+            WHERE environment_id = ANY($1) AND kind IN ('ramp', 'kill') AND body IS NOT NULL
+            ORDER BY environment_id, kind, key
+            """,
+            list(environment_ids),
+        )
+        return [
+            (row["environment_id"], ServedRow(row["kind"], row["key"], row["revision"], row["body"].encode()))
             for row in rows
         ]

@@ -7,8 +7,14 @@ from typing import Any, TypeVar
 
 from rheostat_server.adapters.storage.postgres.audit import PostgresAudit
 from rheostat_server.adapters.storage.postgres.environments import PostgresEnvironments
+from rheostat_server.adapters.storage.postgres.flags import PostgresFlags
+from rheostat_server.adapters.storage.postgres.kills import PostgresKills
+from rheostat_server.adapters.storage.postgres.lease import PostgresLease
 from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.adapters.storage.postgres.projects import PostgresProjects
+from rheostat_server.adapters.storage.postgres.ramps import PostgresRamps
 from rheostat_server.adapters.storage.postgres.served import PostgresServed
+from rheostat_server.adapters.storage.postgres.tokens import PostgresTokens
 from rheostat_server.ports.storage import Transaction
 
 T = TypeVar("T")
@@ -37,6 +43,36 @@ class PostgresTransaction:
     def audit(self) -> PostgresAudit:
         """Who did what."""
         return PostgresAudit(self._connection)
+
+    @cached_property
+    def ramps(self) -> PostgresRamps:
+        """Ramps, their epochs and their decisions."""
+        return PostgresRamps(self._connection)
+
+    @cached_property
+    def kills(self) -> PostgresKills:
+        """Latched kills."""
+        return PostgresKills(self._connection)
+
+    @cached_property
+    def lease(self) -> PostgresLease:
+        """The controller's lease."""
+        return PostgresLease(self._connection)
+
+    @cached_property
+    def flags(self) -> PostgresFlags:
+        """Flag documents."""
+        return PostgresFlags(self._connection)
+
+    @cached_property
+    def projects(self) -> PostgresProjects:
+        """Projects."""
+        return PostgresProjects(self._connection)
+
+    @cached_property
+    def tokens(self) -> PostgresTokens:
+        """Keys and tokens."""
+        return PostgresTokens(self._connection)
 
     async def generation(self) -> int:
         """Return the database's generation."""
