@@ -5,15 +5,12 @@ The server, the shop and Prometheus are real processes; the plan is an ordinary 
 
 import asyncio
 import contextlib
-import secrets
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -21,7 +18,7 @@ from rich.text import Text
 from rheostat.clock import Clock, system_clock
 from rheostat_server.cli.ramp_panel import ramp_panel
 from rheostat_server.demo.application import FLAG
-from rheostat_server.demo.processes import Process, free_port, prometheus_program, start_prometheus, start_shop
+from rheostat_server.demo.stage import Stage, set_stage
 from rheostat_server.demo.traffic import Traffic
 
 FAULT = 0.3
@@ -29,7 +26,6 @@ BACKGROUND = 0.002
 _FAULT_AFTER_SECONDS = 8.0
 _GIVE_UP_SECONDS = 170.0
 _AFTER_KILL_SECONDS = 8.0
-_RAMPS = "/projects/default/environments/production/ramps"
 
 FLAG_DOCUMENT: dict[str, Any] = {
     "kind": "flag",
@@ -68,16 +64,6 @@ class StoryBroken(Exception):
     """A part of the demo did not do its work; the message says which and what it printed."""
 
 
-class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """The running processes of a story."""
-
-    url: str
-    shop_url: str
-    api: httpx.AsyncClient
-    server: Process
-    prometheus: Process | None
-
-
 async def tell(*, harmless: bool, rate: float, users: int) -> None:
     """Run the story in the terminal.
 
@@ -88,7 +74,7 @@ async def tell(*, harmless: bool, rate: float, users: int) -> None:
     console.print(_opening(harmless=harmless, rate=rate, users=users))
     with _open_directory() as directory:
         try:
-            async with set_stage(directory, say=console.print) as stage:
+            async with set_stage(directory, background=BACKGROUND, say=console.print) as stage:
                 await _play(stage, console, harmless=harmless, rate=rate, users=users)
         except (RuntimeError, httpx.HTTPError) as error:
             raise StoryBroken(str(error)) from error
@@ -102,70 +88,15 @@ def _open_directory() -> Iterator[Path]:
         yield Path(name)
 
 
-@contextlib.asynccontextmanager
-async def set_stage(directory: Path, *, say: Any, with_prometheus: bool = True) -> AsyncIterator[Stage]:
-    """Start the server, the shop and, where it is installed, Prometheus; stop them all on leaving."""
-    token, sdk_key = f"rht_{secrets.token_hex(16)}", f"rhs_{secrets.token_hex(16)}"
-    port, shop_port, prometheus_port = free_port(), free_port(), free_port()
-    program = prometheus_program() if with_prometheus else None
-    url = f"http://127.0.0.1:{port}"
-    environ = {
-        "RHEOSTAT_PORT": str(port),
-        "RHEOSTAT_DATA_DIR": str(directory / "data"),
-        "RHEOSTAT_ADMIN_TOKEN": token,
-        "RHEOSTAT_SDK_KEY": sdk_key,
-        "RHEOSTAT_DATABASE_URL": "",
-        "RHEOSTAT_PROMETHEUS_URL": f"http://127.0.0.1:{prometheus_port}" if program else "",
-        "RHEOSTAT_PROMETHEUS_INTERVAL": "1",
-    }
-    processes: list[Process] = []
-    try:
-        server = Process(
-            [sys.executable, "-m", "rheostat_server", "serve"], log=directory / "server.log", environ=environ
-        )
-        processes.append(server)
-        say("starting the server …")
-        await server.answers(f"{url}/readyz", within=60)
-        prometheus = None
-        if program:
-            say("starting Prometheus …")
-            targets = {"rheostat": f"127.0.0.1:{port}", "shop": f"127.0.0.1:{shop_port}"}
-            prometheus = start_prometheus(
-                program, port=prometheus_port, directory=directory / "prometheus", targets=targets
-            )
-            processes.append(prometheus)
-            await prometheus.answers(f"http://127.0.0.1:{prometheus_port}/-/ready")
-        say("starting the shop …")
-        shop = start_shop(port=shop_port, directory=directory, url=url, sdk_key=sdk_key, background=BACKGROUND)
-        processes.append(shop)
-        await shop.answers(f"http://127.0.0.1:{shop_port}/seen")
-        headers = {"authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=10.0) as api:
-            yield Stage(
-                url=url,
-                shop_url=f"http://127.0.0.1:{shop_port}",
-                api=api,
-                server=server,
-                prometheus=prometheus,
-            )
-    finally:
-        # The shop before the server, so that its last outcomes find somebody.
-        for process in reversed(processes):
-            await asyncio.to_thread(process.stop)
-
-
 async def _play(stage: Stage, console: Console, *, harmless: bool, rate: float, users: int) -> None:
     clock = system_clock()
-    (await stage.api.put(f"/projects/default/flags/{FLAG}", json=FLAG_DOCUMENT)).raise_for_status()
+    await stage.put_flag(FLAG_DOCUMENT)
     traffic = Traffic(stage.shop_url, rate=rate, users=users, clock=clock)
     await traffic.start()
     try:
-        started = await stage.api.post(_RAMPS, json=RAMP_DOCUMENT)
-        if started.is_error:
-            raise StoryBroken(f"the ramp does not start: {started.text}")
-        family = started.json()["guardrails"][0]["family"]
-        console.print(f"evidence: failing users, {_family_words(family)}\n")
-        view = await _watch(stage, console, traffic, started.json()["id"], clock=clock, harmless=harmless)
+        started = await stage.start_ramp(RAMP_DOCUMENT)
+        console.print(f"evidence: failing users, {_family_words(started['guardrails'][0]['family'])}\n")
+        view = await _watch(stage, console, traffic, started["id"], clock=clock, harmless=harmless)
         console.print(_ending(view, traffic, harmless=harmless))
     finally:
         await traffic.stop()
@@ -179,14 +110,13 @@ async def _watch(
     exposed_at = broken_at = ended_at = None
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         while clock.monotonic() - began < _GIVE_UP_SECONDS:
-            view: dict[str, Any] = (await stage.api.get(f"{_RAMPS}/{ramp_id}")).raise_for_status().json()
-            answer = await stage.api.get(f"{_RAMPS}/{ramp_id}/decisions", params={"last": 4})
-            decisions = answer.raise_for_status().json()["decisions"]
+            view = await stage.ramp(ramp_id)
+            decisions = await stage.last_decisions(ramp_id, 4)
             now = clock.monotonic()
             if exposed_at is None and view["exposure"] > 0:
                 exposed_at = now
             if not harmless and broken_at is None and exposed_at and now - exposed_at > _FAULT_AFTER_SECONDS:
-                await _break(stage)
+                await stage.break_shop(FAULT)
                 broken_at = now
             live.update(
                 Group(
@@ -202,13 +132,8 @@ async def _watch(
             await asyncio.sleep(0.5)
     raise StoryBroken(
         f"the ramp is still {view['status']} after {_GIVE_UP_SECONDS:.0f} s: {view.get('why')}\n"
-        f"The server's last lines:\n{stage.server.output[-1500:]}"
+        f"The server's last lines:\n{stage.server.output[-1500:] if stage.server else ''}"
     )
-
-
-async def _break(stage: Stage) -> None:
-    async with httpx.AsyncClient() as client:
-        (await client.post(f"{stage.shop_url}/fault", params={"rate": FAULT})).raise_for_status()
 
 
 def _shop_line(traffic: Traffic, *, broken: bool) -> Text:
