@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from rheostat.engine.conditions import CompiledCondition, compile_segments
 from rheostat.engine.flags import NO_OVERLAYS, compile_flag
-from rheostat.engine.kills import NO_KILLS, by_flag, in_force, unabsorbed
+from rheostat.engine.kills import NO_KILLS, FlagKills, by_flag, in_force, unabsorbed
 from rheostat.engine.patch import apply_patch
 from rheostat.engine.programs import Compiled, Pass
 from rheostat.model.context import Context
@@ -32,13 +34,13 @@ class Ruleset:
         snapshot: Snapshot,
         extra_kills: tuple[Kill, ...],
         programs: dict[str, Compiled],
-        segments: dict[str, CompiledCondition],
+        segments: Mapping[str, CompiledCondition],
         overlays: dict[str, tuple[RampOverlay, ...]],
     ) -> None:
         self.snapshot = snapshot
         self.extra_kills = extra_kills
         self.programs: Mapping[str, Compiled] = programs
-        self.segments: Mapping[str, CompiledCondition] = segments
+        self.segments = segments
         self.overlays: Mapping[str, tuple[RampOverlay, ...]] = overlays
         self.reads_age = any(compiled.flag.max_staleness_ms is not None for compiled in programs.values())
 
@@ -72,35 +74,21 @@ class Ruleset:
         extra = unabsorbed((kill for kill in extra_kills if (kill.project, kill.environment) == here), snapshot.kills)
         kills = by_flag(in_force(snapshot.kills, extra))
         overlays = _by_flag(snapshot.ramps)
-        known = {} if before is None else before.programs
+        known: Mapping[str, Compiled] = {} if before is None else before.programs
         programs: dict[str, Compiled] = {}
         for flag in snapshot.flags:
             key = flag.key
             own_overlays, own_kills = overlays.get(key, NO_OVERLAYS), kills.get(key, NO_KILLS)
-            compiled = known.get(key)
-            if (
-                compiled is None
-                or (compiled.flag is not flag and compiled.flag != flag)
-                or (compiled.overlays is not own_overlays and compiled.overlays != own_overlays)
-                or (compiled.kills is not own_kills and compiled.kills != own_kills)
-            ):
-                compiled = compile_flag(flag, own_overlays, own_kills)
-            programs[key] = compiled
-        if before is not None and before.snapshot.segments == snapshot.segments:
-            segments = dict(before.segments)
+            old = known.get(key)
+            if old is None or not _same(old, flag, own_overlays, own_kills):
+                old = compile_flag(flag, own_overlays, own_kills)
+            programs[key] = old
+        if before is not None and before.snapshot.segments is snapshot.segments:
+            segments = before.segments
         else:
             segments = compile_segments(snapshot.segments)
-        live = {
-            key: found
-            for key, named in overlays.items()
-            if not kills.get(key, NO_KILLS).flag
-            and (
-                found := tuple(
-                    o for name, o in named.items() if o.live and name not in kills.get(key, NO_KILLS).rollouts
-                )
-            )
-        }
-        return cls(snapshot, extra, programs, segments, live)
+        live = {key: _live(own, kills.get(key, NO_KILLS)) for key, own in overlays.items()}
+        return cls(snapshot, extra, programs, segments, {key: found for key, found in live.items() if found})
 
     def evaluate(
         self, key: str, context: Context, *, now_ms: int | None = None, age_ms: int | None = None
@@ -167,3 +155,19 @@ def _by_flag(ramps: Iterable[RampOverlay]) -> Overlays:
         if other is None or overlay.live or not other.live:
             own[overlay.rollout] = overlay
     return found
+
+
+def _live(own: Mapping[str, RampOverlay], kills: FlagKills) -> tuple[RampOverlay, ...]:
+    if kills.flag:
+        return ()
+    return tuple(overlay for name, overlay in own.items() if overlay.live and name not in kills.rollouts)
+
+
+def _same(old: Compiled, flag: Flag, overlays: Mapping[str, RampOverlay], kills: FlagKills) -> bool:
+    """Return whether the flag was made of the same things.
+
+    Two flags are compared as JSON: Python holds 1 and true for equal, and an edit from one to the other is one.
+    """
+    if old.overlays != overlays or old.kills != kills:
+        return False
+    return old.flag is flag or (old.flag == flag and msgspec.json.encode(old.flag) == msgspec.json.encode(flag))

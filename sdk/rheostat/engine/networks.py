@@ -29,3 +29,14 @@ def address(text: object) -> IPv4Address | IPv6Address | None:
 def holds(networks: Iterable[IPv4Network | IPv6Network], found: IPv4Address | IPv6Address) -> bool:
     """Return whether one of the blocks holds the address; one of the other family never does."""
     return any(found in block for block in networks)
+
+
+def is_block(text: object) -> bool:
+    """Return whether the text is an address, or a block without bits beyond its prefix."""
+    if not isinstance(text, str):
+        return False
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True

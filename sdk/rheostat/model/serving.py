@@ -65,7 +65,9 @@ def environments_changed(before: FlagDocument | None, after: FlagDocument, envir
     """
     if before is None:
         return set(environments)
-    return {name for name in environments if serve(before, name, 0) != serve(after, name, 0)}
+    # As JSON, because Python holds 1 and true for equal, and an edit from one to the other is an edit.
+    encode = msgspec.json.encode
+    return {name for name in environments if encode(serve(before, name, 0)) != encode(serve(after, name, 0))}
 
 
 def keep_unlisted(before: FlagDocument | None, after: FlagDocument) -> FlagDocument:
