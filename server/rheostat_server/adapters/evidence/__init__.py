@@ -1,0 +1,1 @@
+"""Evidence from reported outcomes and from Prometheus."""

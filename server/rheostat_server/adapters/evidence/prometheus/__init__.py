@@ -1,0 +1,1 @@
+"""Evidence from Prometheus: raw samples, each used once."""

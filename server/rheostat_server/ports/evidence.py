@@ -1,0 +1,45 @@
+"""What happened to a ramp's traffic. Adapters: reported outcomes, Prometheus."""
+
+from typing import Protocol
+
+import msgspec
+
+from rheostat_server.ports.ramps import EpochMark
+from rheostat_server.ramps.model import Guardrail, Plan, Reading
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What a guardrail of a ramp asks its source.
+
+    ``cursor`` is the one of the reading before, empty at first. ``marks`` are the ramp's epochs so far, in order:
+    a source that does not name the epoch of what it counted finds it by them. ``exposed_epoch`` is the epoch of
+    the first exposure, 0 while arming. ``asked_ms`` is the wall time.
+    """
+
+    ramp: str
+    environment_id: int
+    plan: Plan
+    guardrail: Guardrail
+    marks: tuple[EpochMark, ...]
+    asked_ms: int
+    exposed_epoch: int = 0
+    cursor: str = ""
+
+
+class EvidenceSource(Protocol):
+    """A source of evidence. Its promises are tested in tests/contract/test_evidence.py.
+
+    - What is in one reading is in none that continues from its cursor; a reading whose cursor is not used may
+      be asked for again and says the same and more.
+    - Blocks come in order of their epochs. Both arms of a block cover the same interval at the same exposure.
+    - A source that cannot be reached, or knows nothing, says so by its sight; it never raises and its blocks
+      are then empty. Nothing new within a moment (a few intervals, at least 15 s) after traffic is SEEN.
+    """
+
+    async def read(self, question: Question) -> Reading:
+        """Return what is new since the cursor."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
