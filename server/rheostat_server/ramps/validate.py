@@ -1,0 +1,172 @@
+"""Whether a ramp document can be planned, and every reason why not. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rheostat.model.document import RampDocument, RampStrategy, StepDocument
+from rheostat.model.duration import duration_ms
+from rheostat.model.flag import DEFAULT_ROLLOUT
+from rheostat.model.kill import KillScope
+from rheostat.model.shares import percent_to_ppm
+from rheostat_server.faults import Faults, Fields, is_number, items_at, type_name
+from rheostat_server.flags.keys import key_at
+from rheostat_server.ramps.guardrails import check_guardrails
+
+CANARY_STEPS: Final = (1, 5, 25, 50, 100)
+"""The steps of a canary that names none, in percent."""
+DEFAULT_ALPHA: Final = 0.01
+MOST_STEPS: Final = 100
+MOST_HOLDBACK: Final = 50
+
+_RAMP: Final = (
+    "kind",
+    "flag",
+    "environment",
+    "rollout",
+    "strategy",
+    "steps",
+    "holdback",
+    "keep_holdback",
+    "soak",
+    "preflight",
+    "guardrails",
+    "alpha",
+    "kill",
+    "on_inconclusive",
+    "on_blind",
+    "min_units",
+    "acceptable",
+    "min_dwell",
+    "max_dwell",
+    "interval",
+    "users",
+    "unguarded",
+    "rule",
+)
+_LATER: Final = ("advance_windows", "baseline", "analysis", "canaryAnalysis", "min_coverage")
+_LATER_STRATEGIES: Final = ("linear", "exponential", "blue-green", "rolling", "a-b")
+_STEP: Final = ("exposure", "min_dwell", "max_dwell", "gate")
+
+
+def validate_ramp(data: object) -> RampDocument:
+    """Return the document that was sent, with each step as an object.
+
+    Whether the flag, its rollout and the environment exist is for who holds them.
+
+    Raises:
+        Invalid: it has faults; all of them are listed, each with its path.
+    """
+    faults = Faults()
+    document = _check_ramp(data, faults)
+    faults.raise_any("the ramp document")
+    return document
+
+
+def _check_ramp(data: object, faults: Faults) -> RampDocument:
+    fields = Fields(data, "", faults, _RAMP, later=_LATER)
+    if isinstance(data, Mapping):
+        fields.required("flag", "environment")
+    fields.choice("kind", ("ramp",))
+    strategy = RampStrategy(fields.choice("strategy", tuple(RampStrategy), later=_LATER_STRATEGIES) or "canary")
+    holdback = fields.percent("holdback", most=MOST_HOLDBACK) or 0
+    guardrails = check_guardrails(fields)
+    unguarded = fields.boolean("unguarded", False)
+    if unguarded and guardrails:
+        fields.fault("unguarded", "a ramp with guardrails is guarded", "leave out one of the two")
+    min_dwell, max_dwell = _dwell(fields)
+    fields.choice("rule", ("guard",), later=("threshold",))
+    return RampDocument(
+        flag=key_at(fields, "flag", "flag key") or "",
+        environment=key_at(fields, "environment", "environment's key") or "",
+        rollout=key_at(fields, "rollout", "rollout's name") or DEFAULT_ROLLOUT,
+        strategy=strategy,
+        steps=_check_steps(fields, strategy),
+        holdback=holdback,
+        keep_holdback=fields.boolean("keep_holdback", False),
+        soak=fields.duration("soak", zero=True),
+        preflight=fields.duration("preflight", zero=True),
+        guardrails=guardrails,
+        alpha=_check_alpha(fields),
+        kill=KillScope(fields.choice("kill", tuple(KillScope)) or "rollout"),
+        on_inconclusive="advance" if fields.choice("on_inconclusive", ("hold", "advance")) == "advance" else "hold",
+        on_blind="retreat" if fields.choice("on_blind", ("hold", "retreat")) == "retreat" else "hold",
+        min_units=fields.count("min_units"),
+        acceptable=_check_acceptable(fields),
+        min_dwell=min_dwell,
+        max_dwell=max_dwell,
+        interval=fields.duration("interval"),
+        users=fields.count("users"),
+        unguarded=unguarded,
+    )
+
+
+def _dwell(fields: Fields) -> tuple[str | None, str | None]:
+    least, most = fields.duration("min_dwell", zero=True), fields.duration("max_dwell")
+    if least is not None and most is not None and duration_ms(least) > duration_ms(most):
+        fields.fault("max_dwell", f"{most} is less than min_dwell, {least}")
+    return least, most
+
+
+def _check_steps(fields: Fields, strategy: RampStrategy) -> tuple[StepDocument, ...]:
+    if fields.raw("steps") is None:
+        if strategy is RampStrategy.CUSTOM:
+            fields.fault("steps", "a custom ramp names its steps")
+        return tuple(StepDocument(exposure=exposure) for exposure in CANARY_STEPS)
+    steps: list[StepDocument] = []
+    path = fields.at("steps")
+    for where, data in items_at(fields.raw("steps"), path, fields.faults):
+        step = _check_step(data, where, fields.faults)
+        if step is None:
+            continue
+        if step.exposure <= 0:
+            fields.faults.add(where, "a step exposes more than 0 percent")
+        elif steps and step.exposure <= steps[-1].exposure:
+            fields.faults.add(where, f"steps go up, and {step.exposure} is not above {steps[-1].exposure}")
+        steps.append(step)
+    if fields.raw("steps") == []:
+        fields.fault("steps", "a ramp has at least one step")
+    if len(steps) > MOST_STEPS:
+        fields.fault("steps", f"a ramp has at most {MOST_STEPS} steps")
+    return tuple(steps)
+
+
+def _check_step(data: Any, path: str, faults: Faults) -> StepDocument | None:
+    if isinstance(data, Mapping):
+        step = Fields(data, path, faults, _STEP)
+        step.required("exposure")
+        exposure = step.percent("exposure")
+        min_dwell, max_dwell = _dwell(step)
+        gate = step.choice("gate", ("manual",))
+        if exposure is None:
+            return None
+        return StepDocument(
+            exposure=exposure, min_dwell=min_dwell, max_dwell=max_dwell, gate=None if gate is None else "manual"
+        )
+    if not is_number(data):
+        faults.add(path, f"a step is a percentage, or an object with an exposure, not {type_name(data)}")
+        return None
+    try:
+        percent_to_ppm(data)
+    except ValueError as error:
+        faults.add(path, str(error))
+        return None
+    return StepDocument(exposure=data)
+
+
+def _check_alpha(fields: Fields) -> float:
+    alpha = fields.number("alpha")
+    if alpha is None:
+        return DEFAULT_ALPHA
+    if not 0 < alpha <= 0.5:
+        fields.fault("alpha", f"{alpha} is not above 0 and at most 0.5")
+    return float(alpha)
+
+
+def _check_acceptable(fields: Fields) -> Any:
+    value = fields.raw("acceptable")
+    if value is None or value == "auto":
+        return value
+    if not is_number(value) or not 0 < value <= 100:
+        fields.fault("acceptable", "this is a percentage of requests above 0, or auto")
+        return None
+    return value
