@@ -110,6 +110,15 @@ CREATE TABLE decisions (
     PRIMARY KEY (ramp_id, seq)
 );
 
+-- At which exposure each epoch of a ramp draws its arms (while arming: the first step's). An outcome names its epoch.
+CREATE TABLE ramp_epochs (
+    ramp_id      uuid   NOT NULL REFERENCES ramps ON DELETE CASCADE,
+    epoch        bigint NOT NULL,
+    exposure_ppm bigint NOT NULL,
+    at_ms        bigint NOT NULL,
+    PRIMARY KEY (ramp_id, epoch)
+);
+
 -- Increments in commit order: seq comes from ramps.inbox_head, whose row lock is held to commit.
 CREATE TABLE ramp_inbox (
     ramp_id uuid   NOT NULL REFERENCES ramps ON DELETE CASCADE,
@@ -137,7 +146,7 @@ CREATE TABLE sampled_units (
     epoch   bigint  NOT NULL,
     arm     text    NOT NULL,
     bad     boolean NOT NULL,
-    PRIMARY KEY (ramp_id, unit, win)
+    PRIMARY KEY (ramp_id, unit, win, epoch)  -- a step shorter than a window counts its units too
 );
 CREATE INDEX sampled_units_by_epoch ON sampled_units (ramp_id, epoch, arm);
 

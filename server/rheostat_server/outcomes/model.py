@@ -1,4 +1,6 @@
-"""What a group of batches adds to a ramp's evidence."""
+"""What a group of batches adds to a ramp's evidence, and what is kept of it."""
+
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,3 +33,57 @@ class InboxRow(msgspec.Struct, frozen=True):
     seq: int
     at_ms: int
     increment: Increment
+
+
+class BatchKey(NamedTuple):
+    """What makes a batch count once."""
+
+    instance: str
+    sequence: int
+
+
+class FailingRow(NamedTuple):
+    """What a group says of one failing unit: its first failure in the group, its last, and how often (k)."""
+
+    ramp: str
+    unit: bytes
+    arm: str
+    epoch: int
+    first_ms: int
+    last_ms: int
+    k: int
+
+
+class SampledRow(NamedTuple):
+    """A unit's first finished request of a window."""
+
+    ramp: str
+    unit: bytes
+    window: int
+    epoch: int
+    arm: str
+    bad: bool
+
+
+class Reporter(NamedTuple):
+    """An instance of an application that reports, and what it evaluates by."""
+
+    environment_id: int
+    instance: str
+    service: str
+    generation: int
+    revision: int
+    goodbye: bool
+    seen_ms: int
+
+
+class EvaluationCount(NamedTuple):
+    """How often a service evaluated a flag to a variant on one UTC day (number since the epoch)."""
+
+    environment_id: int
+    flag: str
+    variant: str
+    service: str
+    day: int
+    times: int
+    last_ms: int

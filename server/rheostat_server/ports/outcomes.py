@@ -1,7 +1,94 @@
 """Where reported outcomes are counted, each batch once. Adapter: postgres."""
 
+from collections.abc import Collection, Sequence
 from typing import Protocol
+
+import msgspec
+
+from rheostat_server.outcomes.model import (
+    BatchKey,
+    EvaluationCount,
+    FailingRow,
+    InboxRow,
+    Increment,
+    Reporter,
+    SampledRow,
+)
+
+
+class RampRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What counting needs to know of a live ramp.
+
+    ``levels`` are its overlay's, in ppm; ``exposures`` say at which exposure each of its epochs draws the arms.
+    """
+
+    ramp: str
+    environment_id: int
+    project: str
+    environment: str
+    flag: str
+    levels: tuple[int, ...]
+    exposures: dict[int, int]
 
 
 class OutcomeStore(Protocol):
-    """Batches, units, increments, evaluations."""
+    """Batches, units, increments, evaluations. Its promises are tested in tests/integration/test_outcomes_store.py.
+
+    To count a group of batches in one transaction: ``claim``, ``lock_ramps``, then the rest in any order. All
+    rows are locked in ascending key order, whatever the order of the arguments.
+    """
+
+    async def claim(self, keys: Collection[BatchKey], at_ms: int) -> set[BatchKey]:
+        """Keep these batches as counted; return those that were not before."""
+        ...
+
+    async def existing_environments(self, ids: Collection[int]) -> set[int]:
+        """Return those of these environments that exist, and keep them from being deleted until commit."""
+        ...
+
+    async def lock_ramps(self, ramps: Collection[str]) -> dict[str, RampRow]:
+        """Lock, until commit, those of these ramps that are live; return them by id. Others are left out."""
+        ...
+
+    async def add_failing(self, rows: Sequence[FailingRow]) -> set[tuple[str, bytes]]:
+        """Remember failing units (one row a ramp and unit); return (ramp, unit) of those that never failed before."""
+        ...
+
+    async def add_sampled(self, rows: Sequence[SampledRow]) -> list[SampledRow]:
+        """Remember sampled units; return the rows of units that had none in that epoch before, one a unit and epoch.
+
+        The first row of a ramp, unit and window stands.
+        """
+        ...
+
+    async def append(self, ramp: str, increments: Sequence[Increment], at_ms: int) -> None:
+        """Append to the ramp's inbox, in commit order. The ramp must be locked."""
+        ...
+
+    async def seen(self, reporters: Sequence[Reporter]) -> None:
+        """Note that these instances reported; one row an environment and instance."""
+        ...
+
+    async def count_evaluations(self, counts: Sequence[EvaluationCount]) -> None:
+        """Add to the counts; one row a key."""
+        ...
+
+    async def prune(self, *, batches_before_ms: int, instances_before_ms: int) -> None:
+        """Forget batches received, and instances last heard of, before these times."""
+        ...
+
+    async def inbox_after(self, ramp_id: str, seq: int, limit: int = 1000) -> list[InboxRow]:
+        """Return the increments after this one, in commit order."""
+        ...
+
+    async def distinct_exposed_units(self, ramp_id: str, epoch: int, arm: str = "treatment") -> int:
+        """Return how many units of this arm finished a sampled request in this epoch."""
+        ...
+
+    async def reporters(self, environment_id: int, since_ms: int) -> list[Reporter]:
+        """Return the instances that reported since then, by service and instance; also those that said goodbye."""
+        ...
+
+    async def evaluated_since(self, project: str, flag: str, since_ms: int) -> list[str]:
+        """Return the services that evaluated the flag since then in any environment, by name."""
+        ...

@@ -10,6 +10,7 @@ from rheostat_server.adapters.storage.postgres.environments import PostgresEnvir
 from rheostat_server.adapters.storage.postgres.flags import PostgresFlags
 from rheostat_server.adapters.storage.postgres.kills import PostgresKills
 from rheostat_server.adapters.storage.postgres.lease import PostgresLease
+from rheostat_server.adapters.storage.postgres.outcomes import PostgresOutcomes
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.projects import PostgresProjects
 from rheostat_server.adapters.storage.postgres.ramps import PostgresRamps
@@ -73,6 +74,11 @@ class PostgresTransaction:
     def tokens(self) -> PostgresTokens:
         """Keys and tokens."""
         return PostgresTokens(self._connection)
+
+    @cached_property
+    def outcomes(self) -> PostgresOutcomes:
+        """Batches, units, increments, evaluations."""
+        return PostgresOutcomes(self._connection)
 
     async def generation(self) -> int:
         """Return the database's generation."""

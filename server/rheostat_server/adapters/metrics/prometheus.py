@@ -1,0 +1,143 @@
+"""This node's metrics, as Prometheus reads them."""
+
+import platform
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from rheostat.clock import Clock
+from rheostat.model.evaluation import Arm
+from rheostat.model.outcome import Outcome
+from rheostat_server.ports.metrics import ArmCount, RampLabels
+
+_RAMP = ("project", "environment", "flag", "ramp", "arm", "exposure_ppm")
+_REPORTED = (Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT)
+
+
+class PrometheusMetrics:
+    """Fulfils ``Metrics`` over a registry of its own. The counters start at zero with the node.
+
+    A restart is a counter reset to Prometheus, which its readers allow for. Series of ended ramps stay until then:
+    one that vanished and came back would read as a reset too.
+    """
+
+    def __init__(self, clock: Clock, *, version: str) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        registry = self.registry
+        self._touched: set[RampLabels] = set()
+        self._failing = Counter(
+            "rheostat_failing_units",
+            "Units that failed for the first time in the ramp, as SDKs reported them to this node. Late rows are left out.",
+            _RAMP,
+            registry=registry,
+        )
+        self._requests = Counter(
+            "rheostat_reported_requests",
+            "Requests that SDKs reported to this node. Late rows are left out.",
+            (*_RAMP, "outcome"),
+            registry=registry,
+        )
+        self._units = Counter(
+            "rheostat_sampled_units",
+            "Units sampled for the first time in the ramp's epoch, by how their first sampled request ended.",
+            (*_RAMP, "bad"),
+            registry=registry,
+        )
+        self._batches = Counter(
+            "rheostat_outcome_batches", "Outcome batches by what became of them.", ("result",), registry=registry
+        )
+        self._late = Counter(
+            "rheostat_late_rows", "Reported rows older than 2 min on arrival: no evidence.", registry=registry
+        )
+        self._asked = Counter("rheostat_requests", "Data plane requests.", ("route", "status"), registry=registry)
+        self._streams = Gauge("rheostat_streams", "Open streams.", ("project", "environment"), registry=registry)
+        self._revision = Gauge(
+            "rheostat_snapshot_revision", "The revision served.", ("project", "environment"), registry=registry
+        )
+        build = Gauge("rheostat_build_info", "Which build this is.", ("version", "python"), registry=registry)
+        build.labels(version, platform.python_version()).set(1)
+        for result in ("counted", "duplicate", "failed"):
+            self._batches.labels(result)
+        self._ages = _Ages(clock)
+        registry.register(self._ages)
+
+    def touch(self, labels: RampLabels) -> None:
+        """Make sure that all series of a ramp at this exposure exist."""
+        if labels in self._touched:
+            return
+        self._touched.add(labels)
+        for arm in Arm:
+            self._failing.labels(*_values(labels, arm))
+            for outcome in _REPORTED:
+                self._requests.labels(*_values(labels, arm), outcome.value)
+            for bad in ("false", "true"):
+                self._units.labels(*_values(labels, arm), bad)
+
+    def reported(self, labels: RampLabels, arm: str, count: ArmCount) -> None:
+        """Count what this node committed of SDKs' reports."""
+        self.touch(labels)
+        values = _values(labels, arm)
+        self._failing.labels(*values).inc(count.failing)
+        for outcome, requests in zip(_REPORTED, (count.ok, count.error, count.timeout), strict=True):
+            self._requests.labels(*values, outcome.value).inc(requests)
+        self._units.labels(*values, "false").inc(count.units_good)
+        self._units.labels(*values, "true").inc(count.units_bad)
+
+    def batches(self, *, counted: int = 0, duplicate: int = 0, failed: int = 0, late_rows: int = 0) -> None:
+        """Count outcome batches by what became of them."""
+        self._batches.labels("counted").inc(counted)
+        self._batches.labels("duplicate").inc(duplicate)
+        self._batches.labels("failed").inc(failed)
+        self._late.inc(late_rows)
+
+    def request(self, route: str, status: int) -> None:
+        """Count a data plane request."""
+        self._asked.labels(route, status).inc()
+
+    def streams(self, project: str, environment: str, change: int) -> None:
+        """Count a stream that opened or ended."""
+        self._streams.labels(project, environment).inc(change)
+
+    def confirmed(self, project: str, environment: str, revision: int, at_monotonic: float) -> None:
+        """Note the revision served, and when PostgreSQL last confirmed it."""
+        self._revision.labels(project, environment).set(revision)
+        self._ages.confirmed[project, environment] = at_monotonic
+
+    def forget_environment(self, project: str, environment: str) -> None:
+        """Drop the gauges of an environment that is gone."""
+        self._ages.confirmed.pop((project, environment), None)
+        for gauge in (self._streams, self._revision):
+            # Fails where the environment had no such series.
+            if (project, environment) in gauge._metrics:
+                gauge.remove(project, environment)
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the exposition text and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+class _Ages(Collector):
+    """How long ago PostgreSQL confirmed what is served: worked out when asked, for it grows by itself."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.confirmed: dict[tuple[str, str], float] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Give the one family."""
+        family = GaugeMetricFamily(
+            "rheostat_snapshot_age_seconds",
+            "Since PostgreSQL last confirmed what is served.",
+            labels=("project", "environment"),
+        )
+        now = self._clock.monotonic()
+        for labels, at in self.confirmed.items():
+            family.add_metric(labels, max(0.0, now - at))
+        yield family
+
+
+def _values(labels: RampLabels, arm: str) -> tuple[str, ...]:
+    return (labels.project, labels.environment, labels.flag, labels.ramp, str(arm), str(labels.exposure_ppm))

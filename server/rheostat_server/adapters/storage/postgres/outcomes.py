@@ -1,0 +1,259 @@
+"""Reported outcomes in PostgreSQL."""
+
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from rheostat.model.ramp import RampOverlay
+from rheostat_server.outcomes.model import (
+    BatchKey,
+    EvaluationCount,
+    FailingRow,
+    InboxRow,
+    Increment,
+    Reporter,
+    SampledRow,
+)
+from rheostat_server.ports.outcomes import RampRow
+
+_OVERLAY = msgspec.json.Decoder(RampOverlay)
+_INCREMENT = msgspec.json.Decoder(Increment)
+
+
+class PostgresOutcomes:
+    """Fulfils ``OutcomeStore`` over one connection.
+
+    Rows go in many at a time (unnest), sorted by key: two nodes that insert the same units in another order
+    would deadlock.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def claim(self, keys: Collection[BatchKey], at_ms: int) -> set[BatchKey]:
+        """Keep these batches as counted; return those that were not before."""
+        rows = await self._connection.fetch(
+            """
+            INSERT INTO batches (instance, sequence, received_at_ms)
+            SELECT instance, sequence, $3 FROM unnest($1::text[], $2::bigint[]) AS b (instance, sequence)
+            ORDER BY instance COLLATE "C", sequence
+            ON CONFLICT DO NOTHING RETURNING instance, sequence
+            """,
+            *_columns(keys, 2),
+            at_ms,
+        )
+        return {BatchKey(row["instance"], row["sequence"]) for row in rows}
+
+    async def existing_environments(self, ids: Collection[int]) -> set[int]:
+        """Return those that exist, and keep them from being deleted until commit."""
+        rows = await self._connection.fetch(
+            "SELECT id FROM environments WHERE id = ANY($1::bigint[]) ORDER BY id FOR KEY SHARE", list(ids)
+        )
+        return {row["id"] for row in rows}
+
+    async def lock_ramps(self, ramps: Collection[str]) -> dict[str, RampRow]:
+        """Lock, until commit, those that are live; return them by id."""
+        ids = sorted({known for ramp in ramps if (known := _uuid(ramp)) is not None})
+        if not ids:
+            return {}
+        # A lock alone first: what is read with it would be from before the wait for it.
+        live = await self._connection.fetch(
+            "SELECT id FROM ramps WHERE id = ANY($1::uuid[]) AND live ORDER BY id FOR NO KEY UPDATE", ids
+        )
+        rows = await self._connection.fetch(
+            """
+            SELECT r.id, r.environment_id, p.key AS project, e.key AS environment, r.flag, s.body,
+                   (SELECT array_agg(x.epoch) FROM ramp_epochs x WHERE x.ramp_id = r.id) AS epochs,
+                   (SELECT array_agg(x.exposure_ppm) FROM ramp_epochs x WHERE x.ramp_id = r.id) AS exposures
+            FROM ramps r JOIN environments e ON e.id = r.environment_id JOIN projects p ON p.id = e.project_id
+            JOIN served s ON s.environment_id = r.environment_id AND s.kind = 'ramp' AND s.key = r.id::text
+            WHERE r.id = ANY($1::uuid[]) AND s.body IS NOT NULL
+            """,
+            [row["id"] for row in live],
+        )
+        return {str(row["id"]): _ramp(row) for row in rows}
+
+    async def add_failing(self, rows: Sequence[FailingRow]) -> set[tuple[str, bytes]]:
+        """Remember failing units; return (ramp, unit) of those that never failed before."""
+        if not rows:
+            return set()
+        added = await self._connection.fetch(
+            """
+            INSERT INTO failing_units (ramp_id, unit, first_arm, first_epoch, first_at_ms, last_at_ms, k)
+            SELECT * FROM unnest(
+                $1::uuid[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]
+            ) AS u (ramp_id, unit, arm, epoch, first_ms, last_ms, k) ORDER BY ramp_id, unit
+            ON CONFLICT (ramp_id, unit) DO UPDATE
+            SET last_at_ms = greatest(failing_units.last_at_ms, excluded.last_at_ms), k = failing_units.k + excluded.k
+            RETURNING ramp_id, unit, (xmax = 0) AS fresh  -- a row that was updated bears the updater in xmax
+            """,
+            *_columns(rows, 7),
+        )
+        return {(str(row["ramp_id"]), row["unit"]) for row in added if row["fresh"]}
+
+    async def add_sampled(self, rows: Sequence[SampledRow]) -> list[SampledRow]:
+        """Remember sampled units; return the first rows of units that had none in that epoch before."""
+        if not rows:
+            return []
+        columns = _columns(rows, 6)
+        known = await self._connection.fetch(
+            """
+            SELECT DISTINCT s.ramp_id, s.unit, s.epoch FROM sampled_units s
+            JOIN (SELECT DISTINCT * FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS n (ramp_id, unit, epoch)) n
+              ON s.ramp_id = n.ramp_id AND s.unit = n.unit AND s.epoch = n.epoch
+            """,
+            columns[0],
+            columns[1],
+            columns[3],
+        )
+        added = await self._connection.fetch(
+            """
+            INSERT INTO sampled_units (ramp_id, unit, win, epoch, arm, bad)
+            SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[])
+                AS u (ramp_id, unit, win, epoch, arm, bad) ORDER BY ramp_id, unit, win, epoch
+            ON CONFLICT DO NOTHING RETURNING ramp_id, unit, win, epoch, arm, bad
+            """,
+            *columns,
+        )
+        before = {(str(row["ramp_id"]), row["unit"], row["epoch"]) for row in known}
+        first: dict[tuple[str, bytes, int], SampledRow] = {}
+        for row in added:
+            sampled = SampledRow(str(row["ramp_id"]), row["unit"], row["win"], row["epoch"], row["arm"], row["bad"])
+            key = (sampled.ramp, sampled.unit, sampled.epoch)
+            if key not in before and (key not in first or sampled.window < first[key].window):
+                first[key] = sampled
+        return list(first.values())
+
+    async def append(self, ramp: str, increments: Sequence[Increment], at_ms: int) -> None:
+        """Append to the ramp's inbox, in commit order."""
+        head = await self._connection.fetchval(
+            "UPDATE ramps SET inbox_head = inbox_head + $2 WHERE id = $1 RETURNING inbox_head",
+            uuid.UUID(ramp),
+            len(increments),
+        )
+        await self._connection.execute(
+            """
+            INSERT INTO ramp_inbox (ramp_id, seq, at_ms, body)
+            SELECT $1, $2 + place, $3, body FROM unnest($4::text[]) WITH ORDINALITY AS i (body, place)
+            """,
+            uuid.UUID(ramp),
+            head - len(increments),
+            at_ms,
+            [msgspec.json.encode(increment).decode() for increment in increments],
+        )
+
+    async def seen(self, reporters: Sequence[Reporter]) -> None:
+        """Note that these instances reported."""
+        await self._connection.execute(
+            """
+            INSERT INTO instances (environment_id, instance, service, generation, revision, goodbye, seen_at_ms)
+            SELECT * FROM unnest(
+                $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[], $7::bigint[]
+            ) AS u (environment_id, instance, service, generation, revision, goodbye, seen_at_ms)
+            ORDER BY environment_id, instance COLLATE "C"
+            ON CONFLICT (environment_id, instance) DO UPDATE
+            SET service = excluded.service, generation = excluded.generation, revision = excluded.revision,
+                goodbye = excluded.goodbye, seen_at_ms = greatest(instances.seen_at_ms, excluded.seen_at_ms)
+            """,
+            *_columns(reporters, 7),
+        )
+
+    async def count_evaluations(self, counts: Sequence[EvaluationCount]) -> None:
+        """Add to the counts."""
+        if not counts:
+            return
+        await self._connection.execute(
+            """
+            INSERT INTO evaluations (environment_id, flag, variant, service, day, count, last_at_ms)
+            SELECT * FROM unnest(
+                $1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]
+            ) AS u (environment_id, flag, variant, service, day, count, last_at_ms)
+            ORDER BY environment_id, flag COLLATE "C", variant COLLATE "C", service COLLATE "C", day
+            ON CONFLICT (environment_id, flag, variant, service, day) DO UPDATE
+            SET count = evaluations.count + excluded.count,
+                last_at_ms = greatest(evaluations.last_at_ms, excluded.last_at_ms)
+            """,
+            *_columns(counts, 7),
+        )
+
+    async def prune(self, *, batches_before_ms: int, instances_before_ms: int) -> None:
+        """Forget batches received, and instances last heard of, before these times."""
+        await self._connection.execute("DELETE FROM batches WHERE received_at_ms < $1", batches_before_ms)
+        await self._connection.execute("DELETE FROM instances WHERE seen_at_ms < $1", instances_before_ms)
+
+    async def inbox_after(self, ramp_id: str, seq: int, limit: int = 1000) -> list[InboxRow]:
+        """Return the increments after this one, in commit order."""
+        rows = await self._connection.fetch(
+            "SELECT seq, at_ms, body FROM ramp_inbox WHERE ramp_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+            uuid.UUID(ramp_id),
+            seq,
+            limit,
+        )
+        return [InboxRow(row["seq"], row["at_ms"], _INCREMENT.decode(row["body"])) for row in rows]
+
+    async def distinct_exposed_units(self, ramp_id: str, epoch: int, arm: str = "treatment") -> int:
+        """Return how many units of this arm finished a sampled request in this epoch."""
+        count: int = await self._connection.fetchval(
+            "SELECT count(DISTINCT unit) FROM sampled_units WHERE ramp_id = $1 AND epoch = $2 AND arm = $3",
+            uuid.UUID(ramp_id),
+            epoch,
+            arm,
+        )
+        return count
+
+    async def reporters(self, environment_id: int, since_ms: int) -> list[Reporter]:
+        """Return the instances that reported since then, by service and instance."""
+        rows = await self._connection.fetch(
+            """
+            SELECT environment_id, instance, service, generation, revision, goodbye, seen_at_ms FROM instances
+            WHERE environment_id = $1 AND seen_at_ms >= $2 ORDER BY service COLLATE "C", instance COLLATE "C"
+            """,
+            environment_id,
+            since_ms,
+        )
+        return [Reporter(*row) for row in rows]
+
+    async def evaluated_since(self, project: str, flag: str, since_ms: int) -> list[str]:
+        """Return the services that evaluated the flag since then in any environment, by name."""
+        rows = await self._connection.fetch(
+            """
+            SELECT DISTINCT v.service COLLATE "C" AS service FROM evaluations v
+            JOIN environments e ON e.id = v.environment_id JOIN projects p ON p.id = e.project_id
+            WHERE p.key = $1 AND v.flag = $2 AND v.last_at_ms >= $3 ORDER BY 1
+            """,
+            project,
+            flag,
+            since_ms,
+        )
+        return [row["service"] for row in rows]
+
+
+def _columns(rows: Collection[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Turn rows into columns, for unnest."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        known = uuid.UUID(text)
+    except ValueError:
+        return None
+    # A ramp's id has one spelling; others would be counted apart.
+    return known if str(known) == text else None
+
+
+def _ramp(row: Any) -> RampRow:
+    overlay = _OVERLAY.decode(row["body"])
+    exposures = {overlay.epoch: overlay.arm_ppm}
+    exposures.update(zip(row["epochs"] or (), row["exposures"] or (), strict=True))
+    return RampRow(
+        ramp=str(row["id"]),
+        environment_id=row["environment_id"],
+        project=row["project"],
+        environment=row["environment"],
+        flag=row["flag"],
+        levels=overlay.levels,
+        exposures=exposures,
+    )

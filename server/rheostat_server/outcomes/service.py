@@ -1,0 +1,202 @@
+"""Counting reported outcomes: many batches in one transaction, each batch once."""
+
+import asyncio
+import contextlib
+
+import structlog
+
+from rheostat.clock import Clock
+from rheostat.model.outcome import Batch, BatchReceipt
+from rheostat_server.errors import RheostatServerError, StorageUnavailable, Unavailable
+from rheostat_server.outcomes.grouping import Arrival, Group, evaluations_of, ramps_of, reporters_of
+from rheostat_server.outcomes.model import BatchKey
+from rheostat_server.ports.metrics import Metrics, RampLabels
+from rheostat_server.ports.outcomes import RampRow
+from rheostat_server.ports.storage import Storage, Transaction
+
+log = structlog.get_logger()
+
+GROUP_SECONDS = 0.1
+GROUP_BATCHES = 200
+GROUP_UNITS = 20_000
+"""More than these are counted in the next transaction, so that each statement stays within its time limit."""
+WAITING_BATCHES = 5_000
+"""More than these are refused: their senders keep and resend them."""
+PRUNE_SECONDS = 600.0
+BATCH_MEMORY_MS = 24 * 3_600_000
+INSTANCE_MEMORY_MS = 7 * 24 * 3_600_000
+
+
+class _Waiting:
+    """A batch whose sender waits for the commit."""
+
+    __slots__ = ("arrival", "receipt")
+
+    def __init__(self, arrival: Arrival, receipt: "asyncio.Future[BatchReceipt]") -> None:
+        self.arrival = arrival
+        self.receipt = receipt
+
+    @property
+    def key(self) -> BatchKey:
+        return BatchKey(self.arrival.batch.instance, self.arrival.batch.sequence)
+
+
+class OutcomeService:
+    """Counts batches in groups of up to 100 ms. A component."""
+
+    def __init__(
+        self, storage: Storage, metrics: Metrics, clock: Clock, *, group_seconds: float = GROUP_SECONDS
+    ) -> None:
+        self._storage = storage
+        self._metrics = metrics
+        self._clock = clock
+        self._group_seconds = group_seconds
+        self._waiting: list[_Waiting] = []
+        self._arrived = asyncio.Event()
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to count."""
+        self._tasks = [asyncio.create_task(self._count_groups()), asyncio.create_task(self._prune())]
+
+    async def stop(self) -> None:
+        """Count what has arrived, then stop."""
+        self._stopping = True
+        self._arrived.set()
+        if self._tasks:
+            counting, pruning = self._tasks
+            pruning.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await pruning
+            await counting
+
+    async def ingest(self, environment_id: int, batch: Batch) -> BatchReceipt:
+        """Count a batch (checked by ``read_batch``) and return after the commit.
+
+        Raises:
+            StorageUnavailable: nothing was counted, or nobody knows; the same batch may be sent again.
+            Unavailable: too many are waiting, or the server stops.
+        """
+        if self._stopping or len(self._waiting) >= WAITING_BATCHES:
+            raise Unavailable("outcomes cannot be counted right now; send the batch again")
+        receipt: asyncio.Future[BatchReceipt] = asyncio.get_running_loop().create_future()
+        # Ages are counted back from here, not from the commit: a slow database must not make requests younger.
+        self._waiting.append(_Waiting(Arrival(environment_id, batch, self._clock.wall_ms()), receipt))
+        self._arrived.set()
+        return await receipt
+
+    async def _count_groups(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if not self._stopping:
+                await asyncio.sleep(self._group_seconds)
+            size = _fitting(self._waiting)
+            group, self._waiting = self._waiting[:size], self._waiting[size:]
+            if not self._waiting:
+                self._arrived.clear()
+            if group:
+                await self._count(group)
+            if self._stopping and not self._waiting:
+                return
+
+    async def _count(self, group: list[_Waiting]) -> None:
+        try:
+            fresh = await self._commit(group)
+        except StorageUnavailable as error:
+            log.warning("outcomes_not_counted", batches=len(group), error=str(error))
+            self._refuse(group, error)
+        except Exception as error:  # one batch must not take the others down, nor the loop
+            if len(group) > 1:
+                for waiting in group:
+                    await self._count([waiting])
+                return
+            log.exception("batch_failed", instance=group[0].key.instance)
+            self._refuse(group, error)
+        else:
+            self._metrics.batches(counted=len(fresh), duplicate=len(group) - len(fresh))
+            for waiting in group:
+                if not waiting.receipt.done():
+                    counted = id(waiting) in fresh
+                    waiting.receipt.set_result(BatchReceipt(waiting.key.sequence, duplicate=not counted))
+
+    def _refuse(self, group: list[_Waiting], error: Exception) -> None:
+        self._metrics.batches(failed=len(group))
+        if not isinstance(error, RheostatServerError):
+            error = Unavailable("the batch could not be counted")
+        for waiting in group:
+            if not waiting.receipt.done():
+                waiting.receipt.set_exception(error)
+
+    async def _commit(self, group: list[_Waiting]) -> set[int]:
+        """Count the group; return which of it (by ``id``) had not been counted before."""
+        first: dict[BatchKey, _Waiting] = {}
+        for waiting in group:
+            first.setdefault(waiting.key, waiting)
+
+        async def work(transaction: Transaction) -> tuple[set[int], Group, dict[str, RampRow]]:
+            outcomes = transaction.outcomes
+            claimed = await outcomes.claim(first, self._clock.wall_ms())
+            fresh = [first[key] for key in claimed]
+            arrivals = [waiting.arrival for waiting in fresh]
+            ramps = await outcomes.lock_ramps(ramps_of(arrivals))
+            # A key's environment may be deleted while its batch waits.
+            there = await outcomes.existing_environments({arrival.environment_id for arrival in arrivals})
+            arrivals = [arrival for arrival in arrivals if arrival.environment_id in there]
+            counted = Group(arrivals, ramps)
+            newly_failing = await outcomes.add_failing(counted.failing)
+            newly_sampled = await outcomes.add_sampled(counted.sampled)
+            counted.settle(newly_failing, newly_sampled)
+            now_ms = self._clock.wall_ms()
+            for ramp, increments in counted.increments().items():
+                await outcomes.append(ramp, increments, now_ms)
+            await outcomes.seen(reporters_of(arrivals))
+            await outcomes.count_evaluations(evaluations_of(arrivals))
+            return {id(waiting) for waiting in fresh}, counted, ramps
+
+        fresh, counted, ramps = await self._storage.run(work)
+        self._export(counted, ramps)
+        return fresh
+
+    def _export(self, counted: Group, ramps: dict[str, RampRow]) -> None:
+        self._metrics.batches(late_rows=counted.late_rows)
+        for block, tally in counted.tallies():
+            if block.late:
+                continue
+            ramp = ramps[block.ramp]
+            labels = RampLabels(
+                project=ramp.project,
+                environment=ramp.environment,
+                flag=ramp.flag,
+                ramp=block.ramp,
+                exposure_ppm=block.exposure_ppm,
+            )
+            for arm, arm_tally in tally.arms.items():
+                self._metrics.reported(labels, arm, arm_tally.count())
+
+    async def _prune(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            now_ms = self._clock.wall_ms()
+
+            async def work(transaction: Transaction, now_ms: int = now_ms) -> None:
+                await transaction.outcomes.prune(
+                    batches_before_ms=now_ms - BATCH_MEMORY_MS, instances_before_ms=now_ms - INSTANCE_MEMORY_MS
+                )
+
+            try:
+                await self._storage.run(work)
+            except RheostatServerError as error:
+                log.warning("prune_failed", error=str(error))
+
+
+def _fitting(waiting: list[_Waiting]) -> int:
+    """Return how many of these go into one transaction: at least one, if there is one."""
+    units = 0
+    for index, each in enumerate(waiting[:GROUP_BATCHES]):
+        batch = each.arrival.batch
+        units += sum(len(failing.units) for failing in batch.failing.values())
+        units += sum(len(sampled.units) for sampled in batch.sampled.values())
+        if units > GROUP_UNITS and index:
+            return index
+    return min(len(waiting), GROUP_BATCHES)

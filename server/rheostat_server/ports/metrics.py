@@ -1,0 +1,70 @@
+"""What this node shows about itself and about what it was told. Adapter: prometheus."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class RampLabels(msgspec.Struct, frozen=True, kw_only=True):
+    """Which ramp, at which exposure: the labels of every family about a ramp's outcomes."""
+
+    project: str
+    environment: str
+    flag: str
+    ramp: str
+    exposure_ppm: int
+
+
+class ArmCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What one committed group of batches added for one arm. Late rows are left out: they are no evidence.
+
+    ``ok``, ``error``, ``timeout`` are requests that ended so; ``failing`` units that never failed before in the
+    ramp; ``units_good`` and ``units_bad`` units not yet sampled in the epoch, by how their first sample ended.
+    """
+
+    ok: int = 0
+    error: int = 0
+    timeout: int = 0
+    failing: int = 0
+    units_good: int = 0
+    units_bad: int = 0
+
+
+class Metrics(Protocol):
+    """Counters and gauges of one node. No counter falls while the node runs; all methods are cheap and never raise."""
+
+    def touch(self, labels: RampLabels) -> None:
+        """Make sure that all series of a ramp at this exposure exist, at zero if they are new.
+
+        To be called for every live ramp before its first outcome, or a counter's first increment is invisible to
+        whoever takes differences.
+        """
+        ...
+
+    def reported(self, labels: RampLabels, arm: str, count: ArmCount) -> None:
+        """Count what this node committed of SDKs' reports."""
+        ...
+
+    def batches(self, *, counted: int = 0, duplicate: int = 0, failed: int = 0, late_rows: int = 0) -> None:
+        """Count outcome batches by what became of them, and the rows that came too late to be evidence."""
+        ...
+
+    def request(self, route: str, status: int) -> None:
+        """Count a data plane request. ``route`` is one of few fixed names."""
+        ...
+
+    def streams(self, project: str, environment: str, change: int) -> None:
+        """Count a stream that opened (+1) or ended (-1)."""
+        ...
+
+    def confirmed(self, project: str, environment: str, revision: int, at_monotonic: float) -> None:
+        """Note the revision served, and when PostgreSQL last confirmed it (s of the node's monotonic clock)."""
+        ...
+
+    def forget_environment(self, project: str, environment: str) -> None:
+        """Drop the gauges of an environment that is gone."""
+        ...
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the exposition text and its content type."""
+        ...
