@@ -1,10 +1,15 @@
 """The pool is bounded in time, tells an outage from a mistake, and gives each connection its limits."""
 
 import asyncio
+import os
+import signal
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from rheostat_server.adapters.storage.postgres.embedded.launcher import start_embedded
 from rheostat_server.adapters.storage.postgres.pool import Connection, Database
 from rheostat_server.errors import StorageUnavailable
 
@@ -149,3 +154,28 @@ async def test_closing_does_not_wait_for_borrowers(database_url: str) -> None:
             async with database.connection() as conn:
                 await database.close()
                 await conn.fetchval("SELECT 1")
+
+
+async def test_a_frozen_database_costs_no_more_than_its_limit(tmp_path: Path) -> None:
+    """While PostgreSQL stands still a call ends in `StorageUnavailable` after 2 s; when it moves again all is well."""
+    postgres = await start_embedded(tmp_path, say=print)
+    try:
+        async with await Database.open(postgres.url) as database:
+
+            async def ask(lent: AbstractAsyncContextManager[Connection]) -> object:
+                async with asyncio.timeout(3.5), lent as conn:
+                    return await conn.fetchval("SELECT pg_backend_pid()")
+
+            frozen = (postgres.pid, await ask(database.connection()))
+            for pid in frozen:
+                os.kill(int(str(pid)), signal.SIGSTOP)
+            # At first the pool has a connection, then it has to make one.
+            for _ in range(2):
+                with pytest.raises(StorageUnavailable, match="no answer within 2 s"):
+                    await ask(database.transaction())
+            for pid in frozen:
+                os.kill(int(str(pid)), signal.SIGCONT)
+
+            assert await ask(database.transaction()) not in (None, frozen[1])
+    finally:
+        await postgres.stop()

@@ -93,9 +93,14 @@ class Database:
         try:
             with outages():
                 yield conn
-        finally:
-            with outages():
-                await self._give_back(conn)
+        except StorageUnavailable:
+            # Not given back in order, which would wait for the database once more.
+            _drop(conn)
+            raise
+        except BaseException:
+            await self._give_back(conn)
+            raise
+        await self._give_back(conn)
 
     @asynccontextmanager
     async def transaction(self, *, isolation: str | None = None, readonly: bool = False) -> AsyncIterator[Connection]:
@@ -108,8 +113,19 @@ class Database:
                 the commit itself went unanswered: then nobody knows, so a write must be safe to repeat.
         """
         level = cast(Isolation | None, isolation)
-        async with self.connection() as conn, conn.transaction(isolation=level, readonly=readonly):
-            yield conn
+        async with self.connection() as conn:
+            transaction = conn.transaction(isolation=level, readonly=readonly)
+            await transaction.start()
+            try:
+                with outages():
+                    yield conn
+            except StorageUnavailable:
+                # No rollback: the connection is dropped, and with it the transaction.
+                raise
+            except BaseException:
+                await transaction.rollback()
+                raise
+            await transaction.commit()
 
     async def run(
         self,
@@ -172,8 +188,14 @@ class Database:
             await self._pool.release(conn, timeout=CALL_SECONDS)
         except _OUTAGES:
             # The pool has dropped it already; what the borrower did with it stands.
-            if not conn.is_closed():
-                conn.terminate()
+            return
+
+
+def _drop(conn: "PoolConnectionProxy[Any]") -> None:
+    try:
+        conn.terminate()
+    except asyncpg.InterfaceError:
+        return  # It was cut already, and the pool has it back.
 
 
 @contextmanager

@@ -87,26 +87,22 @@ def choose_account(data_dir: Path, home: Path) -> Account:
     if me != 0:
         if found is not None and found.st_uid != me:
             raise StartupRefused(f"{home} belongs to {_name(found.st_uid)}: run the server as that user, or as root")
-        return Account("self", me, os.getegid())
+        # initdb insists that its user has a name; in a container run as some number it may have none.
+        nameless = None if _has_name(me) else _in_namespace()
+        return nameless or Account("self", me, os.getegid())
     if found is not None and found.st_uid != 0:
         account = Account("user", found.st_uid, found.st_gid)
         if not _can_become(account, data_dir):
             raise StartupRefused(f"{home} belongs to {_name(found.st_uid)}, whom root cannot become here")
         return account
-    users = [entry for name in PREFERRED if (entry := _entry(name)) is not None]
     if found is None:
-        for entry in users:
+        for entry in _preferred():
             account = Account("user", entry.pw_uid, entry.pw_gid)
             if _can_become(account, data_dir):
                 return account
-    # Any name does in a namespace, but initdb insists that there is one.
-    for entry in [*users, *pwd.getpwall()]:
-        if entry.pw_uid == 0:
-            continue
-        account = Account("namespace", entry.pw_uid, entry.pw_gid)
-        if account.run(["/bin/sh", "-c", "exit 0"])[0] == 0:
-            return account
-        break
+    inside = _in_namespace()
+    if inside is not None:
+        return inside
     raise StartupRefused(
         "PostgreSQL does not run as root, and here root can become nobody else: "
         "start the server as an ordinary user, or set RHEOSTAT_DATABASE_URL"
@@ -123,15 +119,28 @@ def _can_become(account: Account, data_dir: Path) -> bool:
     return account.run(["/bin/sh", "-c", "exit 0"])[0] == 0
 
 
-def _entry(name: str) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
+def _in_namespace() -> Account | None:
+    """Return an account in a user namespace, or None where the kernel or a container forbids those."""
+    # Any name does there, so that initdb finds one.
+    named = [entry for entry in (*_preferred(), *pwd.getpwall()) if entry.pw_uid != 0]
+    if not named:
         return None
+    account = Account("namespace", named[0].pw_uid, named[0].pw_gid)
+    return account if account.run(["/bin/sh", "-c", "exit 0"])[0] == 0 else None
+
+
+def _preferred() -> list[pwd.struct_passwd]:
+    entries = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return [entries[name] for name in PREFERRED if name in entries]
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _name(uid: int) -> str:
-    try:
-        return f"user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"user {uid}"
+    return f"user {pwd.getpwuid(uid).pw_name}" if _has_name(uid) else f"user {uid}"

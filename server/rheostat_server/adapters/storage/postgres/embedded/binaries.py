@@ -1,5 +1,6 @@
 """Which PostgreSQL programs to run."""
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -112,8 +113,11 @@ def _copied(directory: Path, account: Account) -> Installation | None:
     if account.kind == "self" or directory.parts[-3:] != (WHEEL, "pginstall", "bin"):
         return None
     site = directory.parents[2]
-    stamp = (directory / "postgres").stat()
-    name = f"postgres-{stamp.st_size:x}-{stamp.st_mtime_ns:x}"
+    # By content: each new clone on the machine finds the copy that the first one made.
+    digest = hashlib.sha256()
+    for program in ("postgres", "initdb"):
+        digest.update((directory / program).read_bytes())
+    name = f"postgres-{digest.hexdigest()[:16]}"
     for place in COPY_PLACES:
         copy = place / name
         if not copy.exists() and not _copy(site, place, copy):

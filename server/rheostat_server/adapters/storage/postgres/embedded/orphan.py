@@ -38,12 +38,12 @@ def running_postmaster(cluster: Path) -> int | None:
     """Return the process id of the postmaster that runs on ``cluster``, or None."""
     try:
         pid = int((cluster / "postmaster.pid").read_text().split("\n", 1)[0])
+        if pid <= 0:
+            return None
         os.kill(pid, 0)
     except PermissionError:
         pass
     except (OSError, ValueError, OverflowError):
-        return None
-    if pid <= 0:
         return None
     try:
         # The number in the file may belong to some other program by now; a postmaster works in its data directory.

@@ -19,8 +19,8 @@ from typing import Any
 
 FAST_SHUTDOWN_SECONDS = 4.0
 """How long a fast shutdown (SIGINT) may take before an immediate one (SIGQUIT)."""
-IMMEDIATE_SHUTDOWN_SECONDS = 6.0
-"""How long an immediate shutdown may take before SIGKILL; PostgreSQL itself allows its children 5 s."""
+IMMEDIATE_SHUTDOWN_SECONDS = 2.0
+"""How long an immediate shutdown may take before SIGKILL."""
 LONGEST_PAUSE_SECONDS = 5.0
 LOG_LIMIT_BYTES = 8 * 1024 * 1024
 LOOK_AT_LOG_SECONDS = 60.0
