@@ -110,7 +110,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BatchReceipt(msgspec.Struct, frozen=True):
-    """The answer to a batch, after it was committed. ``duplicate``: it had been counted before."""
+    """The answer to a batch, after it was committed. ``duplicate``: it had been counted before.
+
+    ``at_ms`` is the server's wall time, by which reporters number the windows of sampled units; 0: not said.
+    """
 
     sequence: int
     duplicate: bool = False
+    at_ms: int = 0

@@ -1,0 +1,74 @@
+"""What this process evaluates by: identity, kills and ramps, as last applied."""
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from rheostat.model.flag import DEFAULT_ROLLOUT, Flag, Rollout
+from rheostat.model.outcome import Applied
+from rheostat.model.ramp import RampOverlay
+from rheostat.model.snapshot import Identity
+
+
+class LiveRamp(msgspec.Struct, frozen=True):
+    """A ramp whose outcomes count, with its rollout (if known) and the variants that its users may get."""
+
+    overlay: RampOverlay
+    rollout: Rollout | None = None
+    variants: tuple[str, ...] = ()
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """One applied state. ``live`` is by ramp id; ``overlays`` are all, in the order of their ids."""
+
+    identity: Identity = Identity()
+    kills: tuple[str, ...] = ()
+    overlays: tuple[RampOverlay, ...] = ()
+    live: dict[str, LiveRamp] = {}
+    project: str = ""
+    environment: str = ""
+
+    @property
+    def applied(self) -> Applied:
+        """The read-back that batches carry."""
+        return Applied(self.identity.generation, self.identity.revision, self.kills)
+
+    def moves(self, before: "Standing") -> bool:
+        """Return whether a ramp or a kill changed between the two."""
+        return self.kills != before.kills or self.overlays != before.overlays
+
+
+def standing_of(
+    identity: Identity,
+    kills: Collection[str],
+    overlays: Collection[RampOverlay],
+    *,
+    flags: Mapping[str, Flag],
+    project: str,
+    environment: str,
+) -> Standing:
+    """Return the state, with what the flags say of each live ramp's rollout."""
+    return Standing(
+        identity=identity,
+        kills=tuple(sorted(kills)),
+        overlays=tuple(sorted(overlays, key=lambda overlay: overlay.ramp)),
+        live={overlay.ramp: _live(overlay, flags.get(overlay.flag)) for overlay in overlays if overlay.live},
+        project=project,
+        environment=environment,
+    )
+
+
+def _live(overlay: RampOverlay, flag: Flag | None) -> LiveRamp:
+    rollout = None if flag is None else _rollout(flag, overlay.rollout)
+    if flag is None or rollout is None:
+        return LiveRamp(overlay)
+    exposed = [variant for variant, weight in rollout.split.items() if weight > 0]
+    # Without a fallback and an off variant the unexposed get the caller's default, which reports as "".
+    unexposed = rollout.fallback or flag.off_variant or ""
+    return LiveRamp(overlay, rollout, tuple(sorted({*exposed, unexposed})))
+
+
+def _rollout(flag: Flag, name: str) -> Rollout | None:
+    if name == DEFAULT_ROLLOUT:
+        return flag.default.rollout
+    return next((rule.answer.rollout for rule in flag.rules if rule.name == name), None)

@@ -1,0 +1,230 @@
+"""What the requests of ramping flags came to since the last batch. No I/O and no clock: times are arguments.
+
+Monotonic times are in seconds; a window is the number of a 5-min window on the server's clock.
+"""
+
+import threading
+from typing import Final, TypeAlias
+
+import msgspec
+
+from rheostat.model.evaluation import Arm
+from rheostat.model.outcome import FailingUnit, FailingUnits, Outcome, Row, SampledUnit, SampledUnits
+from rheostat.outcomes.thinning import ALL, is_below, limit_for
+from rheostat.outcomes.touch import Touch
+
+DEADLINE_S: Final = 30.0
+"""A request that has not ended this long after it first touched the flag counts as a timeout."""
+REMEMBERED_UNITS: Final = 65_536
+"""Units a ramp and window that are remembered as sampled. Beyond, some are reported again, which counts once."""
+
+_BAD: Final = frozenset((Outcome.ERROR, Outcome.TIMEOUT))
+_Key: TypeAlias = tuple[str, int, int, Arm, str]
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a batch carries of this summary."""
+
+    rows: tuple[Row, ...] = ()
+    failing: dict[str, FailingUnits] = {}
+    sampled: dict[str, SampledUnits] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.failing or self.sampled)
+
+
+class _Cell(msgspec.Struct):
+    """The counts of one row; times are monotonic seconds."""
+
+    oldest: float
+    newest: float
+    started: int = 0
+    ended: int = 0
+    bad: int = 0
+    timeouts: int = 0
+
+
+class _Failing:
+    """The failing units of one ramp since the last batch, never many more than fit into one."""
+
+    def __init__(self) -> None:
+        self.limit = ALL
+        self.units: dict[str, tuple[int, int, float]] = {}
+
+    def add(self, touch: Touch, unit: str, now: float) -> None:
+        if unit in self.units or not is_below(unit, self.limit):
+            return
+        self.units[unit] = (touch.entry, touch.overlay.epoch, now)
+        # Thinning early leaves what thinning at the end would: all hashes below the limit are still here.
+        if len(self.units) > 2 * touch.overlay.failing_limit:
+            self.thin(touch.overlay.failing_limit)
+
+    def thin(self, most: int) -> None:
+        self.limit = min(self.limit, limit_for(self.units, most))
+        self.units = {unit: seen for unit, seen in self.units.items() if is_below(unit, self.limit)}
+
+    def part(self, most: int, now: float) -> FailingUnits:
+        self.thin(most)
+        units = tuple(
+            FailingUnit(unit, entry, epoch, _age_ms(now, at)) for unit, (entry, epoch, at) in self.units.items()
+        )
+        return FailingUnits(self.limit, units)
+
+
+class Summary:
+    """Counts starts and ends by (ramp, epoch, exposure, arm, variant), and the units behind them.
+
+    Each touch that was begun is ended once: by ``end``, by ``expire`` after the deadline, or taken back by
+    ``withdraw``. Safe to use from many threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cells: dict[_Key, _Cell] = {}
+        self._open: dict[Touch, None] = {}
+        self._failing: dict[str, _Failing] = {}
+        self._failing_most: dict[str, int] = {}
+        self._sampled: dict[str, dict[tuple[str, int], SampledUnit]] = {}
+        self._window = 0
+        self._seen: dict[str, set[str]] = {}
+
+    @property
+    def outstanding(self) -> int:
+        """The number of touches that have begun and not ended."""
+        return len(self._open)
+
+    def begin(self, touch: Touch) -> None:
+        """Count a start. The deadline runs from ``touch.at``."""
+        with self._lock:
+            self._open[touch] = None
+            self._cell(touch, touch.at).started += 1
+
+    def withdraw(self, touch: Touch) -> None:
+        """Take the start back: the request belongs to no arm. A touch that is closed stays as it was counted.
+
+        A start that a batch has carried already is taken from the next ones of its row.
+        """
+        with self._lock:
+            if not touch.closed:
+                touch.closed = True
+                self._open.pop(touch, None)
+                self._cell(touch, touch.at).started -= 1
+
+    def end(self, touch: Touch, outcome: Outcome, now: float, window: int) -> Outcome | None:
+        """Count how the request ended; after the deadline that is a timeout, whatever the outcome.
+
+        Return what was counted, or ``None`` when the touch had been closed before.
+        """
+        with self._lock:
+            if touch.closed:
+                return None
+            counted = Outcome.TIMEOUT if now >= touch.at + DEADLINE_S else outcome
+            self._open.pop(touch, None)
+            self._close(touch, counted, now, window)
+            return counted
+
+    def expire(self, now: float, window: int) -> list[Touch]:
+        """Count the touches whose deadline has passed as timeouts, and return them."""
+        expired: list[Touch] = []
+        with self._lock:
+            # Nearly in the order of their deadlines: two threads may swap neighbours, which the next call mends.
+            for touch in self._open:
+                if now < touch.at + DEADLINE_S:
+                    break
+                expired.append(touch)
+            for touch in expired:
+                del self._open[touch]
+                self._close(touch, Outcome.TIMEOUT, now, window)
+        return expired
+
+    def drain(self, now: float) -> Parts:
+        """Return what came together since the last call; ages count back from ``now``."""
+        with self._lock:
+            cells, failing, sampled = self._cells, self._failing, self._sampled
+            # A start taken back after a batch carried it is owed to the row's next starts.
+            self._cells = {
+                key: _Cell(now, now, started=cell.started) for key, cell in cells.items() if cell.started < 0
+            }
+            self._failing, self._sampled = {}, {}
+            most = dict(self._failing_most)
+        rows = tuple(_row(key, cell, now) for key, cell in cells.items() if cell.started > 0 or cell.ended)
+        return Parts(
+            rows,
+            {ramp: units.part(most[ramp], now) for ramp, units in failing.items()},
+            {ramp: SampledUnits(ALL, tuple(units.values())) for ramp, units in sampled.items()},
+        )
+
+    def forget(self, ramps: set[str]) -> None:
+        """Drop what is remembered of ramps other than these (which are live)."""
+        with self._lock:
+            for ramp in self._seen.keys() - ramps:
+                del self._seen[ramp]
+            for ramp in self._failing_most.keys() - ramps - self._failing.keys():
+                del self._failing_most[ramp]
+            for key in [key for key, cell in self._cells.items() if _is_debt(cell) and key[0] not in ramps]:
+                del self._cells[key]
+
+    def _cell(self, touch: Touch, now: float) -> _Cell:
+        overlay = touch.overlay
+        key = (overlay.ramp, overlay.epoch, overlay.arm_ppm, touch.arm, touch.variant)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = _Cell(now, now)
+        cell.oldest, cell.newest = min(cell.oldest, now), max(cell.newest, now)
+        return cell
+
+    def _close(self, touch: Touch, outcome: Outcome, now: float, window: int) -> None:
+        touch.closed = True
+        bad = outcome in _BAD
+        cell = self._cell(touch, now)
+        cell.ended += 1
+        cell.bad += bad
+        cell.timeouts += outcome is Outcome.TIMEOUT
+        self._sample(touch, bad, window)
+        if bad and (unit := touch.unit_name) is not None:
+            ramp = touch.overlay.ramp
+            self._failing_most[ramp] = touch.overlay.failing_limit
+            self._failing.setdefault(ramp, _Failing()).add(touch, unit, now)
+
+    def _sample(self, touch: Touch, bad: bool, window: int) -> None:
+        """Note the unit's first finished request of the window."""
+        if window != self._window:
+            self._window = window
+            self._seen = {}
+        ramp = touch.overlay.ramp
+        seen = self._seen.setdefault(ramp, set())
+        # By the raw unit: hashing each request's would cost more than all else here.
+        if touch.unit is None or touch.unit in seen or (unit := touch.unit_name) is None:
+            return
+        if len(seen) >= REMEMBERED_UNITS:
+            seen.clear()
+        seen.add(touch.unit)
+        sampled = self._sampled.setdefault(ramp, {})
+        if len(sampled) < REMEMBERED_UNITS:
+            first = SampledUnit(unit, touch.entry, touch.overlay.epoch, window, bad=bad)
+            sampled.setdefault((unit, window), first)
+
+
+def _is_debt(cell: _Cell) -> bool:
+    return cell.started < 0 and not cell.ended
+
+
+def _row(key: _Key, cell: _Cell, now: float) -> Row:
+    ramp, epoch, exposure_ppm, arm, variant = key
+    return Row(
+        ramp=ramp,
+        epoch=epoch,
+        exposure_ppm=exposure_ppm,
+        arm=arm,
+        variant=variant,
+        ages=(_age_ms(now, cell.oldest), _age_ms(now, cell.newest)),
+        started=max(0, cell.started),
+        ended=cell.ended,
+        bad=cell.bad,
+        timeouts=cell.timeouts,
+    )
+
+
+def _age_ms(now: float, at: float) -> int:
+    # A batch may be made at a `now` read just before the last request's.
+    return max(0, round((now - at) * 1000))
