@@ -2,13 +2,16 @@
 
 import enum
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-import urllib3
 
 from rheostat.model.outcome import BatchReceipt
 from rheostat.outcomes.pending import EncodedBatch
+
+if TYPE_CHECKING:
+    # Imported where it is used: see the client's start.
+    import urllib3
 
 PATH: Final = "/sdk/v1/outcomes"
 AGE_HEADER: Final = "Rheostat-Batch-Age-Ms"
@@ -51,7 +54,7 @@ class Courier:
     ``pool`` makes the connections; it is called again in a forked child, which must not share sockets.
     """
 
-    def __init__(self, url: str, sdk_key: str, pool: Callable[[], urllib3.PoolManager]) -> None:
+    def __init__(self, url: str, sdk_key: str, pool: "Callable[[], urllib3.PoolManager] | None" = None) -> None:
         self._url = url.rstrip("/") + PATH
         self._headers = {
             "Authorization": f"Bearer {sdk_key}",
@@ -67,12 +70,14 @@ class Courier:
 
     def deliver(self, batch: EncodedBatch, now: float, within_s: float | None = None) -> Delivery:
         """Post the batch once. ``now`` is monotonic; ``within_s`` bounds the whole try."""
+        import urllib3
+
         headers = self._headers | {AGE_HEADER: str(max(0, round((now - batch.made_at) * 1000)))}
         if batch.compressed:
             headers["Content-Encoding"] = "gzip"
         try:
             if self._pool is None:
-                self._pool = self._make_pool()
+                self._pool = urllib3.PoolManager() if self._make_pool is None else self._make_pool()
             answer = self._pool.request(
                 "POST",
                 self._url,
@@ -87,7 +92,7 @@ class Courier:
         return _read(answer)
 
 
-def _read(answer: urllib3.BaseHTTPResponse) -> Delivery:
+def _read(answer: "urllib3.BaseHTTPResponse") -> Delivery:
     status = answer.status
     if 200 <= status < 300:
         return Delivery(Verdict.ACKNOWLEDGED, server_ms=_server_ms(answer.data))

@@ -7,9 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Protocol
-
-import urllib3
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rheostat.clock import Clock
 from rheostat.model.evaluation import Evaluation
@@ -24,6 +22,10 @@ from rheostat.outcomes.sender import Sender
 from rheostat.outcomes.standing import LiveRamp, Standing, standing_of
 from rheostat.outcomes.summary import DEADLINE_S, Summary
 from rheostat.outcomes.touch import Touch, touch_of
+
+if TYPE_CHECKING:
+    # Half of what importing the SDK would cost: only the thread that sends needs it.
+    import urllib3
 
 WINDOW_MS: Final = 300_000
 """The length of the windows of sampled units."""
@@ -48,10 +50,10 @@ class Observer(Protocol):
 class Outcomes:
     """Counts outcomes of ramping flags and evaluations of all, and reports them to the server.
 
-    ``pool`` makes the HTTP connections; it is called anew after a fork. A forked child is another instance:
-    it starts with nothing counted, and its thread starts with its first evaluation or applied state. While
-    nothing ramps an evaluation costs ``evaluated`` alone: two dict lookups and one C counter (about 100 ns),
-    no lock.
+    ``pool`` makes the HTTP connections, if not urllib3 with its defaults; it is called anew after a fork. A
+    forked child is another instance: it starts with nothing counted, and its thread starts with its first
+    evaluation or applied state. While nothing ramps an evaluation costs ``evaluated`` alone: two dict lookups
+    and one C counter (about 100 ns), no lock.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Outcomes:
         *,
         clock: Clock,
         service: str = "",
-        pool: Callable[[], urllib3.PoolManager] = urllib3.PoolManager,
+        pool: "Callable[[], urllib3.PoolManager] | None" = None,
     ) -> None:
         self._clock = clock
         self._service = service
