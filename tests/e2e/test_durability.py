@@ -90,7 +90,7 @@ async def test_a_database_that_dies_is_started_again(open_directory: Path) -> No
     try:
         await stage.start_server()
         (await stage.api.put("/projects/default/flags/kept", json=a_document("kept", 1))).raise_for_status()
-        pid = int((open_directory / "data" / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        pid = int((open_directory / "data" / "postgres" / "cluster" / "postmaster.pid").read_text().splitlines()[0])
         os.kill(pid, signal.SIGKILL)
 
         async def write() -> int:
