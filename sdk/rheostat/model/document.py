@@ -135,7 +135,7 @@ class RampDocument(
 
     flag: str
     environment: str
-    steps: tuple[StepDocument, ...]
+    steps: tuple[StepDocument, ...] = ()
     rollout: str = DEFAULT_ROLLOUT
     strategy: RampStrategy = RampStrategy.CANARY
     holdback: int | float = 0

@@ -12,8 +12,6 @@ from rheostat_server.faults import Faults, Fields, is_number, items_at, type_nam
 from rheostat_server.flags.keys import key_at
 from rheostat_server.ramps.guardrails import check_guardrails
 
-CANARY_STEPS: Final = (1, 5, 25, 50, 100)
-"""The steps of a canary that names none, in percent."""
 DEFAULT_ALPHA: Final = 0.01
 MOST_STEPS: Final = 100
 MOST_HOLDBACK: Final = 50
@@ -49,7 +47,7 @@ _STEP: Final = ("exposure", "min_dwell", "max_dwell", "gate")
 
 
 def validate_ramp(data: object) -> RampDocument:
-    """Return the document that was sent, with each step as an object.
+    """Return the document that was sent, with each step as an object; without steps the plan has its own.
 
     Whether the flag, its rollout and the environment exist is for who holds them.
 
@@ -111,7 +109,7 @@ def _check_steps(fields: Fields, strategy: RampStrategy) -> tuple[StepDocument, 
     if fields.raw("steps") is None:
         if strategy is RampStrategy.CUSTOM:
             fields.fault("steps", "a custom ramp names its steps")
-        return tuple(StepDocument(exposure=exposure) for exposure in CANARY_STEPS)
+        return ()
     steps: list[StepDocument] = []
     path = fields.at("steps")
     for where, data in items_at(fields.raw("steps"), path, fields.faults):
