@@ -1,0 +1,1 @@
+"""How a reader keeps an environment's snapshot fresh."""
