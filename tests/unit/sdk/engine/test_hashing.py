@@ -123,7 +123,9 @@ def test_entry_and_epoch_give_the_arm(at: int, exposure: int, holdback: int) -> 
 
 
 @given(unit=units, salt=keys, names=st.lists(keys, min_size=1, max_size=4, unique=True), data=st.data())
-def test_a_split_gives_a_variant_of_positive_weight(unit: str, salt: str, names: list[str], data: st.DataObject) -> None:
+def test_a_split_gives_a_variant_of_positive_weight(
+    unit: str, salt: str, names: list[str], data: st.DataObject
+) -> None:
     """A variant of weight 0 is never chosen; without any weight there is no variant."""
     split = {name: data.draw(st.one_of(st.just(0.0), weights)) for name in names}
 
@@ -134,13 +136,13 @@ def test_a_split_gives_a_variant_of_positive_weight(unit: str, salt: str, names:
 
 
 @given(unit=units, salt=keys, weight=weights, other=weights, factor=weights)
-def test_a_split_depends_on_proportions_alone(
-    unit: str, salt: str, weight: float, other: float, factor: float
-) -> None:
+def test_a_split_depends_on_proportions_alone(unit: str, salt: str, weight: float, other: float, factor: float) -> None:
     """Multiplying every weight by the same figure (a power of two, exact in binary) moves nobody."""
     scale = 2.0 ** round(factor % 8)
 
-    assert choose({"a": weight, "b": other}, salt, unit) == choose({"a": weight * scale, "b": other * scale}, salt, unit)
+    assert choose({"a": weight, "b": other}, salt, unit) == choose(
+        {"a": weight * scale, "b": other * scale}, salt, unit
+    )
 
 
 @given(unit=units, salt=keys, before=weights, after=weights, other=weights)
@@ -157,9 +159,7 @@ def test_raising_one_weight_moves_units_to_that_variant_only(
 
 def test_reweighting_two_variants_moves_the_least_share() -> None:
     """From 1:1 to 3:1 a quarter of the units move, which is the least possible, and nobody the other way."""
-    moved = [
-        (choose({"a": 1, "b": 1}, "s", f"u{i}"), choose({"a": 3, "b": 1}, "s", f"u{i}")) for i in range(20_000)
-    ]
+    moved = [(choose({"a": 1, "b": 1}, "s", f"u{i}"), choose({"a": 3, "b": 1}, "s", f"u{i}")) for i in range(20_000)]
 
     assert ("a", "b") not in moved
     assert moved.count(("b", "a")) / len(moved) == pytest.approx(0.25, abs=0.01)

@@ -127,7 +127,9 @@ def test_versions_are_ordered_as_the_standard_orders_them() -> None:
     assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.parametrize("text", ["", "1", "1.2", "01.2.3", "1.2.3-", "1.2.3-01", "v1.2.3", "1.2.3\n", "١.2.3", "1.2." + "3" * 300])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1.2", "01.2.3", "1.2.3-", "1.2.3-01", "v1.2.3", "1.2.3\n", "١.2.3", "1.2." + "3" * 300]
+)
 def test_what_is_not_a_version_has_no_key(text: str) -> None:
     """Only the standard's form is a version."""
     assert version_key(text) is None
