@@ -29,7 +29,7 @@ class AdminGuard:
         # PostgreSQL has no NUL in its texts, so nothing can be named by one.
         if "\x00" in connection.scope["path"] or b"%00" in connection.scope["query_string"]:
             raise Malformed("the address has a NUL in it")
-        usual = Scope.READ if connection.scope["method"] in _READING else Scope.WRITE
+        usual = Scope.READ if connection.scope.get("method") in _READING else Scope.WRITE
         principal.require(handler.opt.get("scope", usual))
         project = connection.path_params.get("project")
         if project is not None:

@@ -26,5 +26,5 @@ def hash_secret(secret: str) -> bytes:
 
 
 def hint_of(secret: str) -> str:
-    """Return the first characters, by which people recognise it."""
-    return secret[:_HINT]
+    """Return the first characters, by which people recognise it; few of a short one that somebody chose."""
+    return secret[: min(_HINT, len(secret) // 4)]

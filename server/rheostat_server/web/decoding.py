@@ -1,6 +1,5 @@
 """How request bodies are read: strictly, with the place of what is wrong."""
 
-import functools
 import re
 from typing import Annotated, Any, TypeVar
 
@@ -35,7 +34,7 @@ def decode(body: bytes, kind: type[T]) -> T:
         Invalid: a field is unknown, missing or of another type; the fault has its path.
     """
     try:
-        return _decoder(kind).decode(body or b"{}")
+        return msgspec.json.decode(body or b"{}", type=kind, strict=True)
     except msgspec.ValidationError as error:
         raise Invalid([fault_of(error)], "the request") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -60,11 +59,6 @@ def fault_of(error: msgspec.ValidationError) -> Fault:
     place = _AT_PATH.search(text)
     message = text[: place.start()] if place else text
     return Fault(place[2] if place else "", message[:1].lower() + message[1:])
-
-
-@functools.cache
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    return msgspec.json.Decoder(kind, strict=True)
 
 
 def _malformed(body: bytes, error: Exception) -> Malformed:

@@ -88,7 +88,8 @@ def answer_error(_: Request[Any, Any, Any], error: RheostatServerError) -> Respo
 def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what the framework raises: no such route, wrong method, a wrong query parameter, a body too large."""
     status = HTTPStatus(error.status_code)
-    detail, faults = ("" if error.detail == status.phrase else error.detail), ()
+    detail = "" if error.detail == status.phrase else error.detail
+    faults: tuple[Fault, ...] = ()
     if isinstance(error, ValidationException):
         detail, faults = "the request has faults", _faults_of(error)
     elif error.status_code >= 500:

@@ -1,0 +1,113 @@
+"""Whether what a flag names is there: environments, other flags and their variants, segments. Pure."""
+
+from collections.abc import Collection, Iterator, Mapping
+
+from rheostat.model.document import FlagDocument
+from rheostat.model.flag import Condition
+from rheostat_server.errors import Fault
+from rheostat_server.faults import did_you_mean
+
+
+def check_environments(document: FlagDocument, environments: Collection[str]) -> list[Fault]:
+    """Return a fault for each environment that the project does not have."""
+    return [
+        Fault(f"environments.{name}", f"the project has no environment {name!r}", did_you_mean(name, environments))
+        for name in document.environments
+        if name not in environments
+    ]
+
+
+def check_segments(document: FlagDocument, segments: Collection[str]) -> list[Fault]:
+    """Return a fault for each condition on a segment that is not there."""
+    faults: list[Fault] = []
+    for name, here in document.environments.items():
+        for index, rule in enumerate(here.rules):
+            path = f"environments.{name}.rules[{index}].when"
+            faults += [
+                Fault(f"{where}.segment", f"there is no segment {key!r}", did_you_mean(key, segments))
+                for where, key in _segments_in(rule.when, path)
+                if key not in segments
+            ]
+    return faults
+
+
+def check_prerequisites(document: FlagDocument, flags: Mapping[str, FlagDocument]) -> list[Fault]:
+    """Return a fault for each prerequisite that is not there, lacks the variant, or leads back to the flag.
+
+    ``flags`` are all flags of the project that are not archived, as they will be after the write.
+    """
+    faults: list[Fault] = []
+    for name, here in document.environments.items():
+        for index, prerequisite in enumerate(here.prerequisites):
+            path = f"environments.{name}.prerequisites[{index}]"
+            other = flags.get(prerequisite.flag)
+            if other is None:
+                others = [key for key in flags if key != document.key]
+                hint = did_you_mean(prerequisite.flag, others)
+                faults.append(Fault(f"{path}.flag", f"there is no flag {prerequisite.flag!r}", hint))
+                continue
+            faults += [
+                Fault(
+                    f"{path}.variants[{place}]",
+                    f"{other.key} has no variant {variant!r}",
+                    did_you_mean(variant, list(other.variants)),
+                )
+                for place, variant in enumerate(prerequisite.variants)
+                if variant not in other.variants
+            ]
+            if circle := _way_back(document.key, prerequisite.flag, name, flags):
+                faults.append(Fault(f"{path}.flag", f"this goes in a circle: {' → '.join(circle)}"))
+    return faults
+
+
+def check_dependents(document: FlagDocument, flags: Mapping[str, FlagDocument]) -> list[Fault]:
+    """Return a fault for each variant that another flag's prerequisite names and the document no longer has."""
+    return [
+        Fault("variants", f"{key} needs the variant {variant!r} of this flag in {environment}")
+        for key, environment, variants in dependents(document.key, flags)
+        for variant in variants
+        if variant not in document.variants
+    ]
+
+
+def dependents(key: str, flags: Mapping[str, FlagDocument]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return which flags have this one as a prerequisite, in which environment, and the variants they need."""
+    return [
+        (other.key, name, prerequisite.variants)
+        for other in flags.values()
+        if other.key != key
+        for name, here in other.environments.items()
+        for prerequisite in here.prerequisites
+        if prerequisite.flag == key
+    ]
+
+
+def _segments_in(condition: Condition, path: str) -> Iterator[tuple[str, str]]:
+    if condition.segment is not None:
+        yield path, condition.segment
+    for name, parts in (("all", condition.all), ("any", condition.any)):
+        for index, part in enumerate(parts or ()):
+            yield from _segments_in(part, f"{path}.{name}[{index}]")
+    if condition.not_ is not None:
+        yield from _segments_in(condition.not_, f"{path}.not")
+
+
+def _way_back(target: str, start: str, environment: str, flags: Mapping[str, FlagDocument]) -> list[str]:
+    """Return the flags from ``target`` over ``start`` back to ``target``; nothing where no way leads back."""
+    came_from: dict[str, str] = {start: target}
+    open_ends = [start]
+    while open_ends:
+        key = open_ends.pop()
+        if key == target:
+            circle = [target]
+            step = came_from[target]
+            while step != target:
+                circle.append(step)
+                step = came_from[step]
+            return [target, *reversed(circle)]
+        here = flags[key].environments.get(environment) if key in flags else None
+        for prerequisite in here.prerequisites if here else ():
+            if prerequisite.flag not in came_from:
+                came_from[prerequisite.flag] = key
+                open_ends.append(prerequisite.flag)
+    return []

@@ -1,0 +1,159 @@
+"""One transaction's edits of flags: what is stored, what is served, what is told."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from rheostat.model.document import FlagDocument
+from rheostat.model.serving import environments_changed, serve
+from rheostat_server.flags.change import changes
+from rheostat_server.ports.flags import FlagRow
+from rheostat_server.ports.projects import ProjectRow
+from rheostat_server.ports.ramps import RampEffects, RampWatcher
+from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, ServedKind, Transaction
+
+
+class Edit(msgspec.Struct, frozen=True, kw_only=True):
+    """One flag's edit. ``row`` is the locked row as it was, ``None`` for a new flag.
+
+    ``before`` and ``after`` are what is in service then: ``None`` while archived. ``document`` is what is stored.
+    """
+
+    row: FlagRow | None
+    before: FlagDocument | None
+    after: FlagDocument | None
+    document: FlagDocument
+    action: str
+    summary: str
+    notes: tuple[str, ...] = ()
+    note: str | None = None
+
+
+class Writer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who writes, and when (ms since the epoch). ``restart_ramp`` restarts a ramp that an edit would spoil."""
+
+    actor: str
+    at_ms: int
+    restart_ramp: bool = False
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the edits: rows and notes by key, and the ids of the environments that serve something else."""
+
+    rows: dict[str, FlagRow]
+    notes: dict[str, tuple[str, ...]]
+    changed: tuple[int, ...]
+
+
+class _Served(msgspec.Struct, frozen=True):
+    environment: EnvironmentRow
+    kind: ServedKind
+    key: str
+    body: bytes | None
+
+
+async def write_edits(
+    tx: Transaction,
+    project: ProjectRow,
+    environments: Sequence[EnvironmentRow],
+    edits: Sequence[Edit],
+    *,
+    writer: Writer,
+    watcher: RampWatcher,
+) -> Written:
+    """Store the edits and serve what they change: one new revision for each environment that changes.
+
+    The project and the flags' rows are locked already.
+
+    Raises:
+        Conflict: an edit would spoil the evidence of a live ramp.
+    """
+    effects: dict[str, RampEffects] = {}
+    for edit in edits:
+        # All ramps before any environment: that is the order of locks.
+        effects[edit.document.key] = await watcher.flag_written(
+            tx,
+            project=project.key,
+            before=edit.before,
+            after=edit.after,
+            actor=writer.actor,
+            at_ms=writer.at_ms,
+            restart=writer.restart_ramp,
+        )
+    rows: dict[str, FlagRow] = {}
+    served: list[_Served] = []
+    for edit in edits:
+        row = await _store(tx, project, edit, writer)
+        rows[row.key] = row
+        served += _flag_bodies(edit, row.version, environments)
+        served += _overlay_bodies(effects[row.key], environments)
+    revisions = await tx.environments.bump({one.environment.id for one in served})
+    for one in served:
+        await tx.served.put(one.environment.id, revisions[one.environment.id], one.kind, one.key, one.body)
+    notes = {key: (*edit.notes, *effects[key].notes) for edit in edits for key in (edit.document.key,)}
+    for edit in edits:
+        key = edit.document.key
+        touched = [one.environment.key for one in _flag_bodies(edit, rows[key].version, environments)]
+        await tx.audit.add(_entry(project, edit, rows[key], writer=writer, touched=touched, notes=notes[key]))
+    await tx.notify(sorted(revisions))
+    return Written(rows=rows, notes=notes, changed=tuple(sorted(revisions)))
+
+
+async def _store(tx: Transaction, project: ProjectRow, edit: Edit, writer: Writer) -> FlagRow:
+    document = msgspec.json.encode(edit.document)
+    if edit.row is None:
+        return await tx.flags.create(
+            project.id, edit.document.key, document, action=edit.action, actor=writer.actor, at_ms=writer.at_ms
+        )
+    return await tx.flags.write(
+        edit.row.id,
+        document,
+        archived_at_ms=writer.at_ms if edit.after is None else None,
+        action=edit.action,
+        actor=writer.actor,
+        at_ms=writer.at_ms,
+        note=edit.note,
+    )
+
+
+def _flag_bodies(edit: Edit, version: int, environments: Sequence[EnvironmentRow]) -> list[_Served]:
+    key = edit.document.key
+    if edit.after is None:
+        return [_Served(environment, "flag", key, None) for environment in environments] if edit.before else []
+    touched = environments_changed(edit.before, edit.after, [environment.key for environment in environments])
+    return [
+        _Served(environment, "flag", key, msgspec.json.encode(serve(edit.after, environment.key, version)))
+        for environment in environments
+        if environment.key in touched
+    ]
+
+
+def _overlay_bodies(effects: RampEffects, environments: Sequence[EnvironmentRow]) -> list[_Served]:
+    return [
+        _Served(environment, "ramp", ramp, body)
+        for environment in environments
+        for ramp, body in effects.overlays.get(environment.key, {}).items()
+    ]
+
+
+def _entry(
+    project: ProjectRow, edit: Edit, row: FlagRow, *, writer: Writer, touched: Sequence[str], notes: Sequence[str]
+) -> AuditEntry:
+    detail = {
+        "version": row.version,
+        "environments": touched,
+        "changes": changes(edit.before, edit.after),
+        "notes": notes,
+        "note": edit.note,
+    }
+    return AuditEntry(
+        at_ms=writer.at_ms,
+        actor=writer.actor,
+        action=f"flag.{edit.action}",
+        project=project.key,
+        # An entry of one environment is found under it; of several, under the project.
+        environment=touched[0] if len(touched) == 1 else None,
+        subject=row.key,
+        summary=f"{edit.summary}, version {row.version}" + (f" ({', '.join(touched)})" if touched else ""),
+        detail=msgspec.Raw(msgspec.json.encode(detail)),
+    )

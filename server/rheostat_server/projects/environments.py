@@ -1,0 +1,150 @@
+"""The making, copying and deleting of environments."""
+
+import msgspec
+
+from rheostat.clock import Clock
+from rheostat.model.serving import serve
+from rheostat_server.access.keyring import KeyRing
+from rheostat_server.access.model import Principal
+from rheostat_server.flags.catalogue import read_document
+from rheostat_server.flags.change import with_environment, without_environments
+from rheostat_server.flags.service import Announce
+from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, Storage, Transaction
+from rheostat_server.projects.removal import refuse_live_ramps
+from rheostat_server.projects.service import confirm_by
+
+
+class EnvironmentService:
+    """Environments of projects."""
+
+    def __init__(self, storage: Storage, keyring: KeyRing, clock: Clock, announce: Announce) -> None:
+        self._storage = storage
+        self._keyring = keyring
+        self._clock = clock
+        self._announce = announce
+
+    async def all(self, project: str) -> list[EnvironmentRow]:
+        """Return a project's environments, the oldest first.
+
+        Raises:
+            NotFound: there is no such project.
+        """
+        async with self._storage.transaction(snapshot=True) as tx:
+            await tx.projects.get(project)
+            return await tx.environments.of_project(project)
+
+    async def get(self, project: str, key: str) -> EnvironmentRow:
+        """Return one.
+
+        Raises:
+            NotFound: there is no such project or environment.
+        """
+        async with self._storage.transaction(snapshot=True) as tx:
+            return await tx.environments.get(project, key)
+
+    async def create(
+        self, principal: Principal, project: str, key: str, *, name: str, copy_from: str | None
+    ) -> EnvironmentRow:
+        """Make an environment. It serves every flag at once: as ``copy_from`` declares it, or disabled.
+
+        Neither keys nor ramps nor kills are copied.
+
+        Raises:
+            Conflict: there is one with this key.
+            NotFound: there is no such project, or no environment to copy.
+        """
+
+        async def work(tx: Transaction) -> EnvironmentRow:
+            home = await tx.projects.lock(project)
+            source = None if copy_from is None else await tx.environments.get(project, copy_from)
+            rows = await tx.flags.of_project(home.id)
+            if source is not None:
+                await tx.flags.lock(home.id, [row.key for row in rows])
+            now_ms = self._clock.wall_ms()
+            environment_id = await tx.projects.add_environment(home.id, key, name, now_ms)
+            bodies: dict[str, bytes] = {}
+            for row in rows:
+                document, version = read_document(row), row.version
+                if source is not None and source.key in document.environments:
+                    document = with_environment(document, key, document.environments[source.key])
+                    written = await tx.flags.write(
+                        row.id,
+                        msgspec.json.encode(document),
+                        archived_at_ms=row.archived_at_ms,
+                        action="copy-environment",
+                        actor=principal.actor,
+                        at_ms=now_ms,
+                        note=f"{key} copied from {source.key}",
+                    )
+                    version = written.version
+                if row.archived_at_ms is None:
+                    bodies[row.key] = msgspec.json.encode(serve(document, key, version))
+            revision = (await tx.environments.bump([environment_id]))[environment_id]
+            for flag, body in bodies.items():
+                await tx.served.put(environment_id, revision, "flag", flag, body)
+            copied = "" if source is None else f", copied from {source.key}"
+            await self._record(
+                tx, principal, project, key, verb="create", summary=f"made the environment {key}{copied}"
+            )
+            await tx.notify([environment_id])
+            return await tx.environments.get(project, key)
+
+        made = await self._storage.run(work)
+        self._announce([made.id])
+        return made
+
+    async def delete(self, principal: Principal, project: str, key: str, confirm: str | None) -> None:
+        """Delete an environment with its keys, and take it out of every flag.
+
+        Raises:
+            Refused: ``confirm`` does not repeat the key.
+            Conflict: a ramp is live in it.
+            NotFound: there is no such project or environment.
+        """
+
+        async def work(tx: Transaction) -> int:
+            home = await tx.projects.lock(project)
+            here = await tx.environments.get(project, key)
+            confirm_by(key, confirm)
+            rows = await tx.flags.of_project(home.id)
+            await tx.flags.lock(home.id, [row.key for row in rows])
+            await refuse_live_ramps(tx, [here])
+            now_ms = self._clock.wall_ms()
+            for row in rows:
+                document = read_document(row)
+                if key not in document.environments:
+                    continue
+                await tx.flags.write(
+                    row.id,
+                    msgspec.json.encode(without_environments(document, {key})),
+                    archived_at_ms=row.archived_at_ms,
+                    action="delete-environment",
+                    actor=principal.actor,
+                    at_ms=now_ms,
+                    note=f"{key} was deleted",
+                )
+            await tx.environments.bump([here.id])
+            await tx.tokens.raise_access_revision()
+            await tx.projects.delete_environment(here.id)
+            await self._record(tx, principal, project, key, verb="delete", summary=f"deleted the environment {key}")
+            await tx.notify([here.id])
+            await tx.notify([])
+            return here.id
+
+        self._announce([await self._storage.run(work)])
+        await self._keyring.refresh()
+
+    async def _record(
+        self, tx: Transaction, principal: Principal, project: str, key: str, *, verb: str, summary: str
+    ) -> None:
+        await tx.audit.add(
+            AuditEntry(
+                at_ms=self._clock.wall_ms(),
+                actor=principal.actor,
+                action=f"environment.{verb}",
+                project=project,
+                environment=key,
+                subject=key,
+                summary=summary,
+            )
+        )

@@ -1,0 +1,114 @@
+"""The description of the API: ``/docs`` for people, ``/docs/openapi.json`` for programs. Needs no internet."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any, ClassVar
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, Operation, SecurityScheme
+
+_REF = "#/components/schemas/{name}"
+
+
+@dataclass
+class BodyOperation(Operation):
+    """An operation whose route reads its body by itself, so that the framework cannot know its form."""
+
+    body: ClassVar[Any] = None
+
+    def to_schema(self) -> dict[str, Any]:
+        """Return the operation with the form of its body."""
+        schema = super().to_schema()
+        [form], _ = msgspec.json.schema_components([self.body], ref_template=_REF)
+        schema["requestBody"] = {"content": {"application/json": {"schema": form}}}
+        return schema
+
+
+def takes(kind: Any) -> type[BodyOperation]:
+    """Return the ``operation_class`` of a route that takes this body."""
+    return type(f"{kind.__name__}Operation", (BodyOperation,), {"body": kind})
+
+
+def openapi_config(version: str) -> OpenAPIConfig:
+    """Return how the framework is to describe the API."""
+    key = SecurityScheme(
+        type="http", scheme="bearer", description="An API token (rht_…) for /api/v1, an SDK key (rhs_…, rhc_…) else."
+    )
+    return OpenAPIConfig(
+        title="Rheostat",
+        version=version,
+        description="Feature flags with progressive exposure that advances on evidence and takes itself back.",
+        path="/docs",
+        use_handler_docstrings=True,
+        components=Components(security_schemes={"key": key}),
+        security=[{"key": []}],
+        render_plugins=[_Page(path="/"), _Json(path="/openapi.json")],
+    )
+
+
+class _Json(JsonRenderPlugin):
+    """The document itself."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Return the document, with the forms of all bodies."""
+        return self.render_json(request, _with_bodies(request.app, openapi_schema))
+
+
+class _Page(OpenAPIRenderPlugin):
+    """A page that lists every operation, without the usual viewers, which a browser fetches from elsewhere."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Return the page."""
+        schemas = _with_bodies(request.app, openapi_schema).get("components", {}).get("schemas", {})
+        sections = "".join(_operations(openapi_schema.get("paths", {}), schemas))
+        title = escape(f"{openapi_schema['info']['title']} {openapi_schema['info']['version']}")
+        return _PAGE.format(title=title, sections=sections).encode()
+
+
+def _with_bodies(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
+    kinds = {
+        handler.operation_class.body
+        for route in app.routes
+        for handler in getattr(route, "route_handlers", ())
+        if issubclass(getattr(handler, "operation_class", object), BodyOperation)
+    }
+    ordered = sorted(kinds, key=lambda kind: str(kind.__name__))
+    _, forms = msgspec.json.schema_components(ordered, ref_template=_REF)
+    components = document.get("components", {})
+    return {**document, "components": {**components, "schemas": {**components.get("schemas", {}), **forms}}}
+
+
+def _operations(paths: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterable[str]:
+    for path, item in sorted(paths.items()):
+        for method, operation in item.items():
+            if not isinstance(operation, dict):
+                continue
+            words = escape(operation.get("description") or operation.get("summary") or "")
+            names = ", ".join(
+                escape(one["name"] + ("" if one.get("required") else "?")) for one in operation.get("parameters") or ()
+            )
+            form = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            body = f"<pre>{escape(_pretty(form, schemas))}</pre>" if form else ""
+            yield (
+                f"<details><summary><b class={method}>{method.upper()}</b> <code>{escape(path)}</code> "
+                f"<span>{words}</span></summary><p>{names}</p>{body}</details>"
+            )
+
+
+def _pretty(form: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    name = str(form.get("$ref", "")).rpartition("/")[2]
+    return msgspec.json.format(msgspec.json.encode(schemas.get(name, form)), indent=2).decode()
+
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+body{{font:15px/1.5 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}}
+details{{border-top:1px solid #d8dee4;padding:.4rem 0}}summary{{cursor:pointer}}span{{color:#57606a}}
+b{{display:inline-block;min-width:4.5rem;font-family:monospace}}.get{{color:#0550ae}}.delete{{color:#a40e26}}
+.post,.put,.patch{{color:#116329}}pre{{background:#f6f8fa;padding:.6rem;overflow:auto}}
+@media(prefers-color-scheme:dark){{body{{background:#0d1117;color:#e6edf3}}pre{{background:#161b22}}}}
+</style><h1>{title}</h1><p>For programs: <a href="/docs/openapi.json">openapi.json</a></p>{sections}</html>"""
