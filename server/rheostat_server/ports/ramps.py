@@ -120,6 +120,10 @@ class RampStore(Protocol):
         """Return the decisions above ``after``, in order."""
         ...
 
+    async def last_decisions(self, ramp_id: str, count: int) -> list[DecisionRow]:
+        """Return the newest decisions, in order."""
+        ...
+
 
 class KillRow(msgspec.Struct, frozen=True, kw_only=True):
     """A kill as stored: latched until somebody revives it."""

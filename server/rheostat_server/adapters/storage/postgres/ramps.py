@@ -151,10 +151,16 @@ class PostgresRamps:
             after,
             limit,
         )
-        return [
-            DecisionRow(seq=row["seq"], at_ms=row["at_ms"], kind=row["kind"], body=msgspec.Raw(row["body"].encode()))
-            for row in rows
-        ]
+        return [_decision(row) for row in rows]
+
+    async def last_decisions(self, ramp_id: str, count: int) -> list[DecisionRow]:
+        """Return the newest decisions, in order."""
+        rows = await self._connection.fetch(
+            "SELECT seq, at_ms, kind, body FROM decisions WHERE ramp_id = $1 ORDER BY seq DESC LIMIT $2",
+            _uuid(ramp_id),
+            count,
+        )
+        return [_decision(row) for row in reversed(rows)]
 
     async def _one(self, ramp_id: str, held: str) -> RampRow:
         row = await self._connection.fetchrow(_SELECT + " WHERE id = $1" + held, _uuid(ramp_id))
@@ -180,6 +186,10 @@ def _uuid(ramp_id: str) -> UUID:
 
 def _another(row: RampRow) -> Conflict:
     return Conflict(f"another ramp of rollout {row.rollout!r} of flag {row.flag!r} is live")
+
+
+def _decision(row: Any) -> DecisionRow:
+    return DecisionRow(seq=row["seq"], at_ms=row["at_ms"], kind=row["kind"], body=msgspec.Raw(row["body"].encode()))
 
 
 def _row(row: Any) -> RampRow:

@@ -1,0 +1,259 @@
+"""Move ramps: fetch evidence, ask the rule, carry out the answer."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+
+import structlog
+
+from rheostat.clock import Clock
+from rheostat.model.kill import KillScope
+from rheostat.model.shares import ppm_to_percent
+from rheostat_server.errors import RheostatServerError, Unavailable, VersionConflict
+from rheostat_server.ports.evidence import EvidenceSource, Question
+from rheostat_server.ports.metrics import Metrics, RampLabels
+from rheostat_server.ports.ramps import RampRow
+from rheostat_server.ports.storage import Storage, Transaction
+from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
+from rheostat_server.ramps.lease import BEAT_SECONDS, Lease
+from rheostat_server.ramps.model import (
+    Decision,
+    Evidence,
+    Family,
+    Guardrail,
+    GuardrailState,
+    KillRamp,
+    Reading,
+    Sight,
+)
+from rheostat_server.ramps.observe import observe
+from rheostat_server.ramps.records import decided
+from rheostat_server.ramps.transition import transition
+from rheostat_server.ramps.writing import (
+    Announce,
+    Served,
+    audit_entry,
+    epoch_mark,
+    following,
+    write_kill,
+    write_next,
+)
+
+ACTOR = "controller"
+AT_ONCE = 4
+"""Ramps moved at the same time: each needs a connection to the database."""
+
+log = structlog.get_logger()
+
+
+class LeaseLostError(Exception):
+    """Another node leads by now; nothing was written."""
+
+
+class RampController:
+    """Carries out the rule's decisions on every live ramp while this node holds the lease. A component."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        sources: Mapping[Family, EvidenceSource],
+        clock: Clock,
+        metrics: Metrics,
+        announce: Announce,
+        *,
+        node: str,
+        tick_seconds: float = 1.0,
+    ) -> None:
+        self._storage = storage
+        self._sources = sources
+        self._clock = clock
+        self._metrics = metrics
+        self._announce = announce
+        self._tick_seconds = tick_seconds
+        self.lease = Lease(storage, clock, node)
+        self._due: dict[str, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def start(self) -> None:
+        """Begin to contend for the lease, and to move ramps while holding it."""
+        self._tasks = [
+            asyncio.create_task(self._keep_lease(), name="ramp-lease"),
+            asyncio.create_task(self._keep_ticking(), name="ramp-controller"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop, and leave the lease to another node."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        with suppress(Unavailable):
+            await self.lease.give_up()
+        for source in set(self._sources.values()):
+            await source.close()
+
+    async def tick(self) -> None:
+        """Observe, and perhaps move, each live ramp whose interval has passed. Nothing while another node leads.
+
+        Raises:
+            StorageUnavailable: the live ramps cannot be read; all stand still.
+        """
+        token = self.lease.token
+        if token is None:
+            return
+        async with self._storage.transaction() as tx:
+            rows = await tx.ramps.live()
+        live = {row.id for row in rows}
+        self._due = {ramp_id: due for ramp_id, due in self._due.items() if ramp_id in live}
+        now = self._clock.monotonic()
+        # Half a tick early rather than a whole one late.
+        due = [row for row in rows if now + self._tick_seconds / 2 >= self._due.get(row.id, now)]
+        for row in due:
+            self._due[row.id] = now + row.plan.interval_s
+        await asyncio.gather(*(self._move(row, token) for row in due))
+
+    async def _move(self, row: RampRow, token: int) -> None:
+        """Move one ramp. Whatever goes wrong with it stops no other."""
+        async with self._places:
+            try:
+                self._touch(row)
+                evidence = await self._evidence(row)
+                await self._carry_out(row, evidence, token)
+            except VersionConflict:
+                # A person was faster. The next tick sees what they did, and reads the same evidence again.
+                log.info("ramp_moved_by_another", ramp=row.id)
+            except LeaseLostError:
+                self.lease.lost()
+            except RheostatServerError as error:
+                log.warning("ramp_not_moved", ramp=row.id, flag=row.flag, error=str(error))
+            except Exception:
+                # One ramp's defect must not blind the others.
+                log.exception("ramp_not_moved", ramp=row.id, flag=row.flag)
+
+    async def _evidence(self, row: RampRow) -> Evidence:
+        state = row.state
+        async with self._storage.transaction() as tx:
+            marks = tuple(await tx.ramps.epochs(row.id))
+            exposed_units = await tx.outcomes.distinct_exposed_units(row.id, state.epoch)
+        at_ms = self._clock.wall_ms()
+
+        async def ask(guardrail: Guardrail) -> Reading:
+            source = self._sources.get(guardrail.family)
+            if source is None:
+                return Reading(
+                    guardrail=guardrail.name,
+                    sight=Sight.QUERY_FAILED,
+                    detail=f"this node has no source for {guardrail.family.value}; set RHEOSTAT_PROMETHEUS_URL",
+                )
+            return await source.read(
+                Question(
+                    ramp=row.id,
+                    environment_id=row.environment_id,
+                    plan=row.plan,
+                    guardrail=guardrail,
+                    marks=marks,
+                    asked_ms=at_ms,
+                    exposed_epoch=0 if state.exposed_since_ms is None else state.exposed_epoch,
+                    cursor=state.guardrails.get(guardrail.name, GuardrailState()).cursor,
+                )
+            )
+
+        readings = await asyncio.gather(*(ask(guardrail) for guardrail in row.plan.guardrails))
+        return Evidence(at_ms=at_ms, readings=tuple(readings), exposed_units=exposed_units)
+
+    async def _carry_out(self, row: RampRow, evidence: Evidence, token: int) -> None:
+        observed = observe(row.plan, row.state, evidence)
+        decision = decide(row.plan, observed, evidence.at_ms)
+        after = following(row, transition(row.plan, observed, decision, evidence.at_ms), evidence.at_ms)
+
+        async def write(tx: Transaction) -> bool:
+            if not await tx.lease.hold(token):
+                raise LeaseLostError
+            served = Served()
+            await tx.ramps.lock(row.id)
+            await write_next(tx, row, after, decided(after.version, after.state, evidence, decision), served)
+            if isinstance(decision, KillRamp):
+                kill = kill_of_ramp(
+                    row,
+                    scope=KillScope(row.plan.kill_scope),
+                    source=ACTOR,
+                    actor=ACTOR,
+                    reason=decision.why,
+                    at_ms=evidence.at_ms,
+                )
+                await write_kill(tx, kill, row.plan.project, row.plan.environment, served)
+            await served.publish(tx, row.environment_id)
+            if (action := _action(row, after, decision)) is not None:
+                summary = _summary(after, decision)
+                await tx.audit.add(audit_entry(after, action, summary, actor=ACTOR, at_ms=evidence.at_ms))
+            return bool(served)
+
+        changed = await self._storage.run(write)
+        if changed:
+            self._announce([row.environment_id])
+            self._touch(after)
+        if after.state.status is not row.state.status or after.state.epoch != row.state.epoch:
+            log.info(
+                "ramp_moved",
+                ramp=row.id,
+                flag=row.flag,
+                status=after.state.status.value,
+                exposure_ppm=after.state.exposure_ppm,
+                why=after.state.why,
+            )
+
+    def _touch(self, row: RampRow) -> None:
+        if row.live:
+            self._metrics.touch(labels_of(row))
+
+    async def _keep_lease(self) -> None:
+        while True:
+            try:
+                await self.lease.step()
+            except Unavailable as error:
+                log.warning("lease_unreachable", error=str(error))
+            except Exception:
+                # Or the node would never lead again.
+                log.exception("lease_failed")
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _keep_ticking(self) -> None:
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self.tick()
+            except Unavailable as error:
+                log.warning("ramps_stand_still", error=str(error))
+            except Exception:
+                # Or no ramp would ever move again.
+                log.exception("tick_failed")
+            await asyncio.sleep(max(0.01, self._tick_seconds - (self._clock.monotonic() - began)))
+
+
+def labels_of(row: RampRow) -> RampLabels:
+    """Return the labels of the ramp's metrics at the exposure at which its arms are drawn now."""
+    return RampLabels(
+        project=row.plan.project,
+        environment=row.plan.environment,
+        flag=row.flag,
+        ramp=row.id,
+        exposure_ppm=epoch_mark(row, 0).exposure_ppm,
+    )
+
+
+def _action(before: RampRow, after: RampRow, decision: Decision) -> str | None:
+    """Return the audit's word for what changed; ``None`` where nothing did that a person would look for."""
+    if after.state.epoch != before.state.epoch or isinstance(decision, KillRamp):
+        return f"ramp.{type(decision).__struct_config__.tag}"
+    if after.state.status is not before.state.status:
+        return f"ramp.{after.state.status.value}"
+    return None
+
+
+def _summary(row: RampRow, decision: Decision) -> str:
+    at = f"{ppm_to_percent(row.state.exposure_ppm):g} %"
+    if isinstance(decision, KillRamp):
+        return f"{row.flag} was taken back: {decision.why}"
+    return f"{row.flag} is {row.state.status.value} at {at}: {row.state.why}"

@@ -1,0 +1,213 @@
+"""How people take a flag back, and let it serve again."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from rheostat.model.flag import DEFAULT_ROLLOUT, Flag
+from rheostat.model.kill import KillScope
+from rheostat.model.serving import rollout_of
+from rheostat.model.shares import ppm_to_percent
+from rheostat_server.errors import Conflict, Refused
+from rheostat_server.ports.ramps import KillRow, RampRow
+from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, Transaction
+from rheostat_server.ramps.identifiers import time_ordered_id
+from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
+from rheostat_server.ramps.model import Action, Status
+from rheostat_server.ramps.records import acted
+from rheostat_server.ramps.starting import locked_flag
+from rheostat_server.ramps.transition import act
+from rheostat_server.ramps.writing import Served, audit_entry, following, kill_body, write_kill, write_next
+
+
+class KillOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wants what taken back, and why. ``scope`` ``None``: the ramping rollout where there is one, else the flag."""
+
+    flag: str
+    reason: str
+    actor: str
+    source: str = "person"
+    scope: KillScope | None = None
+    to_code_default: bool = False
+
+
+async def kill_flag(tx: Transaction, environment: EnvironmentRow, order: KillOrder, at_ms: int) -> tuple[str, ...]:
+    """Latch the kill, and end the ramps that it takes; return what came of it. Killed the same way already: nothing.
+
+    Raises:
+        NotFound: there is no such flag.
+        Refused: a flag kill has no off variant to serve and may not fall to the code's default; or there is no
+            rollout to kill.
+    """
+    _, flag = await locked_flag(tx, environment, order.flag)
+    ramps = await tx.ramps.lock_of_flag(environment.id, flag.key)
+    live = [row for row in ramps if row.live]
+    scope = order.scope or (KillScope.ROLLOUT if live else KillScope.FLAG)
+    standing = await tx.kills.in_force(environment.id, flag.key)
+    if scope is KillScope.FLAG:
+        if flag.off_variant is None and not order.to_code_default:
+            raise Refused(
+                f"{flag.key} has no off variant; ask for to_code_default to let callers fall back to their own"
+            )
+        wanted = [_flag_kill(environment, order, live, at_ms)]
+    else:
+        wanted = [
+            _rollout_kill(environment, order, rollout, live, at_ms) for rollout in _rollouts(flag, ramps, environment)
+        ]
+    known = {(row.scope, row.rollout) for row in standing}
+    new = [row for row in wanted if (row.scope, row.rollout) not in known]
+    served = Served()
+    notes = []
+    for row in live:
+        if scope is KillScope.FLAG or any(kill.rollout == row.rollout for kill in wanted):
+            await _end(tx, row, order, at_ms, served)
+            notes.append(f"ramp {row.id} of rollout {row.rollout} is killed")
+    for kill in new:
+        await write_kill(tx, kill, environment.project, environment.key, served)
+    await served.publish(tx, environment.id)
+    if not new and not served:
+        return (f"{flag.key} was killed in {environment.key} already: {standing[0].reason}",)
+    what = "the flag" if scope is KillScope.FLAG else f"rollout {', '.join(str(kill.rollout) for kill in wanted)}"
+    summary = f"{flag.key} was taken back in {environment.key} ({what}): {order.reason}"
+    await tx.audit.add(
+        _entry(environment, new, flag=flag.key, action="flag.kill", summary=summary, actor=order.actor, at_ms=at_ms)
+    )
+    return tuple(notes)
+
+
+async def revive_flag(
+    tx: Transaction, environment: EnvironmentRow, flag_key: str, *, reason: str, actor: str, at_ms: int
+) -> tuple[str, ...]:
+    """Lift every kill of the flag; return what is in force again.
+
+    A killed ramp stays over: the exposure in force when it started serves again, never the one it had reached.
+
+    Raises:
+        NotFound: there is no such flag.
+        Conflict: it is not killed.
+    """
+    _, flag = await locked_flag(tx, environment, flag_key)
+    kills = await tx.kills.in_force(environment.id, flag.key)
+    if not kills:
+        raise Conflict(f"{flag.key} is not killed in {environment.key}")
+    served = Served()
+    for kill in kills:
+        if kill.ramp_id is not None:
+            killed = await tx.ramps.lock(kill.ramp_id)
+            await _close(tx, killed, served, reason=reason, actor=actor, at_ms=at_ms)
+    for kill in kills:
+        await tx.kills.revive(kill.kill_id, at_ms=at_ms, by=actor, reason=reason)
+        served.kills[kill.kill_id] = kill_body(kill, environment.project, environment.key, revived=True)
+    await served.publish(tx, environment.id)
+    overlaid = await tx.ramps.of_flag(environment.id, flag.key)
+    notes = _again(flag, kills, overlaid)
+    summary = f"{flag.key} was revived in {environment.key}: {reason}"
+    await tx.audit.add(
+        _entry(
+            environment,
+            kills,
+            flag=flag.key,
+            action="flag.revive",
+            summary=summary,
+            actor=actor,
+            at_ms=at_ms,
+            notes=notes,
+        )
+    )
+    return notes
+
+
+def _rollouts(flag: Flag, ramps: Sequence[RampRow], environment: EnvironmentRow) -> list[str]:
+    """Return which rollouts a kill takes: the ramping ones, else those that a ramp has raised, else the default's."""
+    for among in ([row for row in ramps if row.live], ramps):
+        if among:
+            return sorted({row.rollout for row in among})
+    if rollout_of(flag, DEFAULT_ROLLOUT) is None:
+        raise Refused(f"{flag.key} has no rollout in {environment.key} to take back; kill the flag")
+    return [DEFAULT_ROLLOUT]
+
+
+def _flag_kill(environment: EnvironmentRow, order: KillOrder, live: Sequence[RampRow], at_ms: int) -> KillRow:
+    return KillRow(
+        kill_id=time_ordered_id(at_ms),
+        environment_id=environment.id,
+        flag=order.flag,
+        scope=KillScope.FLAG,
+        ramp_id=live[0].id if live else None,
+        source=order.source,
+        actor=order.actor,
+        reason=order.reason,
+        at_ms=at_ms,
+    )
+
+
+def _rollout_kill(
+    environment: EnvironmentRow, order: KillOrder, rollout: str, live: Sequence[RampRow], at_ms: int
+) -> KillRow:
+    for row in live:
+        if row.rollout == rollout:
+            return kill_of_ramp(
+                row,
+                scope=KillScope.ROLLOUT,
+                source=order.source,
+                actor=order.actor,
+                reason=order.reason,
+                at_ms=at_ms,
+            )
+    return msgspec.structs.replace(_flag_kill(environment, order, (), at_ms), scope=KillScope.ROLLOUT, rollout=rollout)
+
+
+async def _end(tx: Transaction, row: RampRow, order: KillOrder, at_ms: int, served: Served) -> None:
+    state = act(row.plan, row.state, Action.KILL, at_ms, order.reason)
+    after = following(row, state, at_ms)
+    decision = acted(after.version, state, Action.KILL, actor=order.actor, reason=order.reason, at_ms=at_ms)
+    await write_next(tx, row, after, decision, served)
+    await tx.audit.add(audit_entry(after, "ramp.kill", f"{row.flag}: {state.why}", actor=order.actor, at_ms=at_ms))
+
+
+async def _close(tx: Transaction, row: RampRow, served: Served, *, reason: str, actor: str, at_ms: int) -> None:
+    if row.state.status is not Status.KILLED:
+        return
+    state = act(row.plan, row.state, Action.REVIVE, at_ms, reason)
+    after = following(row, state, at_ms)
+    decision = acted(after.version, state, Action.REVIVE, actor=actor, reason=reason, at_ms=at_ms)
+    await write_next(tx, row, after, decision, served)
+
+
+def _again(flag: Flag, kills: Sequence[KillRow], overlaid: Sequence[RampRow]) -> tuple[str, ...]:
+    by_ramp = {row.rollout: row for row in overlaid if row.overlaid}
+    notes = []
+    for name in sorted({kill.rollout or DEFAULT_ROLLOUT for kill in kills}):
+        rollout = rollout_of(flag, name)
+        if rollout is None:
+            continue
+        if name in by_ramp:
+            row = by_ramp[name]
+            notes.append(f"rollout {name}: in force {ppm_to_percent(row.state.exposure_ppm):g} % by ramp {row.id}")
+        else:
+            notes.append(f"rollout {name}: in force {ppm_to_percent(rollout.exposure_ppm):g} %, as declared")
+    return tuple(notes)
+
+
+def _entry(
+    environment: EnvironmentRow,
+    kills: Sequence[KillRow],
+    *,
+    flag: str,
+    action: str,
+    summary: str,
+    actor: str,
+    at_ms: int,
+    notes: tuple[str, ...] = (),
+) -> AuditEntry:
+    detail = {"kills": [{"kill_id": kill.kill_id, "scope": kill.scope, "rollout": kill.rollout} for kill in kills]}
+    return AuditEntry(
+        at_ms=at_ms,
+        actor=actor,
+        action=action,
+        subject=flag,
+        summary=summary,
+        project=environment.project,
+        environment=environment.key,
+        detail=msgspec.Raw(msgspec.json.encode({**detail, "notes": notes})),
+    )

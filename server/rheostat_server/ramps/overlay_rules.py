@@ -1,0 +1,156 @@
+"""What a write of a flag's document does to the ramps on it.
+
+A document and a ramp never fight: the ramp's exposure is in force until a write says otherwise on purpose.
+"""
+
+from collections.abc import Sequence
+
+from rheostat.model.document import FlagDocument
+from rheostat.model.flag import Flag
+from rheostat.model.serving import rollout_of, serve
+from rheostat.model.shares import ppm_to_percent
+from rheostat_server.errors import Conflict
+from rheostat_server.ports.ramps import RampEffects, RampRow
+from rheostat_server.ports.storage import EnvironmentRow, Transaction
+from rheostat_server.ramps.records import happened
+from rheostat_server.ramps.spoiling import spoiled_by
+from rheostat_server.ramps.starting import new_row
+from rheostat_server.ramps.transition import restored
+from rheostat_server.ramps.writing import Served, audit_entry, end_overlay, following, write_new, write_next
+
+
+class OverlayRules:
+    """Fulfils ``RampWatcher``."""
+
+    async def flag_written(
+        self,
+        tx: Transaction,
+        *,
+        project: str,
+        before: FlagDocument | None,
+        after: FlagDocument | None,
+        actor: str,
+        at_ms: int,
+        restart: bool,
+    ) -> RampEffects:
+        """Return what the write does to the flag's ramps, which are changed in this transaction.
+
+        Raises:
+            Conflict: the edit would spoil the evidence of a live ramp, and no restart was asked for.
+        """
+        if before is None:
+            return RampEffects()
+        notes: list[str] = []
+        overlays: dict[str, dict[str, bytes | None]] = {}
+        for environment in await tx.environments.of_project(project):
+            write = _Write(tx, environment, actor=actor, at_ms=at_ms)
+            was = serve(before, environment.key, 0)
+            now = None if after is None else serve(after, environment.key, 0)
+            await write.live_ramps(was, now, restart=restart)
+            await write.promoted_ramps(before.key, now)
+            notes += write.notes
+            if write.served.overlays:
+                overlays[environment.key] = write.served.overlays
+        return RampEffects(notes=tuple(notes), overlays=overlays)
+
+
+class _Write:
+    """One write of a flag, in one environment."""
+
+    def __init__(self, tx: Transaction, environment: EnvironmentRow, *, actor: str, at_ms: int) -> None:
+        self._tx = tx
+        self._environment = environment
+        self._actor = actor
+        self._at_ms = at_ms
+        self.notes: list[str] = []
+        self.served = Served()
+
+    async def live_ramps(self, was: Flag, now: Flag | None, *, restart: bool) -> None:
+        """Abort, start afresh or leave each live ramp; refuse the write where it may do none of these."""
+        for row in await self._rows(was.key):
+            if not row.live:
+                continue
+            if (why := _aborted_by(row, now)) is not None:
+                await self._abort(row, why)
+            elif now is not None and (spoiled := spoiled_by(was, now, row.rollout)):
+                words = ", ".join(spoiled)
+                if not restart:
+                    raise Conflict(
+                        f"ramp {row.id} of rollout {row.rollout} in {self._environment.key} is {row.state.status}, and "
+                        f"this changes {words}: its evidence would mean nothing; abort it first, or restart it"
+                    )
+                await self._restart(row, words)
+
+    async def promoted_ramps(self, flag: str, now: Flag | None) -> None:
+        """End the overlays of promoted ramps for which the document speaks again."""
+        for row in await self._rows(flag):
+            if row.live or (why := _ended_by(row, now)) is None:
+                continue
+            await end_overlay(self._tx, row, self._at_ms, self.served, actor=self._actor)
+            await self._told(row, "ramp.end", f"the overlay of ramp {row.id} ({row.rollout}) ended: {why}")
+
+    async def _rows(self, flag: str) -> Sequence[RampRow]:
+        return await self._tx.ramps.lock_of_flag(self._environment.id, flag)
+
+    async def _abort(self, row: RampRow, why: str) -> None:
+        state = restored(row.plan, row.state, self._at_ms, why)
+        after = following(row, state, self._at_ms)
+        decision = happened(after.version, state, "aborted", actor=self._actor, at_ms=self._at_ms)
+        await write_next(self._tx, row, after, decision, self.served)
+        await self._told(after, "ramp.abort", f"ramp {row.id} ({row.rollout}) was aborted: {why}")
+
+    async def _restart(self, row: RampRow, words: str) -> None:
+        why = f"started afresh, because {words} changed"
+        state = restored(row.plan, row.state, self._at_ms, why)
+        ended = following(row, state, self._at_ms)
+        decision = happened(ended.version, state, "aborted", actor=self._actor, at_ms=self._at_ms)
+        # The overlay that it covers stays covered: the new ramp goes on in its place.
+        await write_next(self._tx, row, ended, decision, self.served, uncover=False)
+        fresh = new_row(
+            row.plan,
+            row.environment_id,
+            declared_ppm=row.declared_ppm,
+            before=row.before_ramp,
+            actor=self._actor,
+            at_ms=self._at_ms,
+        )
+        await write_new(self._tx, fresh, self.served, actor=self._actor)
+        await self._told(fresh, "ramp.restart", f"ramp {row.id} ({row.rollout}) was {why}: it is {fresh.id} now")
+
+    async def _told(self, row: RampRow, action: str, line: str) -> None:
+        line = f"{self._environment.key}: {line}"
+        self.notes.append(line)
+        await self._tx.audit.add(audit_entry(row, action, line, actor=self._actor, at_ms=self._at_ms))
+
+
+def _aborted_by(row: RampRow, now: Flag | None) -> str | None:
+    """Return why the write ends this live ramp; ``None`` when it does not."""
+    if now is None:
+        return "the flag was archived"
+    if not now.enabled:
+        return "the flag was disabled"
+    rollout = rollout_of(now, row.rollout)
+    if rollout is None:
+        return "the document has no such rollout any more"
+    if rollout.exposure_ppm != row.declared_ppm:
+        was, is_now = ppm_to_percent(row.declared_ppm), ppm_to_percent(rollout.exposure_ppm)
+        return f"the document's exposure was changed from {was:g} % to {is_now:g} %"
+    return None
+
+
+def _ended_by(row: RampRow, now: Flag | None) -> str | None:
+    """Return why the write ends this promoted ramp's overlay; ``None`` when it does not.
+
+    A disabled flag keeps it: once enabled again, what the ramp proved is in force again.
+    """
+    if now is None:
+        return "the flag was archived"
+    rollout = rollout_of(now, row.rollout)
+    if rollout is None:
+        return "the document has no such rollout any more"
+    if rollout.exposure_ppm == row.state.exposure_ppm and rollout.exposure_ppm != row.declared_ppm:
+        return f"the document says {ppm_to_percent(rollout.exposure_ppm):g} % itself now"
+    if rollout.exposure_ppm != row.declared_ppm:
+        is_now, was = ppm_to_percent(rollout.exposure_ppm), ppm_to_percent(row.state.exposure_ppm)
+        return f"the document's exposure is {is_now:g} % now, where {was:g} % was in force"
+    return None

@@ -1,0 +1,92 @@
+"""What is written of a decision: enough to replay it, and the figures a person asks for. Pure."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from rheostat_server.ports.ramps import DecisionRow
+from rheostat_server.ramps.model import Action, Decision, Evidence, Plan, State, Status
+
+Event: TypeAlias = Literal["start", "covered", "uncovered", "ended", "aborted"]
+"""What befalls a ramp by neither the rule nor a person's action on it: its start, another ramp on its rollout that
+covers its overlay or uncovers it again, a write of the flag that ends its overlay or aborts it."""
+
+
+class GuardrailFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A guardrail after the decision: logarithms of M, E and A, and whether it saw anything."""
+
+    log_m: float
+    log_e: float
+    log_a: float
+    sight: str
+
+
+class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a stored decision.
+
+    The rule's own has ``evidence`` and ``decision``; a person's has ``action`` and ``actor``; the first has
+    ``plan``. From the first on, the rows of a ramp give each state again: ``rheostat_server.ramps.replay``.
+    """
+
+    why: str
+    status: Status
+    step: int
+    epoch: int
+    exposure_ppm: int
+    guardrails: dict[str, GuardrailFigures] = {}
+    evidence: Evidence | None = None
+    decision: Decision | None = None
+    action: Action | None = None
+    event: Event | None = None
+    actor: str | None = None
+    reason: str | None = None
+    plan: Plan | None = None
+
+
+def decided(seq: int, state: State, evidence: Evidence, decision: Decision) -> DecisionRow:
+    """Return the row of what the rule decided; ``state`` is the one that came of it."""
+    # Where a source had read up to is no input of the rule, and it is large.
+    bare = tuple(msgspec.structs.replace(reading, cursor="") for reading in evidence.readings)
+    kind = type(decision).__struct_config__.tag
+    record = msgspec.structs.replace(
+        _record(state), evidence=msgspec.structs.replace(evidence, readings=bare), decision=decision
+    )
+    return _row(seq, evidence.at_ms, str(kind), record)
+
+
+def acted(seq: int, state: State, action: Action, *, actor: str, reason: str, at_ms: int) -> DecisionRow:
+    """Return the row of what a person did."""
+    record = msgspec.structs.replace(_record(state), action=action, actor=actor, reason=reason)
+    return _row(seq, at_ms, action.value, record)
+
+
+def happened(
+    seq: int,
+    state: State,
+    event: Event,
+    *,
+    actor: str,
+    at_ms: int,
+    plan: Plan | None = None,
+) -> DecisionRow:
+    """Return the row of what befell the ramp: its start, or what another ramp or a write of the flag did to it."""
+    record = msgspec.structs.replace(_record(state), event=event, actor=actor, plan=plan)
+    return _row(seq, at_ms, event, record)
+
+
+def _record(state: State) -> DecisionRecord:
+    return DecisionRecord(
+        why=state.why,
+        status=state.status,
+        step=state.step,
+        epoch=state.epoch,
+        exposure_ppm=state.exposure_ppm,
+        guardrails={
+            name: GuardrailFigures(log_m=seen.log_m, log_e=seen.log_e, log_a=seen.log_a, sight=seen.sight.value)
+            for name, seen in state.guardrails.items()
+        },
+    )
+
+
+def _row(seq: int, at_ms: int, kind: str, record: DecisionRecord) -> DecisionRow:
+    return DecisionRow(seq=seq, at_ms=at_ms, kind=kind, body=msgspec.Raw(msgspec.json.encode(record)))

@@ -1,0 +1,112 @@
+"""HTTP for ramps, kills and revivals."""
+
+from typing import Annotated, Any
+
+from litestar import Router, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import Parameter
+
+from rheostat.model.document import RampDocument
+from rheostat_server.access.model import Principal
+from rheostat_server.ramps.kills import KillOrder
+from rheostat_server.ramps.model import Action
+from rheostat_server.ramps.service import MOST_DECISIONS, MOST_RAMPS, RampService
+from rheostat_server.ramps.wire import (
+    ActionBody,
+    DecisionList,
+    KillAnswer,
+    KillBody,
+    RampList,
+    RampView,
+    ReviveBody,
+)
+from rheostat_server.web.decoding import decode, decode_plain
+from rheostat_server.web.openapi import takes
+
+_ENVIRONMENT = "/projects/{project:str}/environments/{environment:str}"
+_RAMPS = _ENVIRONMENT + "/ramps"
+_RAMP = _RAMPS + "/{ramp_id:str}"
+_FLAG = _ENVIRONMENT + "/flags/{key:str}"
+
+_ASKED_BY_PATH = (
+    (Action.PAUSE, "Stay at this exposure; evidence is still read, and still kills."),
+    (Action.RESUME, "Go on after a pause."),
+    (Action.APPROVE, "Let the ramp through the step that waits for a person."),
+    (Action.ADVANCE, "Go up one step now, without proof."),
+    (Action.ABORT, "End the ramp; the exposure in force when it started comes back."),
+)
+
+
+def ramp_routes(service: RampService) -> Router:
+    """Return the routes of ramps and kills."""
+
+    @post(_RAMPS, operation_class=takes(RampDocument))
+    async def start_ramp(project: str, environment: str, body: bytes, principal: Principal) -> RampView:
+        """Start the ramp that a document describes."""
+        return await service.start(project, environment, decode_plain(body), actor=principal.actor)
+
+    @get(_RAMPS)
+    async def list_ramps(
+        project: str,
+        environment: str,
+        flag: str | None = None,
+        limit: Annotated[int, Parameter(ge=1, le=MOST_RAMPS)] = 100,
+    ) -> RampList:
+        """List ramps, newest first."""
+        return await service.all(project, environment, flag=flag, limit=limit)
+
+    @get(_RAMP)
+    async def get_ramp(project: str, environment: str, ramp_id: str) -> RampView:
+        """Get a ramp: where it stands, its evidence against its lines, and its plan."""
+        return await service.get(project, environment, ramp_id)
+
+    @get(_RAMP + "/decisions")
+    async def list_decisions(
+        project: str,
+        environment: str,
+        ramp_id: str,
+        *,
+        after: Annotated[int, Parameter(ge=0, le=2**53)] = 0,
+        limit: Annotated[int, Parameter(ge=1, le=MOST_DECISIONS)] = 200,
+        last: Annotated[int | None, Parameter(ge=1, le=MOST_DECISIONS)] = None,
+    ) -> DecisionList:
+        """List what was decided of a ramp, with the evidence: from a number on, or the last few."""
+        return await service.decisions(project, environment, ramp_id, after=after, limit=limit, last=last)
+
+    @post(_FLAG + "/kill", operation_class=takes(KillBody), status_code=200)
+    async def kill_flag(project: str, environment: str, key: str, body: bytes, principal: Principal) -> KillAnswer:
+        """Take a flag or its ramping rollout back, now. It stays so until it is revived."""
+        asked = decode(body, KillBody)
+        order = KillOrder(
+            flag=key,
+            reason=asked.reason,
+            actor=principal.actor,
+            scope=asked.scope,
+            to_code_default=asked.to_code_default,
+        )
+        return await service.kill(project, environment, order)
+
+    @post(_FLAG + "/revive", operation_class=takes(ReviveBody), status_code=200)
+    async def revive_flag(project: str, environment: str, key: str, body: bytes, principal: Principal) -> KillAnswer:
+        """Lift a flag's kills. What was in force when a killed ramp started serves again."""
+        asked = decode(body, ReviveBody)
+        return await service.revive(project, environment, key, reason=asked.reason, actor=principal.actor)
+
+    actions = [_action_route(service, action, words) for action, words in _ASKED_BY_PATH]
+    handlers: list[Any] = [start_ramp, list_ramps, get_ramp, list_decisions, *actions, kill_flag, revive_flag]
+    return Router("/", route_handlers=handlers, tags=["ramps"])
+
+
+def _action_route(service: RampService, action: Action, words: str) -> HTTPRouteHandler:
+    @post(
+        f"{_RAMP}/{action.value}",
+        operation_class=takes(ActionBody),
+        operation_id=f"ramp_{action.value}",
+        description=words,
+        status_code=200,
+    )
+    async def act_on_ramp(project: str, environment: str, ramp_id: str, body: bytes, principal: Principal) -> RampView:
+        asked = decode(body, ActionBody)
+        return await service.act(project, environment, ramp_id, action, reason=asked.reason, actor=principal.actor)
+
+    return act_on_ramp

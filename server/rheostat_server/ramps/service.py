@@ -1,0 +1,174 @@
+"""What people do with ramps and kills."""
+
+from collections.abc import Awaitable, Callable
+
+from rheostat.clock import Clock
+from rheostat_server.errors import NotFound
+from rheostat_server.ports.metrics import Metrics
+from rheostat_server.ports.ramps import RampRow
+from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
+from rheostat_server.ramps.controller import labels_of
+from rheostat_server.ramps.kills import KillOrder, kill_flag, revive_flag
+from rheostat_server.ramps.model import Action
+from rheostat_server.ramps.records import acted
+from rheostat_server.ramps.starting import Sources, ramp_document, start_ramp
+from rheostat_server.ramps.transition import act
+from rheostat_server.ramps.wire import (
+    DecisionList,
+    KillAnswer,
+    RampList,
+    RampView,
+    decision_view,
+    kill_view,
+    ramp_view,
+)
+from rheostat_server.ramps.writing import Announce, Served, audit_entry, following, write_next
+
+MOST_DECISIONS = 1_000
+MOST_RAMPS = 500
+
+
+class RampService:
+    """Starts ramps, shows them, and carries out what people ask of them. Each write is one transaction."""
+
+    def __init__(
+        self, storage: Storage, clock: Clock, metrics: Metrics, announce: Announce, *, sources: Sources
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._metrics = metrics
+        self._announce = announce
+        self._sources = sources
+
+    async def start(self, project: str, environment: str, data: object, *, actor: str) -> RampView:
+        """Start the ramp that a document describes; its ``notes`` say what a person should know.
+
+        Raises:
+            Invalid: the document has faults, or its plan cannot work; all are listed.
+            NotFound: there is no such environment or flag.
+            Refused: the flag is disabled there.
+            Conflict: the flag is killed there, or another ramp of the rollout is live.
+        """
+        document = ramp_document(data, environment)
+        at_ms = self._clock.wall_ms()
+
+        async def write(tx: Transaction) -> tuple[RampRow, tuple[str, ...]]:
+            there = await tx.environments.get(project, environment)
+            return await start_ramp(tx, there, document, self._sources, actor=actor, at_ms=at_ms)
+
+        row, notes = await self._storage.run(write)
+        self._metrics.touch(labels_of(row))
+        self._announce([row.environment_id])
+        return ramp_view(row, at_ms, notes)
+
+    async def all(self, project: str, environment: str, *, flag: str | None = None, limit: int = 100) -> RampList:
+        """Return an environment's ramps, newest first, or raise ``NotFound``."""
+        async with self._storage.transaction() as tx:
+            there = await tx.environments.get(project, environment)
+            rows = await tx.ramps.in_environment(there.id, flag=flag, limit=min(limit, MOST_RAMPS))
+        now_ms = self._clock.wall_ms()
+        return RampList(tuple(ramp_view(row, now_ms) for row in rows))
+
+    async def get(self, project: str, environment: str, ramp_id: str) -> RampView:
+        """Return a ramp, or raise ``NotFound``."""
+        async with self._storage.transaction() as tx:
+            row = await self._of(tx, project, environment, ramp_id)
+        return ramp_view(row, self._clock.wall_ms())
+
+    async def decisions(
+        self, project: str, environment: str, ramp_id: str, *, after: int = 0, limit: int = 200, last: int | None = None
+    ) -> DecisionList:
+        """Return decisions in order: those after a number, or the ``last`` few. Raises ``NotFound``."""
+        async with self._storage.transaction() as tx:
+            await self._of(tx, project, environment, ramp_id)
+            if last is not None:
+                rows = await tx.ramps.last_decisions(ramp_id, min(last, MOST_DECISIONS))
+            else:
+                rows = await tx.ramps.decisions(ramp_id, after=after, limit=min(limit, MOST_DECISIONS))
+        return DecisionList(tuple(map(decision_view, rows)))
+
+    async def act(
+        self, project: str, environment: str, ramp_id: str, action: Action, *, reason: str, actor: str
+    ) -> RampView:
+        """Do what a person asks of a ramp: pause, resume, approve, advance or abort.
+
+        An abort brings back the exposure that was in force when the ramp started.
+
+        Raises:
+            NotFound: there is no such ramp.
+            Conflict: the action is not allowed where the ramp stands.
+        """
+        at_ms = self._clock.wall_ms()
+
+        async def write(tx: Transaction) -> tuple[RampRow, bool]:
+            await self._of(tx, project, environment, ramp_id)
+            row = await tx.ramps.lock(ramp_id)
+            after = following(row, act(row.plan, row.state, action, at_ms, reason), at_ms)
+            served = Served()
+            decision = acted(after.version, after.state, action, actor=actor, reason=reason, at_ms=at_ms)
+            await write_next(tx, row, after, decision, served)
+            await served.publish(tx, row.environment_id)
+            summary = f"{row.flag}: {after.state.why}"
+            await tx.audit.add(
+                audit_entry(after, f"ramp.{action}", summary, actor=actor, at_ms=at_ms, detail={"reason": reason})
+            )
+            return after, bool(served)
+
+        row, changed = await self._storage.run(write)
+        if changed:
+            if row.live:
+                self._metrics.touch(labels_of(row))
+            self._announce([row.environment_id])
+        return ramp_view(row, at_ms)
+
+    async def kill(self, project: str, environment: str, order: KillOrder) -> KillAnswer:
+        """Take a flag, or its ramping rollout, back; latched until it is revived. Twice is once.
+
+        Raises:
+            NotFound: there is no such environment or flag.
+            Refused: there is nothing to fall back to; the message says what would do.
+        """
+        return await self._standing(
+            project, environment, order.flag, lambda tx, there, at_ms: kill_flag(tx, there, order, at_ms)
+        )
+
+    async def revive(self, project: str, environment: str, flag: str, *, reason: str, actor: str) -> KillAnswer:
+        """Lift the kills of a flag. What was in force when the killed ramp started serves again.
+
+        Raises:
+            NotFound: there is no such environment or flag.
+            Conflict: it is not killed.
+        """
+        return await self._standing(
+            project,
+            environment,
+            flag,
+            lambda tx, there, at_ms: revive_flag(tx, there, flag, reason=reason, actor=actor, at_ms=at_ms),
+        )
+
+    async def _standing(
+        self,
+        project: str,
+        environment: str,
+        flag: str,
+        work: Callable[[Transaction, EnvironmentRow, int], Awaitable[tuple[str, ...]]],
+    ) -> KillAnswer:
+        at_ms = self._clock.wall_ms()
+
+        async def write(tx: Transaction) -> tuple[int, KillAnswer]:
+            there = await tx.environments.get(project, environment)
+            notes = await work(tx, there, at_ms)
+            rows = await tx.kills.in_force(there.id, flag)
+            return there.id, KillAnswer(kills=tuple(map(kill_view, rows)), notes=notes)
+
+        environment_id, answer = await self._storage.run(write)
+        self._announce([environment_id])
+        return answer
+
+    @staticmethod
+    async def _of(tx: Transaction, project: str, environment: str, ramp_id: str) -> RampRow:
+        there = await tx.environments.get(project, environment)
+        row = await tx.ramps.get(ramp_id)
+        if row.environment_id != there.id:
+            raise NotFound(f"there is no ramp {ramp_id!r} in {environment!r}")
+        return row

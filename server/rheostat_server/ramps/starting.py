@@ -1,0 +1,157 @@
+"""How a ramp starts: from a document and what is in force, to its rows."""
+
+import secrets
+
+import msgspec
+
+from rheostat.model.document import FlagDocument, RampDocument
+from rheostat.model.flag import Flag, Rollout
+from rheostat.model.kill import KillScope
+from rheostat.model.serving import rollout_of, serve
+from rheostat.model.shares import ppm_to_percent
+from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused
+from rheostat_server.ports.flags import FlagRow
+from rheostat_server.ports.ramps import RampRow
+from rheostat_server.ports.storage import EnvironmentRow, Transaction
+from rheostat_server.ramps.identifiers import time_ordered_id
+from rheostat_server.ramps.model import Family, Plan
+from rheostat_server.ramps.plan import plan_of, remarks
+from rheostat_server.ramps.transition import start
+from rheostat_server.ramps.validate import validate_ramp
+from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
+
+UNIT_KEY_BYTES = 32
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new ramp may read: the best source of grade 1, and how often it has something new (s)."""
+
+    family: Family
+    interval_s: float
+
+
+def ramp_document(data: object, environment: str) -> RampDocument:
+    """Return the document of a request that names the environment in its path.
+
+    Raises:
+        Invalid: it is no ramp document, or one for another environment; all faults are listed.
+    """
+    if isinstance(data, dict):
+        data = {"environment": environment, **data}
+    document = validate_ramp(data)
+    if document.environment != environment:
+        fault = Fault("environment", f"this is {document.environment!r}, and the request is for {environment!r}")
+        raise Invalid([fault], "the ramp")
+    return document
+
+
+async def locked_flag(tx: Transaction, environment: EnvironmentRow, key: str) -> tuple[FlagRow, Flag]:
+    """Return a flag, its row held, as the environment serves it.
+
+    Raises:
+        NotFound: there is none, or it is archived.
+    """
+    row = (await tx.flags.lock(environment.project_id, [key])).get(key)
+    if row is None:
+        raise NotFound(f"there is no flag {key!r} in project {environment.project!r}")
+    if row.archived_at_ms is not None:
+        raise NotFound(f"the flag {key!r} is archived")
+    document = msgspec.json.decode(row.document, type=FlagDocument)
+    return row, serve(document, environment.key, row.version)
+
+
+async def start_ramp(
+    tx: Transaction, environment: EnvironmentRow, document: RampDocument, sources: Sources, *, actor: str, at_ms: int
+) -> tuple[RampRow, tuple[str, ...]]:
+    """Write a new ramp with all that it serves; return it, and what a person should know.
+
+    Raises:
+        Invalid: the plan cannot work.
+        NotFound: there is no such flag.
+        Refused: the flag is disabled there.
+        Conflict: the flag is killed there, or a ramp of this rollout is live.
+    """
+    _, flag = await locked_flag(tx, environment, document.flag)
+    rollout = _ramping(flag, document, environment.key)
+    rows = await tx.ramps.lock_of_flag(environment.id, flag.key)
+    mine = [row for row in rows if row.rollout == document.rollout]
+    for row in mine:
+        if row.live:
+            raise Conflict(f"ramp {row.id} of this rollout is {row.state.status}; abort it first")
+    kills = await tx.kills.in_force(environment.id, flag.key)
+    if kills:
+        raise Conflict(f"{flag.key} is killed in {environment.key} ({kills[0].reason}); revive it first")
+    earlier = mine[0] if mine else None
+    start_ppm = rollout.exposure_ppm if earlier is None else earlier.state.exposure_ppm
+    plan = plan_of(
+        document,
+        project=environment.project,
+        rollout=rollout,
+        start_ppm=start_ppm,
+        family=sources.family,
+        interval_s=sources.interval_s,
+    )
+    row = new_row(
+        plan,
+        environment.id,
+        declared_ppm=rollout.exposure_ppm,
+        before=None if earlier is None else earlier.id,
+        actor=actor,
+        at_ms=at_ms,
+    )
+    served = Served()
+    if earlier is not None:
+        await cover(tx, earlier, at_ms, served, actor=actor)
+    await write_new(tx, row, served, actor=actor)
+    await served.publish(tx, environment.id)
+    notes = (*_standing_before(row, earlier), *remarks(plan))
+    steps = ", ".join(f"{ppm_to_percent(step.exposure_ppm):g}" for step in plan.steps)
+    summary = f"a ramp of {flag.key} ({row.rollout}) started: steps {steps} %"
+    await tx.audit.add(audit_entry(row, "ramp.start", summary, actor=actor, at_ms=at_ms, detail={"notes": notes}))
+    return row, notes
+
+
+def new_row(
+    plan: Plan, environment_id: int, *, declared_ppm: int, before: str | None, actor: str, at_ms: int
+) -> RampRow:
+    """Return the first state of a ramp, with a fresh key for its units' hashes. ``before``: the ramp it covers."""
+    return RampRow(
+        id=time_ordered_id(at_ms),
+        environment_id=environment_id,
+        flag=plan.flag,
+        rollout=plan.rollout,
+        live=True,
+        overlaid=True,
+        version=1,
+        plan=plan,
+        state=start(plan, at_ms),
+        unit_key=secrets.token_bytes(UNIT_KEY_BYTES),
+        declared_ppm=declared_ppm,
+        start_ppm=plan.start_ppm,
+        before_ramp=before,
+        started_by=actor,
+        started_at_ms=at_ms,
+    )
+
+
+def _ramping(flag: Flag, document: RampDocument, environment: str) -> Rollout:
+    if not flag.enabled:
+        raise Refused(f"{flag.key} is disabled in {environment}: enable it first, nobody would be exposed")
+    rollout = rollout_of(flag, document.rollout)
+    if rollout is None:
+        named = [rule.name for rule in flag.rules if rule.answer.rollout is not None]
+        if flag.default.rollout is not None:
+            named.insert(0, "default")
+        there = f"there are {', '.join(named)}" if named else f"{flag.key} has none in {environment}"
+        raise Invalid([Fault("rollout", f"there is no rollout {document.rollout!r}", there)], "the ramp")
+    if document.kill is KillScope.FLAG and flag.off_variant is None:
+        fault = Fault("kill", f"{flag.key} has no off variant to kill to", "set off_variant, or use kill: rollout")
+        raise Invalid([fault], "the ramp")
+    return rollout
+
+
+def _standing_before(row: RampRow, earlier: RampRow | None) -> tuple[str, ...]:
+    if earlier is None:
+        return ()
+    declared, now = ppm_to_percent(row.declared_ppm), ppm_to_percent(row.start_ppm)
+    return (f"declared {declared:g} %, in force {now:g} % by ramp {earlier.id}: this ramp goes on from there",)

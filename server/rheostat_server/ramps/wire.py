@@ -1,0 +1,163 @@
+"""Ramps and kills as the API shows them."""
+
+from typing import Annotated
+
+import msgspec
+
+from rheostat.model.kill import KillScope
+from rheostat.model.shares import ppm_to_percent
+from rheostat_server.ports.ramps import DecisionRow, KillRow, RampRow
+from rheostat_server.ramps.model import Plan
+from rheostat_server.ramps.records import DecisionRecord
+from rheostat_server.ramps.standing import GuardrailStanding, Standing, standing
+from rheostat_server.web.decoding import Body, Text
+from rheostat_server.web.times import rfc3339, rfc3339_or_none
+
+Reason = Annotated[Text, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class ActionBody(Body, frozen=True, kw_only=True):
+    """Why somebody does something to a ramp."""
+
+    reason: Annotated[Text, msgspec.Meta(max_length=1000)] = ""
+
+
+class KillBody(Body, frozen=True, kw_only=True):
+    """What to take back, and why. Without ``scope``: the ramping rollout where a ramp is live, else the flag."""
+
+    reason: Reason
+    scope: KillScope | None = None
+    to_code_default: bool = False
+
+
+class ReviveBody(Body, frozen=True, kw_only=True):
+    """Why a killed flag may serve again."""
+
+    reason: Reason
+
+
+class RampView(msgspec.Struct, frozen=True, kw_only=True):
+    """A ramp. Exposures are percentages; ``step`` counts from 0, -1 is before the first.
+
+    ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
+    when it started.
+    """
+
+    id: str
+    project: str
+    environment: str
+    flag: str
+    rollout: str
+    status: str
+    step: int
+    steps: tuple[float, ...]
+    exposure: float
+    declared: float
+    in_force: bool
+    epoch: int
+    started_at: str
+    started_by: str
+    ended_at: str | None
+    proof: str
+    guarded: bool
+    holdback: float
+    standing: Standing
+    guardrails: tuple[GuardrailStanding, ...]
+    why: str
+    plan: Plan
+    notes: tuple[str, ...] = ()
+
+
+class RampList(msgspec.Struct, frozen=True):
+    """Ramps, newest first."""
+
+    ramps: tuple[RampView, ...]
+
+
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision. ``detail`` is the stored record: with the evidence, the same decision follows from it again."""
+
+    seq: int
+    at: str
+    kind: str
+    why: str
+    detail: DecisionRecord
+
+
+class DecisionList(msgspec.Struct, frozen=True):
+    """Decisions in order."""
+
+    decisions: tuple[DecisionView, ...]
+
+
+class KillView(msgspec.Struct, frozen=True, kw_only=True):
+    """A kill in force."""
+
+    kill_id: str
+    flag: str
+    scope: str
+    rollout: str | None
+    ramp: str | None
+    source: str
+    actor: str
+    reason: str
+    at: str
+
+
+class KillAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The kills in force after a kill or a revive; ``notes`` say what came of it."""
+
+    kills: tuple[KillView, ...]
+    notes: tuple[str, ...] = ()
+
+
+def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampView:
+    """Return the view of a ramp at this moment."""
+    plan, state = row.plan, row.state
+    stands = standing(plan, state, now_ms)
+    return RampView(
+        id=row.id,
+        project=plan.project,
+        environment=plan.environment,
+        flag=row.flag,
+        rollout=row.rollout,
+        status=state.status.value,
+        step=state.step,
+        steps=tuple(ppm_to_percent(step.exposure_ppm) for step in plan.steps),
+        exposure=ppm_to_percent(state.exposure_ppm),
+        declared=ppm_to_percent(row.declared_ppm),
+        in_force=row.overlaid,
+        epoch=state.epoch,
+        started_at=rfc3339(row.started_at_ms),
+        started_by=row.started_by,
+        ended_at=rfc3339_or_none(row.ended_at_ms),
+        proof="randomised" if plan.guarded else "none",
+        guarded=plan.guarded,
+        holdback=ppm_to_percent(plan.holdback_ppm),
+        standing=msgspec.structs.replace(stands, guardrails=()),
+        guardrails=stands.guardrails,
+        why=state.why,
+        plan=plan,
+        notes=notes,
+    )
+
+
+def decision_view(row: DecisionRow) -> DecisionView:
+    """Return the view of a decision."""
+    record = msgspec.json.decode(row.body, type=DecisionRecord)
+    return DecisionView(seq=row.seq, at=rfc3339(row.at_ms), kind=row.kind, why=record.why, detail=record)
+
+
+def kill_view(row: KillRow) -> KillView:
+    """Return the view of a kill."""
+    return KillView(
+        kill_id=row.kill_id,
+        flag=row.flag,
+        scope=row.scope.value,
+        rollout=row.rollout,
+        ramp=row.ramp_id,
+        source=row.source,
+        actor=row.actor,
+        reason=row.reason,
+        at=rfc3339(row.at_ms),
+    )
