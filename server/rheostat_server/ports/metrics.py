@@ -53,8 +53,8 @@ class Metrics(Protocol):
         """Count a data plane request. ``route`` is one of few fixed names."""
         ...
 
-    def streams(self, project: str, environment: str, change: int) -> None:
-        """Count a stream that opened (+1) or ended (-1)."""
+    def streams(self, project: str, environment: str, open_streams: int) -> None:
+        """Note how many streams are open."""
         ...
 
     def confirmed(self, project: str, environment: str, revision: int, at_monotonic: float) -> None:

@@ -56,8 +56,19 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     id: int = 0
 
 
+class Heads(msgspec.Struct, frozen=True):
+    """Where every environment stands: the database's generation, and the environments by id."""
+
+    generation: int
+    environments: tuple[EnvironmentRow, ...]
+
+
 class EnvironmentStore(Protocol):
     """Environments and their revisions."""
+
+    async def heads(self) -> Heads:
+        """Return where every environment stands, in one query: nodes ask this every second."""
+        ...
 
     async def all(self) -> list[EnvironmentRow]:
         """Return every environment, by id."""

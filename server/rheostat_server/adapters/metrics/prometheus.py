@@ -30,7 +30,7 @@ class PrometheusMetrics:
         self._touched: set[RampLabels] = set()
         self._failing = Counter(
             "rheostat_failing_units",
-            "Units that failed for the first time in the ramp, as SDKs reported them to this node. Late rows are left out.",
+            "Units that failed for the first time in the ramp, as reported to this node. Late rows are left out.",
             _RAMP,
             registry=registry,
         )
@@ -97,9 +97,9 @@ class PrometheusMetrics:
         """Count a data plane request."""
         self._asked.labels(route, status).inc()
 
-    def streams(self, project: str, environment: str, change: int) -> None:
-        """Count a stream that opened or ended."""
-        self._streams.labels(project, environment).inc(change)
+    def streams(self, project: str, environment: str, open_streams: int) -> None:
+        """Note how many streams are open."""
+        self._streams.labels(project, environment).set(open_streams)
 
     def confirmed(self, project: str, environment: str, revision: int, at_monotonic: float) -> None:
         """Note the revision served, and when PostgreSQL last confirmed it."""

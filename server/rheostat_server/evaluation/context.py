@@ -1,0 +1,58 @@
+"""From a request's JSON to an evaluation context. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from rheostat.errors import InvalidContext
+from rheostat.model.context import TARGETING_KEY, Context
+
+BODY_BYTES = 64 << 10
+"""The most that a request may be."""
+
+
+class BadRequest(Exception):
+    """The request cannot be evaluated. ``code`` is OpenFeature's."""
+
+    def __init__(self, code: str, details: str) -> None:
+        self.code = code
+        self.details = details
+        super().__init__(details)
+
+
+def read_context(body: bytes) -> tuple[Context, dict[str, Any]]:
+    """Return the context in ``{"context": {…}}``, and as it was sent.
+
+    Unknown fields beside the context are ignored. A null attribute counts as missing, and so does a null or absent
+    targeting key: flags that need none must evaluate.
+
+    Raises:
+        BadRequest: the body is not JSON (PARSE_ERROR), or the context has another shape (INVALID_CONTEXT).
+    """
+    try:
+        request = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise BadRequest("PARSE_ERROR", f"the body is not JSON: {reason}") from error
+    sent = request.get("context") if isinstance(request, dict) else None
+    if not isinstance(sent, dict):
+        raise BadRequest("INVALID_CONTEXT", 'the body needs a "context" that is an object')
+    attributes = dict(sent)
+    key = attributes.pop(TARGETING_KEY, None)
+    try:
+        for name, value in attributes.items():
+            _check(name, value)
+        return Context.of(key, attributes), sent
+    except InvalidContext as error:
+        raise BadRequest("INVALID_CONTEXT", str(error)) from error
+    except RecursionError as error:
+        raise BadRequest("INVALID_CONTEXT", "the context is nested too deeply") from error
+
+
+def _check(path: str, value: Any) -> None:
+    """Refuse an attribute that no condition could ever read; silence would look like a rule that does not match."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check(f"{path}.{name}", inner)
+    elif isinstance(value, list) and not all(isinstance(item, str) for item in value):
+        raise BadRequest("INVALID_CONTEXT", f"{path}: a list must hold texts only")
