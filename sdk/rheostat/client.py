@@ -129,7 +129,7 @@ class Rheostat:
         value: Real = self._settle(self._evaluation(self._serving, key, context), default, FlagType.FLOAT)
         return value
 
-    def object(self, key: str, default: T, context: Context | None = None) -> T | Any:
+    def object(self, key: str, default: Any, context: Context | None = None) -> Any:
         """Return a copy of the flag's value (a dict or a list), or ``default`` itself where there is none."""
         return self._settle(self._evaluation(self._serving, key, context), default, FlagType.OBJECT)
 

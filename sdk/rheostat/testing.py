@@ -67,7 +67,9 @@ class FakeRheostat(Rheostat):
             environment="testing",
             flags=tuple(self._flags[key] for key in sorted(self._flags)),
         )
-        self._serve(Serving(Ruleset.of(snapshot), Source.MEMORY, 0, self._monotonic(), float("inf")))
+        before = self._serving.ruleset
+        ruleset = Ruleset.of(snapshot) if before is None else before.with_snapshot(snapshot)
+        self._serve(Serving(ruleset, Source.MEMORY, 0, self._monotonic(), float("inf")))
 
 
 def flag_of(key: str, value: Any) -> Flag:

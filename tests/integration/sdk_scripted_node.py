@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
+
 from rheostat.feed.protocol import etag_of
 from rheostat.model.kill import Kill
 from rheostat.model.outcome import Batch, BatchReceipt
