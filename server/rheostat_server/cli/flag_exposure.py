@@ -59,7 +59,7 @@ def with_exposure(document: dict[str, Any], environment: str, percent: float, ru
     if "rollout" not in holder:
         holder["rollout"] = _new_rollout(document)
         holder.pop("serve", None)
-    holder["rollout"]["exposure"] = percent
+    holder["rollout"] = {**holder["rollout"], "exposure": percent}
     return changed
 
 
