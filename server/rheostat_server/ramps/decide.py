@@ -138,7 +138,9 @@ def _step(plan: Plan, state: State, now_ms: int) -> Decision:
             return Hold(Status.AWAITING_APPROVAL, f"{at}: with so few users a person moves each step")
         why = f"{at}: a person let it through"
     elif treated_share(plan, state.exposure_ppm) == 0:
-        return Hold(Status.HELD, f"{at}: back where it started, nobody is exposed; it goes on by hand")
+        # With nobody exposed there is no proof to be had, no more than at the first exposure. What stepped back for
+        # suspicion does not come here: M stands still and holds until a person goes on.
+        why = f"{at}: the metrics are back, and nothing holds"
     elif state.exposed_units < (wanted := min_units(plan, state.exposure_ppm)):
         return Hold(Status.RUNNING, f"{at}: {state.exposed_units} of {wanted} exposed users seen")
     else:

@@ -63,11 +63,11 @@ def _check_guardrail(data: object, path: str, faults: Faults) -> GuardrailDocume
     )
 
 
-def _source(fields: Fields) -> Literal["reported", "prometheus"] | None:
-    source = fields.choice("source", ("reported", "prometheus"))
-    if source == "reported":
-        return "reported"
-    return None if source is None else "prometheus"
+def _source(fields: Fields) -> Literal["reported", "prometheus", "application"] | None:
+    source = fields.choice("source", ("reported", "prometheus", "application"))
+    if source is None or source == "reported":
+        return None if source is None else "reported"
+    return "prometheus" if source == "prometheus" else "application"
 
 
 def _check_threshold(fields: Fields, metric: str | None) -> int | float | None:

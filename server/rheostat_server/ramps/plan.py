@@ -31,6 +31,7 @@ _FAMILIES = {"reported": Family.REPORTED, "prometheus": Family.REPORTED_METRICS}
 _MIN_DWELL_S = 60.0
 _MIN_UNITS = 20
 _MOST_ALPHA = 0.05
+_HALF = 0.5
 # A tenth of a percent: fine enough to name the first usable step.
 _SEARCH_PPM = 1_000
 
@@ -122,7 +123,7 @@ def remarks(plan: Plan) -> tuple[str, ...]:
     if plan.guarded:
         for step in plan.steps:
             users = users_to_kill(plan, step.exposure_ppm)
-            can = "has nobody to compare with" if users is None else f"can kill after {users} failing users"
+            can = "has too few to compare with" if users is None else f"can kill after {users} failing users"
             lines.append(f"{exposure(step.exposure_ppm)} {can}")
     for guardrail in plan.guardrails:
         if guardrail.phi != 1:
@@ -222,9 +223,11 @@ def _faults(document: RampDocument, plan: Plan, rollout: Rollout) -> Iterator[Fa
 def _too_few(document: RampDocument, plan: Plan, users: int) -> Iterator[Fault]:
     skipped = len(document.steps) - len(plan.steps) if document.steps else 0
     for i, step in enumerate(plan.steps, start=skipped):
+        share = treated_share(plan, step.exposure_ppm)
         needed = users_to_kill(plan, step.exposure_ppm)
-        exposed = int(treated_share(plan, step.exposure_ppm) * users)
-        if needed is None or exposed >= needed:
+        exposed = int(share * users)
+        # Above a half it is the control that runs short, as it does at 100 %: a ramp has to be able to end.
+        if share > _HALF or needed is None or exposed >= needed:
             continue
         first = _first_usable(plan, users)
         at = exposure(step.exposure_ppm)
@@ -238,7 +241,7 @@ def _too_few(document: RampDocument, plan: Plan, users: int) -> Iterator[Fault]:
 
 
 def _first_usable(plan: Plan, users: int) -> int | None:
-    for ppm in range(_SEARCH_PPM, TOTAL_PPM, _SEARCH_PPM):
+    for ppm in range(_SEARCH_PPM, TOTAL_PPM // 2 + 1, _SEARCH_PPM):
         needed = users_to_kill(plan, ppm)
         if needed is not None and int(treated_share(plan, ppm) * users) >= needed:
             return ppm

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from rheostat_server.ramps.decide import proved, under_way
-from rheostat_server.ramps.ladder import is_last, step_at
+from rheostat_server.ramps.ladder import START, is_last, step_at
 from rheostat_server.ramps.model import (
     LIVE,
     ArmTotals,
@@ -111,7 +111,7 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
 
 
 def _of_steps(plan: Plan, state: State) -> str:
-    return f" (step {state.step + 1} of {len(plan.steps)})"
+    return " (back at the start)" if state.step == START else f" (step {state.step + 1} of {len(plan.steps)})"
 
 
 def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], now_ms: int) -> str:

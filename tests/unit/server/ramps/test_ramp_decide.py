@@ -399,13 +399,15 @@ def test_pause_stops_progress_and_no_kill() -> None:
     assert isinstance(judged(plan, seeing(paused, **over_the_line(), **WORSE)), KillRamp)
 
 
-def test_back_at_the_start_with_nobody_exposed_it_waits_for_a_person() -> None:
-    """A ramp that stepped back to an exposure of 0 has no evidence to go up on, and says so."""
+def test_back_at_the_start_with_nobody_exposed() -> None:
+    """After a retreat to an exposure of 0 the ramp goes on once it sees; after a suspicion it waits for a person."""
     plan = a_plan()
     state = replace(at(plan), step=-1, exposure_ppm=0)
-    decision = judged(plan, state)
 
-    assert decision == Hold(Status.HELD, "0 %: back where it started, nobody is exposed; it goes on by hand")
+    assert judged(plan, state) == Advance(0, "0 %: the metrics are back, and nothing holds; going to 5 %")
+    suspicious = judged(plan, seeing(state, holding=True, log_m=9.0, stepped_back=True))
+    assert isinstance(suspicious, Hold)
+    assert suspicious.status is Status.HELD
 
 
 def test_back_at_the_start_with_some_exposed_it_proves_itself_again() -> None:

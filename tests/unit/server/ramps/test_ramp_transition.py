@@ -1,5 +1,7 @@
 """What a decision, or a person, changes."""
 
+from typing import cast
+
 import pytest
 from msgspec.structs import replace
 
@@ -272,6 +274,13 @@ def test_kill_is_latched_until_a_person_revives() -> None:
     revived = act(plan, killed, Action.REVIVE, LATER, "fixed")
     assert (revived.status, revived.exposure_ppm) == (Status.ABORTED, 10_000)
     assert revived.why.endswith(": fixed")
+
+
+def test_unknown_decision_is_refused() -> None:
+    """Something that is no decision is an error, not a hold."""
+    plan = a_plan()
+    with pytest.raises(AssertionError):
+        transition(plan, at_step(plan), cast(Decision, "advance"), LATER)
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.KILLED}))

@@ -1,0 +1,167 @@
+"""Recorded ramps: what was seen and done, and what was decided of it.
+
+``python -m tests.replay.ramp_recording`` writes the files anew. Do so only when the rule changed on purpose, and read
+the difference: each line is a decision that users would have got otherwise.
+"""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.ladder import treated_share
+from rheostat_server.ramps.model import (
+    LIVE,
+    Action,
+    ArmTotals,
+    Decision,
+    Evidence,
+    Gate,
+    Plan,
+    Sight,
+    State,
+    Status,
+    Step,
+)
+from rheostat_server.ramps.observe import observe
+from rheostat_server.ramps.transition import act, start, transition
+from tests.unit.server.ramps.ramp_builders import ERRORS, REQUESTS, SECOND, a_block, a_plan, a_reading, evidence_of
+
+HERE = Path(__file__).parent
+EVERY_S = 30
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One observation with its decision, or one action of a person; and where the ramp stood then."""
+
+    at_ms: int
+    status: Status
+    epoch: int
+    exposure_ppm: int
+    evidence: Evidence | None = None
+    decision: Decision | None = None
+    action: Action | None = None
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """A ramp from its start to its end. ``what`` says in a sentence what happens."""
+
+    what: str
+    plan: Plan
+    rows: tuple[Row, ...]
+
+
+def replayed(recording: Recording) -> list[Row]:
+    """Return the rows as the rule gives them now; the state is saved and read back between them."""
+    plan, state, rows = recording.plan, start(recording.plan, 0), []
+    for row in recording.rows:
+        decision = None
+        if row.action is not None:
+            state = act(plan, state, row.action, row.at_ms)
+        elif row.evidence is not None:
+            state = observe(plan, state, row.evidence)
+            decision = decide(plan, state, row.at_ms)
+            state = transition(plan, state, decision, row.at_ms)
+        state = msgspec.json.decode(msgspec.json.encode(state), type=State)
+        rows.append(
+            replace(row, decision=decision, status=state.status, epoch=state.epoch, exposure_ppm=state.exposure_ppm)
+        )
+    return rows
+
+
+def recorded(
+    what: str,
+    plan: Plan,
+    *,
+    rate: float = 0.005,
+    harm_after: int | None = None,
+    unlike_s: int | None = None,
+    blind: range = range(0),
+    silent_samples: bool = False,
+    actions: dict[int, Action] | None = None,
+    rows_at_most: int = 120,
+) -> Recording:
+    """Run a ramp at 200 requests/s. Numbers name rows; ``unlike_s`` makes the cohort differ from the start."""
+    draw, state = random.Random(7), start(plan, 0)
+    rows: list[Row] = []
+    for number in range(1, rows_at_most + 1):
+        now_ms = number * EVERY_S * SECOND
+        if state.status not in LIVE:
+            break
+        if actions and number in actions:
+            rows.append(Row(now_ms, state.status, state.epoch, state.exposure_ppm, action=actions[number]))
+            state = act(plan, state, actions[number], now_ms)
+        x = treated_share(
+            plan, state.exposure_ppm if state.exposed_since_ms is not None else plan.steps[0].exposure_ppm
+        )
+        harmed = (harm_after is not None and number > harm_after) or unlike_s is not None
+        block = a_block(
+            draw, state, now_ms, seconds=EVERY_S, per_s=200, x=x, rates=(8 * rate if harmed else rate, rate)
+        )
+        if silent_samples:
+            # More usage, not worse requests: more treated users fail, and of the sampled requests as many as ever.
+            alike = ArmTotals(units=1_000, units_bad=5)
+            block = replace(
+                block,
+                treatment=replace(block.treatment, units=alike.units, units_bad=alike.units_bad),
+                control=replace(block.control, units=alike.units, units_bad=alike.units_bad),
+            )
+        sight = Sight.QUERY_FAILED if number in blind else Sight.SEEN
+        readings = [
+            a_reading(*(() if number in blind else (block,)), guardrail=guardrail.name, sight=sight)
+            for guardrail in plan.guardrails
+        ]
+        evidence = evidence_of(now_ms, *readings, units=200)
+        rows.append(Row(now_ms, state.status, state.epoch, state.exposure_ppm, evidence=evidence))
+        state = observe(plan, state, evidence)
+        state = transition(plan, state, decide(plan, state, now_ms), now_ms)
+    drafted = Recording(what, plan, tuple(rows))
+    return replace(drafted, rows=tuple(replayed(drafted)))
+
+
+def scenarios() -> dict[str, Recording]:
+    """All recordings by name."""
+    short: dict[str, Any] = {"interval_s": 30.0, "soak_s": 60.0}
+    gated = (Step(exposure_ppm=50_000, gate=Gate.MANUAL), Step(exposure_ppm=500_000))
+    return {
+        "harmless": recorded("A harmless change is proved at each step and promoted.", a_plan(5, 50, **short)),
+        "harmful": recorded("A change that fails once it is at 25 % is killed.", a_plan(5, 25, **short), harm_after=7),
+        "refused": recorded("A cohort that fails already while arming is refused.", a_plan(5, **short), unlike_s=0),
+        "blind": recorded(
+            "Metrics go away at 25 %: hold, retreat one step after the limit, and go on when they are back.",
+            a_plan(5, 25, 50, on_blind="retreat", blind_limit_s=120.0, **short),
+            blind=range(8, 14),
+        ),
+        "paused": recorded(
+            "A ramp that a person paused is killed all the same.",
+            a_plan(5, 50, **short),
+            harm_after=6,
+            actions={4: Action.PAUSE},
+        ),
+        "gated": recorded(
+            "A gated step waits for approval, then the ramp goes on.",
+            a_plan(steps=gated, **short),
+            actions={12: Action.APPROVE},
+        ),
+        "more-usage": recorded(
+            "More failing users of a variant that is used more, not worse: one step back, then hold.",
+            a_plan(5, 25, 50, **short),
+            harm_after=7,
+            silent_samples=True,
+            rows_at_most=20,
+        ),
+        "two-sources": recorded(
+            "Failing users and the application's requests watch together, each with its share of the budget.",
+            a_plan(10, 50, guardrails=(ERRORS, REQUESTS), budget_parts=2, **short),
+            harm_after=8,
+        ),
+    }
+
+
+if __name__ == "__main__":
+    for name, recording in scenarios().items():
+        body = msgspec.json.format(msgspec.json.encode(recording), indent=1)
+        (HERE / f"{name}.json").write_bytes(body + b"\n")

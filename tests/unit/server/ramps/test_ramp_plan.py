@@ -1,0 +1,281 @@
+"""From the document to the plan."""
+
+from typing import Any
+
+import pytest
+
+from rheostat.model.document import GuardrailDocument, RampDocument, StepDocument
+from rheostat.model.flag import Rollout
+from rheostat_server.errors import Fault, Invalid
+from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
+from rheostat_server.ramps.plan import default_steps, plan_of, remarks, users_to_kill
+
+ROLLOUT = Rollout(exposure_ppm=0, split={"on": 1.0}, salt="checkout-v2", fallback="off")
+RATE = "request-success-rate"
+
+
+def a_document(*percents: float, **changes: Any) -> RampDocument:
+    """A ramp document with these steps."""
+    fields: dict[str, Any] = {
+        "flag": "checkout-v2",
+        "environment": "production",
+        "steps": tuple(StepDocument(exposure=percent) for percent in percents),
+    }
+    return RampDocument(**{**fields, **changes})
+
+
+def planned(document: RampDocument, **changes: Any) -> Plan:
+    """The plan of the document on a server with Prometheus."""
+    given: dict[str, Any] = {
+        "project": "default",
+        "rollout": ROLLOUT,
+        "start_ppm": 0,
+        "family": Family.REPORTED_METRICS,
+    }
+    return plan_of(document, **{**given, **changes})
+
+
+def faults(document: RampDocument, **changes: Any) -> tuple[Fault, ...]:
+    """What is wrong with it."""
+    with pytest.raises(Invalid) as caught:
+        planned(document, **changes)
+    return caught.value.faults
+
+
+def test_shortest_document_gets_every_default() -> None:
+    """A flag and an environment are enough for a guarded ramp over the whole ladder."""
+    plan = planned(a_document())
+
+    assert [step.exposure_ppm for step in plan.steps] == [10_000, 50_000, 100_000, 250_000, 500_000, 1_000_000]
+    assert {(step.min_dwell_s, step.max_dwell_s, step.gate) for step in plan.steps} == {(60.0, None, Gate.NONE)}
+    assert plan.guardrails == (Guardrail(name="errors", family=Family.REPORTED_METRICS, grade=1),)
+    assert (plan.alpha, plan.budget_parts, plan.acceptable, plan.min_units) == (0.01, 1, 0.005, 20)
+    assert (plan.soak_s, plan.preflight_s, plan.interval_s, plan.blind_limit_s) == (3_600, 600, 15, 900)
+    assert (plan.guarded, plan.manual, plan.low_evidence, plan.users) == (True, False, False, None)
+    assert (plan.on_blind, plan.on_inconclusive, plan.kill_scope) == ("hold", "hold", "rollout")
+
+
+def test_document_is_taken_at_its_word() -> None:
+    """Every figure that the document gives is the plan's."""
+    plan = planned(
+        a_document(
+            steps=(StepDocument(exposure=5, min_dwell="2m", max_dwell="1h", gate="manual"), StepDocument(exposure=50)),
+            holdback=1.5,
+            keep_holdback=True,
+            soak="2h",
+            preflight="30s",
+            alpha=0.02,
+            on_inconclusive="advance",
+            on_blind="retreat",
+            min_units=5,
+            acceptable=2,
+            min_dwell="3s",
+            max_dwell="10m",
+            interval="1s",
+            users=5_000,
+        ),
+        rollout=Rollout(exposure_ppm=0, split={"on": 1.0}, salt="s", fallback="off", low=100_000, high=600_000),
+    )
+
+    assert plan.steps == (
+        Step(exposure_ppm=50_000, min_dwell_s=120, max_dwell_s=3_600, gate=Gate.MANUAL),
+        Step(exposure_ppm=500_000, min_dwell_s=3, max_dwell_s=600),
+    )
+    assert (plan.holdback_ppm, plan.keep_holdback, plan.soak_s, plan.preflight_s) == (15_000, True, 7_200, 30)
+    assert (plan.alpha, plan.min_units, plan.acceptable, plan.interval_s, plan.users) == (0.02, 5, 0.02, 1, 5_000)
+    assert (plan.on_inconclusive, plan.on_blind) == ("advance", "retreat")
+    assert (plan.low_ppm, plan.width_ppm) == (100_000, 500_000)
+
+
+def test_steps_at_or_below_the_exposure_in_force_are_skipped() -> None:
+    """A ramp from 25 % goes on with the first step above it; if there is none it is refused."""
+    plan = planned(a_document(5, 25, 50), start_ppm=250_000)
+
+    assert [step.exposure_ppm for step in plan.steps] == [500_000]
+    assert faults(a_document(5, 25), start_ppm=250_000) == (
+        Fault("steps", "every step is at or below the exposure in force, 25 %"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "family"),
+    [(None, Family.REPORTED_METRICS), ("reported", Family.REPORTED), ("prometheus", Family.REPORTED_METRICS)],
+)
+def test_success_rate_configures_the_guardrail_that_is_always_on(source: Any, family: Family) -> None:
+    """A success rate says where failing users are read, whether they may kill, and what is acceptable."""
+    watched = GuardrailDocument(metric=RATE, threshold=99, source=source)
+    plan = planned(a_document(guardrails=(watched,)))
+    advisory = planned(a_document(guardrails=(GuardrailDocument(metric=RATE, source=source, kill=False),)))
+
+    assert plan.guardrails == (Guardrail(name="errors", family=family, grade=1),)
+    assert plan.acceptable == pytest.approx(0.01)
+    assert not advisory.guardrails[0].may_kill
+    assert advisory.budget_parts == 1
+    assert advisory.acceptable == 0.005
+
+
+@pytest.mark.parametrize(("kill", "may_kill", "parts"), [(None, False, 1), (False, False, 1), (True, True, 2)])
+def test_application_counters_are_a_stream_of_their_own(kill: bool | None, may_kill: bool, parts: int) -> None:
+    """The application's requests are grade 3: advisory unless asked to kill, and then they share the budget."""
+    watched = GuardrailDocument(metric=RATE, source="application", kill=kill)
+    plan = planned(a_document(guardrails=(watched,)))
+
+    assert [guardrail.name for guardrail in plan.guardrails] == ["errors", "application-errors"]
+    assert plan.guardrails[1] == Guardrail(
+        name="application-errors", family=Family.APPLICATION, grade=3, may_kill=may_kill, phi=5.0
+    )
+    assert plan.budget_parts == parts
+    assert any("application-errors" in line and "φ = 5" in line for line in remarks(plan))
+    assert any("does not kill" in line for line in remarks(plan)) is not may_kill
+
+
+def test_acceptable_of_the_document_goes_before_the_ceiling() -> None:
+    """A document that names what is acceptable, or ``auto``, does not take it from a threshold."""
+    watched = (GuardrailDocument(metric=RATE, threshold=99),)
+
+    assert planned(a_document(guardrails=watched, acceptable=0.2)).acceptable == 0.002
+    assert planned(a_document(guardrails=watched, acceptable="auto")).acceptable is None
+
+
+@pytest.mark.parametrize("source", ["prometheus", "application"])
+def test_prometheus_sources_need_a_prometheus(source: Any) -> None:
+    """A guardrail on Prometheus is refused where none is configured."""
+    found = faults(a_document(guardrails=(GuardrailDocument(metric=RATE, source=source),)), family=Family.REPORTED)
+
+    assert [fault.path for fault in found] == ["guardrails[0].source"]
+
+
+def test_what_cannot_be_watched_is_refused_and_not_left_out() -> None:
+    """A guardrail that this version cannot watch is a fault, for a ramp must not look guarded where it is not."""
+    watched = (
+        GuardrailDocument(metric="request-duration", threshold=500),
+        GuardrailDocument(name="checkout", bad="a", total="b"),
+        GuardrailDocument(),
+    )
+
+    assert [(fault.path, fault.message) for fault in faults(a_document(guardrails=watched))] == [
+        ("guardrails[0]", "request-duration cannot be watched yet"),
+        ("guardrails[1]", "checkout cannot be watched yet"),
+        ("guardrails[2]", "this guardrail cannot be watched yet"),
+    ]
+
+
+def test_same_requests_are_not_watched_twice() -> None:
+    """Two sources for the guardrail that is always on, or two guardrails of one name, are refused."""
+    twice = (GuardrailDocument(metric=RATE), GuardrailDocument(metric=RATE, name="b", source="reported"))
+    assert [fault.path for fault in faults(a_document(guardrails=twice))] == ["guardrails[1]"]
+    same = (GuardrailDocument(metric=RATE, source="application", name="errors"),)
+    assert [fault.path for fault in faults(a_document(guardrails=same))] == ["guardrails"]
+
+
+def test_unguarded_ramp_moves_by_time_alone_and_says_so() -> None:
+    """An unguarded ramp has no guardrail and no pre-flight, and its first remark names it."""
+    plan = planned(a_document(unguarded=True, preflight="10m", users=20))
+
+    assert (plan.guarded, plan.manual, plan.guardrails, plan.preflight_s) == (False, False, (), 0)
+    assert plan.budget_parts == 1
+    assert remarks(plan)[0].startswith("unguarded")
+
+
+@pytest.mark.parametrize(
+    ("document", "rollout", "path"),
+    [
+        (a_document(), Rollout(exposure_ppm=0, split={"on": 1.0}, salt="s"), "rollout"),
+        (a_document(alpha=0.06), ROLLOUT, "alpha"),
+        (a_document(alpha=0.0), ROLLOUT, "alpha"),
+        (a_document(acceptable=100), ROLLOUT, "acceptable"),
+        (a_document(acceptable=0), ROLLOUT, "acceptable"),
+        (a_document(5, 5), ROLLOUT, "steps"),
+        (a_document(25, 5), ROLLOUT, "steps"),
+    ],
+)
+def test_plans_that_cannot_work_are_refused(document: RampDocument, rollout: Rollout, path: str) -> None:
+    """Without a fallback, a budget, an acceptable rate or ascending steps there is no plan; the fault names it."""
+    assert [fault.path for fault in faults(document, rollout=rollout)] == [path]
+
+
+def test_holdback_takes_the_variant_from_nobody() -> None:
+    """A holdback that reaches into the exposed is refused; one that just touches them is not."""
+    assert [fault.path for fault in faults(a_document(holdback=2), start_ppm=990_000)] == ["holdback"]
+    assert planned(a_document(holdback=1), start_ppm=990_000).holdback_ppm == 10_000
+
+
+@pytest.mark.parametrize(
+    ("users", "percents"),
+    [
+        (None, [1, 5, 10, 25, 50, 100]),
+        (500, [1, 5, 10, 25, 50, 100]),
+        (200, [5, 10, 25, 50, 100]),
+        (50, [20, 50, 100]),
+        (12, [83.3333, 100]),
+        (8, [100]),
+        (0, [100]),
+    ],
+)
+def test_few_users_begin_higher(users: int | None, percents: list[float]) -> None:
+    """With fewer than 500 users the first step exposes ten of them, and the next ones about twice as many each."""
+    assert [ppm / 10_000 for ppm in default_steps(users)] == percents
+
+
+@pytest.mark.parametrize(
+    ("users", "low", "manual"), [(500, False, False), (499, True, False), (50, True, False), (49, True, True)]
+)
+def test_few_users_are_low_evidence_and_fewer_move_by_hand(users: int, low: bool, manual: bool) -> None:
+    """Below 500 users the ramp is called low evidence, below 50 a person moves each step."""
+    plan = planned(a_document(25, 100, users=users))
+
+    assert (plan.low_evidence, plan.manual) == (low, manual)
+    assert any(line.startswith("low evidence") for line in remarks(plan)) is low
+    assert any("a person moves each step" in line for line in remarks(plan)) is manual
+
+
+def test_without_preflight_and_users_the_evidence_is_low() -> None:
+    """With neither a pre-flight nor a number of users nobody knows how many there are."""
+    assert planned(a_document(preflight="0s")).low_evidence
+    assert not planned(a_document(preflight="0s", users=1_000)).low_evidence
+
+
+def test_users_of_a_former_ramp_go_before_the_guess() -> None:
+    """What a former ramp counted is better than what the document supposes."""
+    assert planned(a_document(users=100), users=900).users == 900
+
+
+def test_step_that_exposes_too_few_to_kill_is_refused() -> None:
+    """A step with fewer users than it needs to kill is refused, and the first usable one is named."""
+    found = faults(a_document(0.5, 1, 5, 50, users=200))
+
+    assert [fault.path for fault in found] == ["steps[0]", "steps[1]"]
+    assert found[1].message == "1 % exposes 2 of 200 users, and can kill only after 3 failing ones"
+    assert found[1].hint == "the first usable step is 1.5 %"
+    skipped = faults(a_document(0.5, 1, 5, users=200), start_ppm=5_000)
+    assert [fault.path for fault in skipped] == ["steps[1]"]
+
+
+def test_too_few_users_for_any_step_are_told_so() -> None:
+    """Where no step can kill, the refusal says that it can only be started unguarded."""
+    hint = "no step is usable; it can be started unguarded"
+    assert [(fault.path, fault.hint) for fault in faults(a_document(10, 50, 100, users=4))] == [
+        ("steps[0]", hint),
+        ("steps[1]", hint),
+    ]
+    assert [(fault.path, fault.hint) for fault in faults(a_document(users=20))] == [("users", hint)]
+    assert planned(a_document(50, 100, users=4, unguarded=True)).steps[0].exposure_ppm == 500_000
+
+
+def test_person_is_told_after_how_many_users_each_step_can_kill() -> None:
+    """The remarks give the figure for each step, and say where there is nobody to compare with."""
+    plan = planned(a_document(1, 10, 50, 100))
+
+    assert remarks(plan) == (
+        "1 % can kill after 3 failing users",
+        "10 % can kill after 4 failing users",
+        "50 % can kill after 11 failing users",
+        "100 % has too few to compare with",
+    )
+    assert users_to_kill(planned(a_document(100, holdback=5)), 1_000_000) == 142
+    assert users_to_kill(planned(a_document(100, holdback=0.1)), 1_000_000) is None
+
+
+def test_holdback_does_not_forbid_the_last_step() -> None:
+    """At 100 % the held-back users are too few to kill on; the step is allowed as it is without a holdback."""
+    assert planned(a_document(20, 50, 100, users=60, holdback=5)).steps[-1].exposure_ppm == 1_000_000

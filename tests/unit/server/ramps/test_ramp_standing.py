@@ -1,0 +1,143 @@
+"""How a ramp stands, in words and figures."""
+
+import math
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from rheostat_server.ramps.model import ArmTotals, Plan, State, Status
+from rheostat_server.ramps.standing import standing
+from rheostat_server.ramps.transition import start
+from tests.unit.server.ramps.ramp_builders import MINUTE, REQUESTS, SECOND, a_plan, running, seeing
+
+
+def at_first_step(plan: Plan, **seen: object) -> State:
+    """A ramp two minutes into its first step, with 600 treated requests."""
+    changes = {"step_treatment": ArmTotals(ended=600), "treatment": ArmTotals(ended=600, bad=3, failing=2, units=80)}
+    return seeing(running(plan), "errors", **{**changes, **seen})
+
+
+def test_arming_counts_down() -> None:
+    """An arming ramp shows the time left as a clock."""
+    plan = a_plan(preflight_s=600.0)
+
+    assert standing(plan, start(plan, 0), 19 * SECOND).line == "arming 9:41 left"
+
+
+def test_running_names_the_requests_to_proof_and_the_time() -> None:
+    """A running ramp shows how many treated requests a proof needs, how long that takes, and what comes then."""
+    plan = a_plan()
+    shown = standing(plan, at_first_step(plan), 2 * MINUTE)
+
+    assert (
+        shown.line
+        == "running at 5 % (step 1 of 4): needs ~360 more requests (~72 s at the present rate) to prove, then 25 %"
+    )
+    assert shown.guardrails[0].requests_to_proof == math.ceil(math.log(5) / (0.9 * 0.005))
+    assert shown.guardrails[0].seconds_to_proof == pytest.approx(358 / 5)
+
+
+def test_control_that_fails_often_makes_the_relative_proof_the_nearer() -> None:
+    """With 5 % errors in control the relative proof needs fewer requests than the absolute."""
+    plan = a_plan()
+    shown = standing(plan, at_first_step(plan, control=ArmTotals(ended=10_000, bad=500)), 2 * MINUTE)
+
+    assert shown.guardrails[0].requests_to_proof == math.ceil(math.log(5) / (0.05 * (1 - math.log(2))))
+
+
+def test_no_traffic_gives_no_time() -> None:
+    """Without treated requests there is no time to proof, and the line says that none comes."""
+    plan = a_plan()
+    shown = standing(plan, running(plan), 2 * MINUTE)
+
+    assert shown.line.endswith("needs ~360 more requests to prove, none is coming, then 25 %")
+    assert shown.guardrails[0].seconds_to_proof is None
+    assert shown.guardrails[0].control.rate is None
+
+
+@pytest.mark.parametrize(("ended", "time"), [(600, "~72 s"), (6, "~2 h"), (60, "~12 min"), (10_000_000, "~1 s")])
+def test_times_read_in_their_own_unit(ended: int, time: str) -> None:
+    """Seconds below a minute and a half, minutes below one and a half hours, then hours."""
+    plan = a_plan()
+    state = at_first_step(plan, step_treatment=ArmTotals(ended=ended))
+
+    assert f"({time} at the present rate)" in standing(plan, state, 2 * MINUTE).line
+
+
+def test_proved_step_waits_for_its_dwell() -> None:
+    """Once proved, the line shows the rest of the dwell, then what was decided last."""
+    plan = a_plan()
+    state = at_first_step(plan, log_a=2.0)
+
+    assert standing(plan, state, 20 * SECOND).line == "running at 5 % (step 1 of 4): 0:40 until 25 %"
+    later = standing(plan, replace(state, why="5 %: 12 of 20 exposed users seen"), 2 * MINUTE)
+    assert later.line == "running at 5 % (step 1 of 4): 5 %: 12 of 20 exposed users seen, then 25 %"
+    assert later.guardrails[0].proved
+    assert later.guardrails[0].requests_to_proof is None
+
+
+def test_unguarded_ramp_shows_its_time() -> None:
+    """A ramp that moves by time alone shows the time."""
+    plan = a_plan(guardrails=(), guarded=False)
+
+    assert standing(plan, running(plan), 20 * SECOND).line == "running at 5 % (step 1 of 4): 0:40 until 25 %"
+    assert standing(plan, replace(running(plan), why=""), 2 * MINUTE).line.endswith("next, then 25 %")
+
+
+def test_last_step_is_followed_by_the_soak() -> None:
+    """At the last step the line says that the soak comes, and the soak counts down."""
+    plan = a_plan()
+    last = running(plan, step=3)
+    assert standing(plan, last, MINUTE).line.endswith("then soaking")
+    soaking = replace(last, status=Status.SOAKING, soaking_since_ms=MINUTE)
+    assert standing(plan, soaking, 2 * MINUTE).line == "soaking at 100 %, 1:00 left"
+
+
+@pytest.mark.parametrize("status", [Status.HELD, Status.BLIND, Status.PAUSED, Status.AWAITING_APPROVAL])
+def test_what_stands_still_says_why(status: Status) -> None:
+    """A ramp that stands still shows its status and the reason, also while arming."""
+    plan = a_plan()
+    there = replace(running(plan), status=status, why="because")
+    assert standing(plan, there, MINUTE).line == f"{status} at 5 % (step 1 of 4): because"
+    assert (
+        standing(plan, replace(there, step=-1, exposure_ppm=0), MINUTE).line
+        == f"{status} at 0 % (back at the start): because"
+    )
+    arming = replace(start(plan, 0), status=status, why="because")
+    assert standing(plan, arming, MINUTE).line == f"{status} while arming: because"
+
+
+def test_what_is_over_says_how_it_ended() -> None:
+    """An ended ramp shows its exposure and the reason."""
+    plan = a_plan()
+    over = replace(running(plan), status=Status.KILLED, exposure_ppm=0, why="errors")
+
+    assert standing(plan, over, MINUTE).line == "killed, exposure 0 %: errors"
+
+
+def test_guardrail_stands_against_its_lines() -> None:
+    """M, both proofs and the arms are shown against the lines that they are judged by."""
+    plan = a_plan(guardrails=(*a_plan().guardrails, REQUESTS))
+    state = at_first_step(plan, log_m=math.log(10), log_e=math.log(2), holding=True)
+    shown = standing(plan, state, 2 * MINUTE).guardrails
+    errors = shown[0]
+
+    assert (errors.name, errors.family, errors.grade, errors.sight) == ("errors", "reported", 1, "seen")
+    assert (errors.m, errors.kill_line, errors.advance_line) == pytest.approx((10, 100, 5))
+    assert errors.toward_kill == pytest.approx(0.5)
+    assert (errors.e, errors.a) == pytest.approx((2, 1))
+    assert (errors.proved, errors.holding) == (False, True)
+    assert errors.events == (2, 0)
+    assert (errors.treatment.requests, errors.treatment.bad, errors.treatment.rate) == (600, 3, 0.005)
+    assert shown[1].requests_to_proof == math.ceil(5 * math.log(5) / (0.9 * 0.005))
+
+
+@pytest.mark.parametrize("log_m", [-5_000.0, 5_000.0])
+def test_figures_stay_json(log_m: float) -> None:
+    """However far the evidence goes, the figures are finite and the share stays within 0 … 1."""
+    plan = a_plan()
+    shown = standing(plan, at_first_step(plan, log_m=log_m), MINUTE)
+
+    assert shown.guardrails[0].toward_kill in {0.0, 1.0}
+    assert b"null" not in msgspec.json.encode(shown.guardrails[0].m)
