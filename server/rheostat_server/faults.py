@@ -21,9 +21,6 @@ class Faults:
         """Note a fault."""
         self._found.append(Fault(path, message, hint))
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
-
     def raise_any(self, what: str) -> None:
         """Raise all faults at once, in the order of their paths' discovery, if there are any.
 
@@ -179,10 +176,8 @@ class Fields:
         value = self.number(name)
         if value is None:
             return None
-        try:
-            percent_to_ppm(value)
-        except ValueError as error:
-            self.fault(name, str(error))
+        if fault := share_fault(value):
+            self.fault(name, fault)
             return None
         if value > most:
             self.fault(name, f"{spelled(value)} is above {most}")
@@ -217,6 +212,17 @@ class Fields:
         else:
             self.fault(name, f"there is no {name} {spelled(value)}", did_you_mean(value, choices))
         return None
+
+
+def share_fault(percent: int | float) -> str | None:
+    """Return what is wrong with a percentage; ``None`` for 0 … 100 with at most four decimals."""
+    if not 0 <= percent <= 100:
+        return f"{spelled(percent)} is not between 0 and 100"
+    try:
+        percent_to_ppm(percent)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def is_number(value: object) -> bool:

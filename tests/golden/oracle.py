@@ -67,7 +67,7 @@ def unit_hash(key: bytes, unit: str) -> str:
 
 def truth(condition: Json, context: Json, segments: dict[str, Json]) -> bool | None:
     if "all" in condition or "any" in condition:
-        parts = [truth(part, context, segments) for part in condition.get("all", condition.get("any"))]
+        parts = [truth(part, context, segments) for part in condition["any" if "any" in condition else "all"]]
         decisive = "any" in condition
         return decisive if decisive in parts else None if None in parts else not decisive
     if "not" in condition:

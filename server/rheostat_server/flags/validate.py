@@ -20,7 +20,7 @@ from rheostat_server.faults import (
 from rheostat_server.flags.conditions import check_condition
 from rheostat_server.flags.keys import is_key, key_at, key_fault
 from rheostat_server.flags.rollouts import Known, check_answer, check_variant, variant_at
-from rheostat_server.flags.values import check_value
+from rheostat_server.flags.values import check_value, json_value
 
 LARGEST_DOCUMENT: Final = 1024 * 1024
 """The most bytes of a document as JSON."""
@@ -136,7 +136,7 @@ def _check_metadata(fields: Fields) -> dict[str, str | int | float | bool]:
     metadata: dict[str, str | int | float | bool] = {}
     for name, value in object_at(fields.raw("metadata"), fields.at("metadata"), fields.faults).items():
         if isinstance(value, (str, bool)) or is_number(value):
-            metadata[name] = value
+            metadata[name] = json_value(value, below(fields.at("metadata"), name), fields.faults)
         else:
             fields.faults.add(
                 below(fields.at("metadata"), name),
@@ -208,7 +208,7 @@ def _check_targets(fields: Fields, known: Known) -> dict[str, tuple[str, ...]]:
                 faults.add(place, f"a targeting key is text, not {type_name(unit)}", QUOTE_IT)
             elif met.setdefault(unit, where) != where:
                 faults.add(place, f"{unit} is a target of another variant too, at {met[unit]}")
-            elif unit not in own[-1:]:
+            else:
                 own.append(unit)
         if name is not None:
             targets[name] = tuple(dict.fromkeys(own))

@@ -45,6 +45,7 @@ _ARTICLE = {kind: f"{'an' if kind.value[0] in 'aeiou' else 'a'} {kind.value}" fo
 def _integer(value: int, path: str, faults: Faults) -> int:
     if not -_INT64 <= value < _INT64:
         faults.add(path, "a whole number has at most 64 bits")
+        return 0
     return value
 
 

@@ -7,8 +7,7 @@ from rheostat.model.document import RampDocument, RampStrategy, StepDocument
 from rheostat.model.duration import duration_ms
 from rheostat.model.flag import DEFAULT_ROLLOUT
 from rheostat.model.kill import KillScope
-from rheostat.model.shares import percent_to_ppm
-from rheostat_server.faults import Faults, Fields, is_number, items_at, type_name
+from rheostat_server.faults import Faults, Fields, is_number, items_at, share_fault, type_name
 from rheostat_server.flags.keys import key_at
 from rheostat_server.ramps.guardrails import check_guardrails
 
@@ -143,10 +142,8 @@ def _check_step(data: Any, path: str, faults: Faults) -> StepDocument | None:
     if not is_number(data):
         faults.add(path, f"a step is a percentage, or an object with an exposure, not {type_name(data)}")
         return None
-    try:
-        percent_to_ppm(data)
-    except ValueError as error:
-        faults.add(path, str(error))
+    if fault := share_fault(data):
+        faults.add(path, fault)
         return None
     return StepDocument(exposure=data)
 

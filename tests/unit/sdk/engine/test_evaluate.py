@@ -322,7 +322,8 @@ def stale_exit(changes: dict[str, Any], age_ms: int | None = OLD, **given: Any) 
 
 def test_a_stale_snapshot_serves_the_ramping_rollouts_fallback() -> None:
     """Beyond ``max_staleness`` nobody is exposed by a ramp, and nobody has an arm."""
-    changes, ramps = {"rollout": a_rollout()}, (an_overlay(1_000_000),)
+    changes: dict[str, Any] = {"rollout": a_rollout()}
+    ramps = (an_overlay(1_000_000),)
 
     assert stale_exit(changes, ramps=ramps) == ("off", Reason.STALE)
     assert stale_exit(changes, age_ms=FRESH, ramps=ramps) == ("on", Reason.SPLIT)
