@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 WINDOW_MS: Final = 300_000
 """The length of the windows of sampled units."""
+SERVICE_LENGTH: Final = 128
+"""The most characters of a service's name."""
 
 log = logging.getLogger("rheostat.outcomes")
 
@@ -66,7 +68,8 @@ class Outcomes:
         pool: "Callable[[], urllib3.PoolManager] | None" = None,
     ) -> None:
         self._clock = clock
-        self._service = service
+        # As the server takes it: a name with a line break must not cost every batch.
+        self._service = "".join(filter(str.isprintable, service))[:SERVICE_LENGTH].strip()
         self._courier = Courier(url, sdk_key, pool)
         self._observers: list[Observer] = []
         self._observer_failed = False

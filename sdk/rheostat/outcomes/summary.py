@@ -4,6 +4,7 @@ Monotonic times are in seconds; a window is the number of a 5-min window on the 
 """
 
 import threading
+from itertools import islice
 from typing import Final, TypeAlias
 
 import msgspec
@@ -16,7 +17,9 @@ from rheostat.outcomes.touch import Touch
 DEADLINE_S: Final = 30.0
 """A request that has not ended this long after it first touched the flag counts as a timeout."""
 REMEMBERED_UNITS: Final = 65_536
-"""Units a ramp and window that are remembered as sampled. Beyond, some are reported again, which counts once."""
+"""Units an epoch and window that are remembered as sampled. Beyond, some are reported again, which counts once."""
+SAMPLED_A_BATCH: Final = 5_000
+"""Sampled units of one ramp that a batch carries; the others wait for the next, so that no batch is too large."""
 
 _BAD: Final = frozenset((Outcome.ERROR, Outcome.TIMEOUT))
 _Key: TypeAlias = tuple[str, int, int, Arm, str]
@@ -84,9 +87,9 @@ class Summary:
         self._open: dict[Touch, None] = {}
         self._failing: dict[str, _Failing] = {}
         self._failing_most: dict[str, int] = {}
-        self._sampled: dict[str, dict[tuple[str, int], SampledUnit]] = {}
+        self._sampled: dict[str, dict[tuple[str, int, int], SampledUnit]] = {}
         self._window = 0
-        self._seen: dict[str, set[str]] = {}
+        self._seen: dict[tuple[str, int], set[str]] = {}
 
     @property
     def outstanding(self) -> int:
@@ -140,29 +143,30 @@ class Summary:
     def drain(self, now: float) -> Parts:
         """Return what came together since the last call; ages count back from ``now``."""
         with self._lock:
-            cells, failing, sampled = self._cells, self._failing, self._sampled
+            cells, failing = self._cells, self._failing
             # A start taken back after a batch carried it is owed to the row's next starts.
             self._cells = {
                 key: _Cell(now, now, started=cell.started) for key, cell in cells.items() if cell.started < 0
             }
-            self._failing, self._sampled = {}, {}
+            self._failing = {}
+            sampled = self._take_sampled()
             most = dict(self._failing_most)
         rows = tuple(_row(key, cell, now) for key, cell in cells.items() if cell.started > 0 or cell.ended)
         return Parts(
             rows,
             {ramp: units.part(most[ramp], now) for ramp, units in failing.items()},
-            {ramp: SampledUnits(ALL, tuple(units.values())) for ramp, units in sampled.items()},
+            sampled,
         )
 
     def forget(self, ramps: set[str]) -> None:
         """Drop what is remembered of ramps other than these (which are live)."""
         with self._lock:
-            for ramp in self._seen.keys() - ramps:
-                del self._seen[ramp]
+            for key in [key for key in self._seen if key[0] not in ramps]:
+                del self._seen[key]
             for ramp in self._failing_most.keys() - ramps - self._failing.keys():
                 del self._failing_most[ramp]
-            for key in [key for key, cell in self._cells.items() if _is_debt(cell) and key[0] not in ramps]:
-                del self._cells[key]
+            for row in [row for row, cell in self._cells.items() if _is_debt(cell) and row[0] not in ramps]:
+                del self._cells[row]
 
     def _cell(self, touch: Touch, now: float) -> _Cell:
         overlay = touch.overlay
@@ -187,12 +191,12 @@ class Summary:
             self._failing.setdefault(ramp, _Failing()).add(touch, unit, now)
 
     def _sample(self, touch: Touch, bad: bool, window: int) -> None:
-        """Note the unit's first finished request of the window."""
+        """Note the unit's first finished request of the window, anew in each epoch: a step has its own units."""
         if window != self._window:
             self._window = window
             self._seen = {}
-        ramp = touch.overlay.ramp
-        seen = self._seen.setdefault(ramp, set())
+        ramp, epoch = touch.overlay.ramp, touch.overlay.epoch
+        seen = self._seen.setdefault((ramp, epoch), set())
         # By the raw unit: hashing each request's would cost more than all else here.
         if touch.unit is None or touch.unit in seen or (unit := touch.unit_name) is None:
             return
@@ -201,8 +205,16 @@ class Summary:
         seen.add(touch.unit)
         sampled = self._sampled.setdefault(ramp, {})
         if len(sampled) < REMEMBERED_UNITS:
-            first = SampledUnit(unit, touch.entry, touch.overlay.epoch, window, bad=bad)
-            sampled.setdefault((unit, window), first)
+            sampled.setdefault((unit, epoch, window), SampledUnit(unit, touch.entry, epoch, window, bad=bad))
+
+    def _take_sampled(self) -> dict[str, SampledUnits]:
+        taken, left = {}, {}
+        for ramp, units in self._sampled.items():
+            taken[ramp] = SampledUnits(ALL, tuple(islice(units.values(), SAMPLED_A_BATCH)))
+            if len(units) > SAMPLED_A_BATCH:
+                left[ramp] = dict(islice(units.items(), SAMPLED_A_BATCH, None))
+        self._sampled = left
+        return taken
 
 
 def _is_debt(cell: _Cell) -> bool:

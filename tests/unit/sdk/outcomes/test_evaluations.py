@@ -51,3 +51,29 @@ def test_counters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         counted.count("flag-0", None)
 
     assert counted.drain() == {"flag-0": {"": 6}, "flag-1": {"": 1}}
+
+
+def test_what_cannot_be_a_key_is_not_counted() -> None:
+    """A batch never carries a flag key that the server would refuse: that would cost the whole batch."""
+    counted = Evaluations()
+    for key in ("", "two words", "x" * 129, "naïve", "line\n"):
+        counted.count(key, None)
+    counted.count("x" * 128, "on")
+
+    assert counted.drain() == {"x" * 128: {"on": 1}}
+
+
+def test_a_batch_carries_so_many_pairs_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pairs than fit are spread over batches in turn, and none is lost or starved."""
+    monkeypatch.setattr(evaluations_module, "PAIRS_A_BATCH", 2)
+    counted = Evaluations()
+    drained: list[str] = []
+    for _ in range(5):
+        for number in range(5):
+            counted.count(f"flag-{number}", "on")
+        drained += counted.drain()
+    assert sorted(drained) == sorted(f"flag-{number}" for number in range(5) for _ in range(2))
+
+    while counted.drain():
+        pass
+    assert counted.drain() == {}

@@ -242,6 +242,35 @@ def test_a_unit_is_sampled_at_its_first_finished_request_of_a_window() -> None:
     assert third.units == (SampledUnit(name, entry, 1, 8, bad=True),)
 
 
+def test_a_step_samples_its_own_units() -> None:
+    """A new epoch within a window reports its units anew: a step is judged by the units seen in it."""
+    summary = Summary()
+    for epoch in (1, 1, 2, 2):
+        run(summary, a_touch(epoch=epoch))
+
+    units = summary.drain(0.0).sampled["ramp-of-checkout"].units
+
+    assert [(unit.epoch, unit.window) for unit in units] == [(1, 7), (2, 7)]
+
+
+def test_more_sampled_units_than_fit_wait_for_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch carries so many sampled units of a ramp; the others follow, each once."""
+    monkeypatch.setattr(summary_module, "SAMPLED_A_BATCH", 3)
+    summary = Summary()
+    for n in range(7):
+        run(summary, a_touch(f"user-{n}"))
+
+    carried = [
+        [unit.unit for unit in part.units]
+        for part in (summary.drain(0.0).sampled.get("ramp-of-checkout") for _ in range(3))
+        if part
+    ]
+
+    assert [len(units) for units in carried] == [3, 3, 1]
+    assert len({unit for units in carried for unit in units}) == 7
+    assert not summary.drain(0.0)
+
+
 def test_the_memory_of_sampled_units_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound units are forgotten and reported again in a later batch, never twice in one."""
     monkeypatch.setattr(summary_module, "REMEMBERED_UNITS", 3)

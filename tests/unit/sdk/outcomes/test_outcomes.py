@@ -150,6 +150,13 @@ def test_entries_are_drawn_in_the_ramping_rollouts_range(collector: Collector) -
     assert outcomes.begin(Evaluation("other", value=1, variant="on", reason=Reason.STATIC)) is None
 
 
+def test_a_services_name_is_sent_as_the_server_takes_it(collector: Collector) -> None:
+    """A name that is too long or unprintable is cut, and costs no batch."""
+    outcomes = Outcomes(collector.url, "sdk-key", clock=ManualClock(), service=" shop\n" + "x" * 200)
+
+    assert outcomes._make(1, False).service == ("shop" + "x" * 123)
+
+
 class Watcher:
     """An observer that keeps what it is told, and can fail."""
 
