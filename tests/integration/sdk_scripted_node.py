@@ -1,6 +1,7 @@
 """A node over real HTTP that says what a test tells it to."""
 
 import contextlib
+import gzip
 import queue
 import socket
 import threading
@@ -149,6 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.node.status != 200:
             self._answer(self.node.status, b"")
             return
+        if self.headers["Content-Encoding"] == "gzip":
+            body = gzip.decompress(body)
         batch = msgspec.json.decode(body, type=Batch)
         self.node.batches.append(batch)
         self._answer(200, msgspec.json.encode(BatchReceipt(sequence=batch.sequence)))
