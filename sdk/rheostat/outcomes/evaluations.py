@@ -27,7 +27,7 @@ class Evaluations:
         self._position = 0
 
     def count(self, flag: str, variant: str | None) -> None:
-        """Count one evaluation; ``None`` stands for the caller's default. What cannot be a flag's key is not counted."""
+        """Count one evaluation; ``None`` stands for the caller's default. What is no flag's key is not counted."""
         try:
             next(self.counters[flag][variant])
         except KeyError:
