@@ -1,0 +1,201 @@
+"""How a group of batches adds up."""
+
+import pytest
+
+from rheostat.model.outcome import HELD, NEVER, Applied
+from rheostat.model.snapshot import Identity
+from rheostat_server.outcomes.grouping import (
+    WINDOW_MS,
+    Arrival,
+    Group,
+    evaluations_of,
+    ramps_of,
+    reporters_of,
+)
+from rheostat_server.outcomes.model import SampledRow
+from rheostat_server.ports.outcomes import RampRow
+from tests.data_plane import a_batch, a_row, failing, sampled
+
+NOW = 1_767_225_600_000
+
+
+def a_ramp(ramp: str = "r", environment_id: int = 1, exposures: dict[int, int] | None = None) -> RampRow:
+    return RampRow(
+        ramp=ramp,
+        environment_id=environment_id,
+        project="default",
+        environment="production",
+        flag="checkout",
+        levels=(0, 100_000, 500_000),
+        exposures={1: 100_000, 2: 500_000} if exposures is None else exposures,
+    )
+
+
+def grouped(*arrivals: Arrival, ramp: RampRow | None = None) -> Group:
+    known = ramp or a_ramp()
+    group = Group(arrivals, {known.ramp: known})
+    group.settle({(row.ramp, row.unit) for row in group.failing}, group.sampled)
+    return group
+
+
+def test_rows_add_up_by_epoch_and_arm() -> None:
+    """Requests of one epoch and exposure become one increment, over the interval that all of them cover."""
+    first = a_batch(1, rows=(a_row("r", ages=(9_000, 1_000), bad=2, timeouts=1),))
+    second = a_batch(1, instance="1" * 32, rows=(a_row("r", ages=(500, 0)), a_row("r", arm="control", ended=7)))
+
+    [increment] = grouped(Arrival(1, first, NOW), Arrival(1, second, NOW + 50)).increments()["r"]
+
+    assert (increment.epoch, increment.exposure_ppm) == (1, 100_000)
+    assert (increment.treatment.ended, increment.treatment.bad) == (20, 2)
+    assert (increment.control.ended, increment.control.bad) == (7, 0)
+    assert (increment.from_ms, increment.until_ms) == (NOW - 9_950, NOW + 50)
+    assert increment.reporters == 2
+
+
+def test_epochs_are_never_added() -> None:
+    """Rows of two epochs become two increments, each with its exposure as evaluated."""
+    batch = a_batch(rows=(a_row("r"), a_row("r", epoch=2, exposure_ppm=500_000)))
+
+    increments = grouped(Arrival(1, batch, NOW)).increments()["r"]
+
+    assert [(each.epoch, each.exposure_ppm) for each in increments] == [(1, 100_000), (2, 500_000)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "epoch", "arm"),
+    [
+        (0, 1, "treatment"),
+        (1, 1, "treatment"),
+        (2, 1, "control"),
+        (2, 2, "treatment"),
+        (NEVER, 2, "control"),
+        (HELD, 2, "holdback"),
+    ],
+)
+def test_a_units_arm_is_the_one_drawn_at_its_epochs_exposure(entry: int, epoch: int, arm: str) -> None:
+    """A unit is treatment where its entry level is within the epoch's exposure; held back stays held back."""
+    batch = a_batch(failing=failing("r", (5, entry), epoch=epoch))
+
+    [row] = grouped(Arrival(1, batch, NOW)).failing
+
+    assert row.arm == arm
+
+
+def test_a_unit_that_fails_twice_in_a_group_fails_once_at_its_first_failure() -> None:
+    """Two failures of a unit are one row: the first one's arm and epoch, the last one's time, k = 2."""
+    late = a_batch(1, failing=failing("r", (5, 2), epoch=2, age_ms=100))
+    early = a_batch(2, failing=failing("r", (5, 2), epoch=1, age_ms=900))
+
+    group = grouped(Arrival(1, late, NOW), Arrival(1, early, NOW))
+
+    [row] = group.failing
+    assert (row.arm, row.epoch, row.first_ms, row.last_ms, row.k) == ("control", 1, NOW - 900, NOW - 100, 2)
+    [increment] = group.increments()["r"]
+    assert (increment.epoch, increment.control.failing, increment.treatment.failing) == (1, 1, 0)
+
+
+def test_only_units_that_are_new_to_the_store_count() -> None:
+    """A failing unit that the store knew, or a sampled one of the epoch, adds nothing to an increment."""
+    batch = a_batch(failing=failing("r", (5, 1), (6, 1)), sampled=sampled("r", (7, 1), (8, 2), bad=True))
+    group = Group([Arrival(1, batch, NOW)], {"r": a_ramp()})
+
+    group.settle({("r", bytes.fromhex(f"{6:016x}"))}, [row for row in group.sampled if row.arm == "control"])
+
+    [increment] = group.increments()["r"]
+    assert increment.treatment.failing == 1
+    assert (increment.treatment.units, increment.control.units, increment.control.units_bad) == (0, 1, 1)
+
+
+def test_late_rows_are_kept_apart() -> None:
+    """What is older than two minutes on arrival goes to an increment that says so."""
+    batch = a_batch(
+        rows=(a_row("r"), a_row("r", ages=(120_001, 0), ended=3)), failing=failing("r", (1, 1), age_ms=130_000)
+    )
+
+    group = grouped(Arrival(1, batch, NOW))
+
+    on_time, late = group.increments()["r"]
+    assert (on_time.late, on_time.treatment.ended, on_time.treatment.failing) == (False, 10, 0)
+    assert (late.late, late.treatment.ended, late.treatment.failing) == (True, 3, 1)
+    assert group.late_rows == 1
+
+
+def test_a_sample_of_an_old_window_is_late() -> None:
+    """A unit sampled in a window that ended more than two minutes ago is no evidence."""
+    now_window = NOW // WINDOW_MS
+    batch = a_batch(sampled=sampled("r", (1, 1), window=now_window) | {})
+    old = a_batch(2, sampled=sampled("r", (2, 1), window=now_window - 2))
+
+    increments = grouped(Arrival(1, batch, NOW), Arrival(1, old, NOW)).increments()["r"]
+
+    assert [(each.late, each.treatment.units) for each in increments] == [(False, 1), (True, 1)]
+
+
+def test_another_environments_ramp_is_ignored() -> None:
+    """A key counts for ramps of its own environment only, and an unknown ramp is nobody's."""
+    batch = a_batch(rows=(a_row("r"), a_row("unknown")), failing=failing("r", (1, 1)), sampled=sampled("r", (1, 1)))
+
+    group = grouped(Arrival(2, batch, NOW))
+
+    assert group.increments() == {}
+    assert (group.failing, group.sampled) == ([], [])
+
+
+def test_a_unit_whose_arm_cannot_be_told_is_dropped() -> None:
+    """An entry outside the levels, or an epoch that nobody knows, draws no arm."""
+    batch = a_batch(failing=failing("r", (1, 3)) | failing("r", (1, 3)))
+    unknown = a_batch(2, failing=failing("r", (2, 1), epoch=9))
+
+    assert grouped(Arrival(1, batch, NOW), Arrival(1, unknown, NOW)).failing == []
+
+
+def test_an_epoch_missing_in_the_history_is_taken_from_the_rows() -> None:
+    """Rows of the same epoch say the exposure that the ramp's own history lacks."""
+    batch = a_batch(rows=(a_row("r", epoch=4, exposure_ppm=500_000),), failing=failing("r", (1, 2), epoch=4))
+
+    group = grouped(Arrival(1, batch, NOW), ramp=a_ramp(exposures={}))
+
+    [increment] = group.increments()["r"]
+    assert (increment.exposure_ppm, increment.treatment.failing) == (500_000, 1)
+
+
+def test_the_highest_sequence_says_where_an_instance_stands() -> None:
+    """One row an instance, as its newest batch says; what it applied counts over what it evaluated by."""
+    batches = [
+        a_batch(2, identity=Identity(5, 7), applied=Applied(5, 8), goodbye=True),
+        a_batch(1, identity=Identity(5, 6)),
+    ]
+
+    [reporter] = reporters_of([Arrival(1, batch, NOW) for batch in batches])
+
+    assert (reporter.generation, reporter.revision, reporter.goodbye) == (5, 8, True)
+
+
+def test_evaluations_add_up_by_service_and_day() -> None:
+    """Counts of a flag and variant add up within a service and UTC day."""
+    one = a_batch(1, evaluations={"checkout": {"on": 2, "": 1}})
+    two = a_batch(2, evaluations={"checkout": {"on": 3}})
+
+    counts = {
+        (each.variant, each.service): each.times
+        for each in evaluations_of([Arrival(1, one, NOW), Arrival(1, two, NOW)])
+    }
+
+    assert counts == {("on", "shop"): 5, ("", "shop"): 1}
+
+
+def test_every_ramp_that_is_named_is_asked_for() -> None:
+    """Ramps named by rows, failing units or sampled units are all locked."""
+    batch = a_batch(rows=(a_row("a"),), failing=failing("b"), sampled=sampled("c"))
+
+    assert ramps_of([Arrival(1, batch, NOW)]) == {"a", "b", "c"}
+
+
+def test_samples_keep_the_first_of_a_window_and_epoch() -> None:
+    """Of two samples of a unit in one window and epoch the first stands."""
+    first = a_batch(1, sampled=sampled("r", (1, 1), bad=True))
+    second = a_batch(2, sampled=sampled("r", (1, 1)))
+
+    rows = grouped(Arrival(1, second, NOW + 1), Arrival(1, first, NOW)).sampled
+
+    assert rows == [SampledRow("r", bytes.fromhex(f"{1:016x}"), 5_890_752, 1, "treatment", True)]
