@@ -94,6 +94,12 @@ class ScriptedNode:
         for stream in list(self._streams):
             stream.put(encode_event(message))
 
+    def drain(self, wait_ms: int) -> None:
+        """End every stream as a node does that stops: with the wish when to come back."""
+        for stream in list(self._streams):
+            stream.put(b"retry: %d\n\n" % wait_ms)
+            stream.put(None)
+
     def publish(self, patch: Patch, snapshot: Snapshot) -> None:
         """Move on to the snapshot and send the patch that leads there."""
         self.snapshot = snapshot
@@ -159,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _snapshot(self) -> None:
         etag = etag_of(self.node.snapshot)
         if self.headers["If-None-Match"] == etag:
-            self._answer(304, b"", {"ETag": etag, "Rheostat-Age-Ms": str(self.node.snapshot.age_ms)})
+            self._answer(304, b"", {"ETag": etag, "Rheostat-Age": str(self.node.snapshot.age_ms)})
         else:
             body = msgspec.json.encode(self.node.snapshot) if self.node.body is None else self.node.body
             self._answer(200, body, {"ETag": etag})

@@ -178,6 +178,19 @@ def test_a_cut_stream_is_opened_again(node: ScriptedNode, client: Callable[..., 
         eventually(lambda wanted=revision: flags.status().identity == Identity(1, wanted), 15)  # type: ignore[misc]
 
 
+def test_a_node_that_stops_says_when_to_come_back(node: ScriptedNode, client: Callable[..., Rheostat]) -> None:
+    """The wait that it gives each reader is kept to, so that its readers do not come back together."""
+    flags = client()
+    eventually(streaming(flags))
+    drained = time.monotonic()
+
+    node.drain(1_500)
+
+    eventually(lambda: node.count("/sdk/v1/stream") == 2)
+    assert time.monotonic() - drained >= 1.5
+    eventually(streaming(flags))
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_said_once(
     status: int, node: ScriptedNode, client: Callable[..., Rheostat], caplog: pytest.LogCaptureFixture

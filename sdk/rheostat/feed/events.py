@@ -8,6 +8,7 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 """An event longer than this is not ours; the ring of a node holds 8 MiB."""
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_MOST_DIGITS = 9
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -27,10 +28,12 @@ class EventParser:
     """Turns a stream's bytes into events, by the rules of the HTML standard.
 
     However the bytes are split, the events are the same. Comments, unknown fields and fields that cannot be
-    read are skipped; an event that the stream's end cuts off is not dispatched.
+    read are skipped; an event that the stream's end cuts off is not dispatched. ``retry_ms`` is how long the
+    server last asked to wait before connecting again.
     """
 
     def __init__(self) -> None:
+        self.retry_ms: int | None = None
         self._started = False
         self._rest: list[bytes] = []
         self._after_return = False
@@ -89,6 +92,8 @@ class EventParser:
             self._name = value.decode("utf-8", "replace")
         elif field == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
+        elif field == b"retry" and value.isdigit() and len(value) <= _MOST_DIGITS:
+            self.retry_ms = int(value)
         return None
 
     def _dispatch(self) -> ServerEvent | None:

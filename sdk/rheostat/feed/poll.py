@@ -8,7 +8,7 @@ import urllib3
 
 from rheostat.feed.commands import Failure
 
-AGE_HEADER = "Rheostat-Age-Ms"
+AGE_HEADER = "Rheostat-Age"
 """On a 304: what the snapshot's ``age_ms`` would be."""
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)

@@ -207,7 +207,10 @@ class FeedSource:
         except StreamTimedOut:
             self._protocol.stream_timed_out(self._clock.monotonic())
         except StreamBroken as broken:
-            self._protocol.stream_failed(broken.failure, self._clock.monotonic())
+            failure, wait_ms = broken.failure, self._parser.retry_ms
+            if wait_ms is not None:
+                failure = Failure(failure.message, failure.status, wait_ms / 1000)
+            self._protocol.stream_failed(failure, self._clock.monotonic())
         except EventOverflow as error:
             self._protocol.stream_failed(Failure(str(error)), self._clock.monotonic())
         else:

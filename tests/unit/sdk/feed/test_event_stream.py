@@ -58,6 +58,15 @@ def test_the_standards_own_rules() -> None:
     assert parse(stream) == [ServerEvent("patch", b"a\n b", "1-7"), ServerEvent("message", b"c", "1-7")]
 
 
+@pytest.mark.parametrize(("text", "wait"), [(b"700", 700), (b"soon", None), (b"-1", None), (b"9" * 30, None)])
+def test_the_server_may_say_when_to_come_back(text: bytes, wait: int | None) -> None:
+    """A ``retry`` of digits is kept, anything else is not."""
+    parser = EventParser()
+
+    assert parser.feed(b"retry: " + text + b"\n\n") == []
+    assert parser.retry_ms == wait
+
+
 @pytest.mark.parametrize("filler", [b"x", b"data: y\n"])
 def test_an_endless_event_is_given_up(filler: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that never ends an event cannot fill the memory."""
