@@ -15,6 +15,11 @@ UnitReader = Callable[[Context], str | None]
 """Gives the text that a unit is hashed by; ``None`` where there is none."""
 
 
+def is_plain(name: str) -> bool:
+    """Return whether the name is that of one attribute: neither ``targetingKey`` nor possibly a path."""
+    return name != TARGETING_KEY and "." not in name
+
+
 def reader(name: str) -> Reader:
     """Return what reads this attribute.
 

@@ -7,7 +7,7 @@ so an exclusion never lets through a context of which nothing is known.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from rheostat.engine.attributes import reader, unit_reader
+from rheostat.engine.attributes import is_plain, reader, unit_reader
 from rheostat.engine.operators import compile_test
 from rheostat.model.context import Context
 from rheostat.model.flag import Condition, Operator, Segment
@@ -45,38 +45,18 @@ def unknown(context: Context, segments: Segments) -> bool | None:
     return None
 
 
-def kleene_all(truths: Iterable[bool | None]) -> bool | None:
-    """Return false if one is false, else unknown if one is unknown, else true."""
-    result: bool | None = True
-    for truth in truths:
-        if truth is False:
-            return False
-        if truth is None:
-            result = None
-    return result
-
-
-def kleene_any(truths: Iterable[bool | None]) -> bool | None:
-    """Return true if one is true, else unknown if one is unknown, else false."""
-    result: bool | None = False
-    for truth in truths:
-        if truth is True:
-            return True
-        if truth is None:
-            result = None
-    return result
-
-
-def kleene_not(truth: bool | None) -> bool | None:
-    """Return the opposite; unknown stays unknown."""
-    return None if truth is None else not truth
-
-
 def _clause(attribute: str, operator: Operator, values: Sequence[object]) -> CompiledCondition:
     read = reader(attribute)
     if operator is Operator.EXISTS:
         return lambda context, _: read(context) is not None
     test = compile_test(operator, values)
+    if is_plain(attribute):
+        # Most clauses read a plain attribute; without the reader in between they take half the time.
+        def plain(context: Context, segments: Segments) -> bool | None:
+            value = context.attributes.get(attribute)
+            return None if value is None else test(value)
+
+        return plain
 
     def clause(context: Context, segments: Segments) -> bool | None:
         value = read(context)
@@ -86,15 +66,45 @@ def _clause(attribute: str, operator: Operator, values: Sequence[object]) -> Com
 
 
 def _all(parts: list[CompiledCondition]) -> CompiledCondition:
-    return lambda context, segments: kleene_all(part(context, segments) for part in parts)
+    """False if one is false, else unknown if one is unknown, else true."""
+
+    def every(context: Context, segments: Segments) -> bool | None:
+        result: bool | None = True
+        for part in parts:
+            truth = part(context, segments)
+            if truth is False:
+                return False
+            if truth is None:
+                result = None
+        return result
+
+    return every
 
 
 def _any(parts: list[CompiledCondition]) -> CompiledCondition:
-    return lambda context, segments: kleene_any(part(context, segments) for part in parts)
+    """True if one is true, else unknown if one is unknown, else false."""
+
+    def some(context: Context, segments: Segments) -> bool | None:
+        result: bool | None = False
+        for part in parts:
+            truth = part(context, segments)
+            if truth:
+                return True
+            if truth is None:
+                result = None
+        return result
+
+    return some
 
 
 def _not(part: CompiledCondition) -> CompiledCondition:
-    return lambda context, segments: kleene_not(part(context, segments))
+    """The opposite; unknown stays unknown."""
+
+    def opposite(context: Context, segments: Segments) -> bool | None:
+        truth = part(context, segments)
+        return None if truth is None else not truth
+
+    return opposite
 
 
 def _segment(key: str) -> CompiledCondition:

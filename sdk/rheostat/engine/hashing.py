@@ -30,16 +30,16 @@ def hash32(text: str, seed: int) -> int:
 
     A lone surrogate, which UTF-8 cannot say, hashes as U+FFFD, as other languages write it.
     """
+    return mmh3_32_uintdigest(utf8(text), seed)
+
+
+def utf8(text: str) -> bytes:
+    """Return the text in UTF-8, with each lone surrogate replaced by U+FFFD."""
     # Encoded here, and not by mmh3: its `hash` crashes the process on text with a lone surrogate.
     try:
-        return mmh3_32_uintdigest(text.encode(), seed)
+        return text.encode()
     except UnicodeEncodeError:
-        return mmh3_32_uintdigest(well_formed(text).encode(), seed)
-
-
-def well_formed(text: str) -> str:
-    """Return the text with each lone surrogate replaced by U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 def place(salt: str, unit: str) -> int:
@@ -94,26 +94,26 @@ def level_entry(overlay: RampOverlay, rollout: Rollout, at: int) -> int:
 
 def choose(split: Mapping[str, float], salt: str, unit: str) -> str | None:
     """Return the unit's variant by weighted rendezvous; ``None`` when no weight is above 0."""
-    return compile_split(split)(f"{salt}/{unit}")
+    return compile_split(split)(utf8(f"{salt}/{unit}"))
 
 
-def compile_split(split: Mapping[str, float]) -> Callable[[str], str | None]:
-    """Return a function from ``salt + "/" + unit`` to the variant; to ``None`` when no weight is above 0.
+def compile_split(split: Mapping[str, float]) -> Callable[[bytes], str | None]:
+    """Return a function from ``salt + "/" + unit`` in UTF-8 to the variant; to ``None`` when no weight is above 0.
 
     The variant is the one of the least ``−ln((h + 0.5) / 2^32) / weight`` with ``h`` the hash of
     ``salt/unit/variant``; of equals the first in byte order. Reweighting two variants moves only the
     share that has to move.
     """
-    candidates = [(name, f"/{name}", float(weight)) for name, weight in split.items() if weight > 0]
-    candidates.sort(key=lambda candidate: candidate[0].encode())
+    candidates = [(f"/{name}".encode(), name, -float(weight)) for name, weight in split.items() if weight > 0]
+    candidates.sort()
     if len(candidates) <= 1:
-        only = candidates[0][0] if candidates else None
+        only = candidates[0][1] if candidates else None
         return lambda _: only
 
-    def chosen(text: str) -> str | None:
+    def chosen(salted: bytes) -> str | None:
         best, least = None, inf
-        for name, suffix, weight in candidates:
-            score = -log((hash32(text + suffix, SPLIT_SEED) + 0.5) / _HASH_RANGE) / weight
+        for suffix, name, negated in candidates:
+            score = log((mmh3_32_uintdigest(salted + suffix, SPLIT_SEED) + 0.5) / _HASH_RANGE) / negated
             if score < least:
                 best, least = name, score
         return best
@@ -127,8 +127,4 @@ def unit_hash(unit_key: bytes, unit: str) -> str:
     Raises:
         ValueError: the key is longer than 64 bytes.
     """
-    try:
-        data = unit.encode()
-    except UnicodeEncodeError:
-        data = well_formed(unit).encode()
-    return blake2b(data, digest_size=8, key=unit_key).hexdigest()
+    return blake2b(utf8(unit), digest_size=8, key=unit_key).hexdigest()

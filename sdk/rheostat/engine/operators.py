@@ -34,16 +34,23 @@ def _not_in(values: Sequence[Any]) -> Test:
     return lambda value: not found(value)
 
 
-def _text(matches: Callable[[str, tuple[str, ...]], bool]) -> Callable[[Sequence[Any]], Test]:
-    def compiler(values: Sequence[Any]) -> Test:
-        texts = tuple(value for value in values if isinstance(value, str))
-        return lambda value: matches(value, texts) if isinstance(value, str) else None
-
-    return compiler
+def _contains(values: Sequence[Any]) -> Test:
+    texts = _texts(values)
+    return lambda value: any(text in value for text in texts) if isinstance(value, str) else None
 
 
-def _contains(value: str, texts: tuple[str, ...]) -> bool:
-    return any(text in value for text in texts)
+def _starts_with(values: Sequence[Any]) -> Test:
+    texts = _texts(values)
+    return lambda value: value.startswith(texts) if isinstance(value, str) else None
+
+
+def _ends_with(values: Sequence[Any]) -> Test:
+    texts = _texts(values)
+    return lambda value: value.endswith(texts) if isinstance(value, str) else None
+
+
+def _texts(values: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(value for value in values if isinstance(value, str))
 
 
 def _exists(values: Sequence[Any]) -> Test:
@@ -106,9 +113,9 @@ _COMPILERS: dict[Operator, Callable[[Sequence[Any]], Test]] = {
     Operator.IN: _in,
     Operator.NOT_IN: _not_in,
     Operator.EQUALS: _in,
-    Operator.CONTAINS: _text(_contains),
-    Operator.STARTS_WITH: _text(str.startswith),
-    Operator.ENDS_WITH: _text(str.endswith),
+    Operator.CONTAINS: _contains,
+    Operator.STARTS_WITH: _starts_with,
+    Operator.ENDS_WITH: _ends_with,
     Operator.EXISTS: _exists,
     Operator.LT: _ordered(number, lt),
     Operator.LE: _ordered(number, le),

@@ -8,8 +8,8 @@ from rheostat.engine.hashing import (
     compile_split,
     exposed_below,
     first_hash,
-    hash32,
     held_from,
+    utf8,
 )
 from rheostat.engine.programs import Outcomes, Pass, Program, Scope
 from rheostat.model.context import Context
@@ -70,7 +70,7 @@ def _fixed_share(
             try:
                 hashed = mmh3_32_uintdigest((salted + unit).encode(), seed)
             except UnicodeEncodeError:
-                hashed = hash32(salted + unit, seed)
+                hashed = mmh3_32_uintdigest(utf8(salted + unit), seed)
             return only if start <= hashed < end else rest
 
         return simple
@@ -81,8 +81,8 @@ def _fixed_share(
         unit = unit_of(context)
         if unit is None:
             return missing
-        text = salted + unit
-        return given[choose(text)] if start <= hash32(text, seed) < end else rest
+        data = utf8(salted + unit)
+        return given[choose(data)] if start <= mmh3_32_uintdigest(data, seed) < end else rest
 
     return program
 
@@ -102,14 +102,14 @@ def _ramping(outcomes: Outcomes, rollout: Rollout, rule: str | None, overlay: Ra
         unit = unit_of(context)
         if unit is None:
             return missing
-        text = salted + unit
-        place = hash32(text, seed) * TOTAL_PPM >> 32
+        data = utf8(salted + unit)
+        place = mmh3_32_uintdigest(data, seed) * TOTAL_PPM >> 32
         if not low <= place < high:
             return rest
         if place >= held:
             answer, arm = rest, holdback
         else:
-            answer = given[choose(text)] if place < exposed else rest
+            answer = given[choose(data)] if place < exposed else rest
             arm = treatment if place < treated else control
         return Evaluation(
             key, answer.value, answer.variant, split, None, None, rule, overlay, arm, unit, place, version, metadata

@@ -1,6 +1,7 @@
 """Semantic versions (semver.org 2.0.0) as keys that compare by precedence."""
 
 import re
+from functools import lru_cache
 
 VersionKey = tuple[int, int, int, tuple[object, ...]]
 
@@ -18,6 +19,12 @@ def version_key(text: object) -> VersionKey | None:
     """Return a key that orders versions by precedence (build metadata does not count); ``None`` for no version."""
     if not isinstance(text, str) or len(text) > _LONGEST:
         return None
+    return _parsed(text)
+
+
+# Few versions of an application are out at a time, and each comes with every request.
+@lru_cache(maxsize=512)
+def _parsed(text: str) -> VersionKey | None:
     match = _PATTERN.fullmatch(text)
     if match is None:
         return None

@@ -13,9 +13,6 @@ from rheostat.engine.conditions import (
     CompiledCondition,
     compile_condition,
     compile_segments,
-    kleene_all,
-    kleene_any,
-    kleene_not,
     names,
 )
 from rheostat.model.context import Context
@@ -38,19 +35,33 @@ def truth_of(condition: Condition, context: Context, *segments: Segment) -> bool
     return compile_condition(condition)(context, Held(*segments))
 
 
+TRUTHS = {
+    True: Condition(all=()),
+    False: Condition(any=()),
+    None: Condition(),
+}
+
+
 def test_the_tables_are_kleenes() -> None:
     """All is the least of its truths and any the greatest, with unknown between false and true."""
     rank = {False: 0, None: 1, True: 2}
     for pair in product(rank, repeat=2):
-        assert rank[kleene_all(pair)] == min(rank[truth] for truth in pair)
-        assert rank[kleene_any(pair)] == max(rank[truth] for truth in pair)
+        parts = tuple(TRUTHS[truth] for truth in pair)
+        assert rank[truth_of(Condition(all=parts), Context())] == min(rank[truth] for truth in pair)
+        assert rank[truth_of(Condition(any=parts), Context())] == max(rank[truth] for truth in pair)
 
 
-@given(parts=st.lists(truths))
-def test_de_morgan_holds(parts: list[bool | None]) -> None:
+@given(truths_=st.lists(truths))
+def test_de_morgan_holds(truths_: list[bool | None]) -> None:
     """Not all is any not, with unknowns too."""
-    assert kleene_not(kleene_all(parts)) is kleene_any(map(kleene_not, parts))
-    assert kleene_not(kleene_any(parts)) is kleene_all(map(kleene_not, parts))
+    parts = tuple(TRUTHS[truth] for truth in truths_)
+    opposites = tuple(Condition(not_=part) for part in parts)
+
+    for one, other in (
+        (Condition(all=parts), Condition(any=opposites)),
+        (Condition(any=parts), Condition(all=opposites)),
+    ):
+        assert truth_of(Condition(not_=one), Context()) is truth_of(other, Context())
 
 
 @given(condition=conditions, context=contexts)

@@ -18,7 +18,7 @@ from rheostat.engine.hashing import (
     level_entry,
     place,
     unit_hash,
-    well_formed,
+    utf8,
 )
 from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import HELD, NEVER
@@ -35,7 +35,7 @@ def test_every_unit_has_a_place(salt: str, unit: str) -> None:
 
 def test_a_lone_surrogate_hashes_as_the_replacement_character() -> None:
     """Text that UTF-8 cannot say hashes as other languages write it."""
-    assert well_formed("a\ud800b") == "a\ufffdb"
+    assert utf8("a\ud800b") == "a\ufffdb".encode()
     assert place("s", "a\ud800b") == place("s", "a\ufffdb")
     assert unit_hash(b"k", "a\ud800b") == unit_hash(b"k", "a\ufffdb")
 
@@ -207,7 +207,7 @@ def test_a_unit_hash_is_keyed() -> None:
 
 def test_of_equal_scores_the_first_in_byte_order_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tie goes to the name that is first in byte order, which is not that of case-folding."""
-    monkeypatch.setattr("rheostat.engine.hashing.hash32", lambda text, seed: 7)
+    monkeypatch.setattr("rheostat.engine.hashing.mmh3_32_uintdigest", lambda data, seed: 7)
 
     assert choose({"b": 1, "é": 1, "a": 1, "B": 1}, "s", "u") == "B"
 
