@@ -271,6 +271,7 @@ def test_inconclusive_from_half_on_little_evidence_needs_a_person() -> None:
     assert isinstance(judged(plan, at(plan, log_m=-0.5)), Advance)
     assert judged(plan, state).status is Status.AWAITING_APPROVAL
     assert isinstance(judged(plan, replace(state, approved_step=1)), Soak)
+    assert isinstance(judged(replace(plan, low_evidence=False), state), Soak)
 
 
 def test_manual_gate_waits_for_approval_after_the_proof() -> None:
@@ -379,6 +380,8 @@ def test_blindness_beyond_its_limit_retreats_one_step_if_asked(on_blind: str) ->
     assert isinstance(younger, Hold)
     shorter = judged(plan, seeing(state, blind_since_ms=now - 15 * MINUTE + 1, **blind), now)
     assert isinstance(shorter, Hold)
+    once = judged(replace(plan, blind_limit_s=0.0), seeing(state, blind_count=2), now)
+    assert isinstance(once, Hold)
     first = judged(plan, replace(state, step=-1), now)
     assert isinstance(first, Hold)
 

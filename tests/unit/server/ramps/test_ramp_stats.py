@@ -155,6 +155,15 @@ def test_onset_weight_is_never_overspent(stream: list[tuple[int, int, float, flo
     assert again.log_s == process.log_s
 
 
+def test_late_block_of_an_earlier_time_gives_no_weight_back() -> None:
+    """After a block that ends earlier than the last one, the next one spends only what is new."""
+    process = walked([(0, 0, 0.1, 15.0), (0, 0, 0.1, 15.0)])
+    late = kill_step(process, treatment_events=0, control_events=0, treatment_n=0.1, control_n=0.9, t1_s=0.0, t2_s=10.0)
+
+    assert late.until_s == 30
+    assert onset_weight(late, 0, 45) == onset_weight(process, 30, 45)
+
+
 @pytest.mark.parametrize(("x", "users"), [(0.001, 3), (0.01, 3), (0.05, 3), (0.1, 4), (0.25, 6), (0.5, 11)])
 def test_users_to_kill_are_those_that_are_published(x: float, users: int) -> None:
     """A step can kill after 3 failing users at up to 5 %, after 4 at 10 %, 6 at 25 % and 11 at 50 %."""

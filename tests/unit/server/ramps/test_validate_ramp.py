@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given
+from ruamel.yaml import YAML
 
 from rheostat.model.document import RampDocument, RampStrategy, StepDocument
 from rheostat.model.kill import KillScope
@@ -149,3 +150,14 @@ def test_whatever_is_sent_is_a_document_or_invalid(value: Any) -> None:
     ):
         with suppress(Invalid):
             assert isinstance(validate_ramp(data), RampDocument)
+
+
+def test_a_reader_that_keeps_the_form_of_yaml_gives_the_same_document() -> None:
+    """Round-trip readers give subclasses of text and numbers; what is kept is plain and can be JSON."""
+    text = """
+    {flag: "checkout", environment: "production", steps: [1.50, {exposure: 0x5}], alpha: 0.050, acceptable: 0.50,
+     guardrails: [{metric: "request-duration", threshold: 0.50, name: "slow"}]}
+    """
+    kept, plain = (validate_ramp(YAML(typ=kind).load(text)) for kind in ("rt", "safe"))
+
+    assert msgspec.json.encode(kept) == msgspec.json.encode(plain)
