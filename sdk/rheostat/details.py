@@ -10,7 +10,7 @@ from rheostat.model.snapshot import Identity
 T = TypeVar("T")
 
 
-class EvaluationDetails(msgspec.Struct, Generic[T], frozen=True):
+class EvaluationDetails(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """The answer of ``Rheostat.evaluate``. Names are OpenFeature's.
 
     ``variant`` is ``None`` where the value is the default given in code. ``reason`` is ``STALE`` in place of

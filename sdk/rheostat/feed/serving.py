@@ -30,12 +30,14 @@ class Serving(msgspec.Struct, frozen=True):
     age_ms: int | None = None
     at: float = 0.0
     fresh_until: float = float("-inf")
+    identity: Identity = Identity()
+    """Which state this is; (0, 0) for nothing."""
 
-    @property
-    def identity(self) -> Identity:
-        """Which state this is; (0, 0) for nothing."""
-        return Identity() if self.ruleset is None else self.ruleset.snapshot.identity
+    def __post_init__(self) -> None:
+        # Kept and not computed, for each evaluation with details reads it.
+        if self.ruleset is not None:
+            msgspec.structs.force_setattr(self, "identity", self.ruleset.snapshot.identity)
 
     def age_at(self, now: float) -> int | None:
         """Return ms since control last confirmed this, as of monotonic ``now``; ``None`` where nobody knows."""
-        return None if self.age_ms is None else self.age_ms + max(0, round((now - self.at) * 1000))
+        return None if self.age_ms is None else self.age_ms + max(0, int((now - self.at) * 1000))
