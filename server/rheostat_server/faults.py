@@ -78,7 +78,7 @@ def object_at(data: object, path: str, faults: Faults) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for key, value in data.items():
         if isinstance(key, str):
-            fields[key] = value
+            fields[str(key)] = value
         else:
             faults.add(below(path, key), f"a key is text, not {type_name(key)}", QUOTE_IT)
     return fields
@@ -140,7 +140,7 @@ class Fields:
         if len(value) > longest:
             self.fault(name, f"this is longer than {longest} characters")
             return None
-        return value
+        return str(value)
 
     def boolean(self, name: str, default: bool) -> bool:
         """Return true or false."""
@@ -158,8 +158,7 @@ class Fields:
         if not is_number(value):
             self.fault(name, f"this is {type_name(value)}, not a finite number")
             return None
-        number: int | float = value
-        return number
+        return plain_number(value)
 
     def count(self, name: str, least: int = 1) -> int | None:
         """Return a whole number of at least ``least``, or ``None`` where the field is absent, null or faulty."""
@@ -212,6 +211,11 @@ class Fields:
         else:
             self.fault(name, f"there is no {name} {spelled(value)}", did_you_mean(value, choices))
         return None
+
+
+def plain_number(value: int | float) -> int | float:
+    """Return the number as Python's own type: YAML readers that keep the form give subclasses, which JSON refuses."""
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def share_fault(percent: int | float) -> str | None:

@@ -3,7 +3,17 @@
 import msgspec
 
 from rheostat.model.document import AnswerDocument, RolloutDocument
-from rheostat_server.faults import QUOTE_IT, Faults, Fields, below, did_you_mean, is_number, object_at, type_name
+from rheostat_server.faults import (
+    QUOTE_IT,
+    Faults,
+    Fields,
+    below,
+    did_you_mean,
+    is_number,
+    object_at,
+    plain_number,
+    type_name,
+)
 from rheostat_server.flags.keys import key_at
 
 _LATER_ROLLOUT = ("layer", "range")
@@ -23,7 +33,7 @@ def check_variant(value: object, path: str, known: Known, faults: Faults) -> str
     if known.variants is not None and value not in known.variants:
         faults.add(path, f"the flag has no variant {value}", did_you_mean(value, known.variants))
         return None
-    return value
+    return str(value)
 
 
 def variant_at(fields: Fields, name: str, known: Known) -> str | None:
@@ -83,7 +93,7 @@ def _check_split(fields: Fields, known: Known) -> dict[str, int | float]:
             faults.add(where, "a weight above 0 is between 1e-9 and 1e9")
             sound = False
         elif name is not None:
-            split[name] = weight
+            split[name] = plain_number(weight)
     if sound and not any(is_number(weight) and weight > 0 for weight in raw.values()):
         faults.add(path, "at least one variant has a weight above 0")
     return split

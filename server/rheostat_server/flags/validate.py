@@ -112,7 +112,7 @@ def _check_variants(fields: Fields, kind: FlagType | None) -> dict[str, Any] | N
         else:
             if not is_key(name):
                 faults.add(where, key_fault("variant's name"))
-            variants[name] = value if kind is None else check_value(kind, value, where, faults)
+            variants[str(name)] = value if kind is None else check_value(kind, value, where, faults)
     return None if nameless else variants
 
 
@@ -126,7 +126,7 @@ def _check_tags(fields: Fields) -> tuple[str, ...]:
         elif not 0 < len(tag) <= 128:
             fields.faults.add(where, "a tag has 1 to 128 characters")
         elif tag not in tags:
-            tags.append(tag)
+            tags.append(str(tag))
     return tuple(tags)
 
 
@@ -209,7 +209,7 @@ def _check_targets(fields: Fields, known: Known) -> dict[str, tuple[str, ...]]:
             elif met.setdefault(unit, where) != where:
                 faults.add(place, f"{unit} is a target of another variant too, at {met[unit]}")
             else:
-                own.append(unit)
+                own.append(str(unit))
         if name is not None:
             targets[name] = tuple(dict.fromkeys(own))
     return targets

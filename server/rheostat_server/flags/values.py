@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from rheostat.model.flag import FlagType
-from rheostat_server.faults import QUOTE_IT, Faults, below, is_number, spelled, type_name
+from rheostat_server.faults import QUOTE_IT, Faults, below, is_number, plain_number, spelled, type_name
 
 DEEPEST: Final = 16
 """The most levels of objects and lists within one value, and of conditions within one rule."""
@@ -21,7 +21,7 @@ def check_value(kind: FlagType, value: Any, path: str, faults: Faults) -> Any:
         case FlagType.BOOLEAN if isinstance(value, bool):
             return value
         case FlagType.STRING if isinstance(value, str):
-            return _sized(value, path, faults)
+            return _sized(str(value), path, faults)
         case FlagType.INTEGER if is_number(value) and value == int(value):
             return _integer(int(value), path, faults)
         case FlagType.FLOAT if is_number(value):
@@ -59,10 +59,13 @@ def _float(value: int | float, path: str, faults: Faults) -> float | None:
 
 def json_value(value: Any, path: str, faults: Faults, depth: int = 1) -> Any:
     """Return the value made of JSON's types alone; a fault at each place that JSON cannot say or that is too deep."""
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str(value)
     if is_number(value):
-        return _integer(value, path, faults) if isinstance(value, int) else value
+        number = plain_number(value)
+        return _integer(number, path, faults) if isinstance(number, int) else number
     if isinstance(value, (Mapping, list, tuple)) and depth > DEEPEST:
         faults.add(path, f"this is nested more than {DEEPEST} levels deep")
         return None
@@ -71,7 +74,7 @@ def json_value(value: Any, path: str, faults: Faults, depth: int = 1) -> Any:
         for key, item in value.items():
             where = below(path, key)
             if isinstance(key, str):
-                plain[key] = json_value(item, where, faults, depth + 1)
+                plain[str(key)] = json_value(item, where, faults, depth + 1)
             else:
                 faults.add(where, f"a key is text, not {type_name(key)}", QUOTE_IT)
         return plain

@@ -7,7 +7,7 @@ from rheostat.model.document import RampDocument, RampStrategy, StepDocument
 from rheostat.model.duration import duration_ms
 from rheostat.model.flag import DEFAULT_ROLLOUT
 from rheostat.model.kill import KillScope
-from rheostat_server.faults import Faults, Fields, is_number, items_at, share_fault, type_name
+from rheostat_server.faults import Faults, Fields, is_number, items_at, plain_number, share_fault, type_name
 from rheostat_server.flags.keys import key_at
 from rheostat_server.ramps.guardrails import check_guardrails
 
@@ -145,7 +145,7 @@ def _check_step(data: Any, path: str, faults: Faults) -> StepDocument | None:
     if fault := share_fault(data):
         faults.add(path, fault)
         return None
-    return StepDocument(exposure=data)
+    return StepDocument(exposure=plain_number(data))
 
 
 def _check_alpha(fields: Fields) -> float:
@@ -160,8 +160,8 @@ def _check_alpha(fields: Fields) -> float:
 def _check_acceptable(fields: Fields) -> Any:
     value = fields.raw("acceptable")
     if value is None or value == "auto":
-        return value
+        return None if value is None else "auto"
     if not is_number(value) or not 0 < value <= 100:
         fields.fault("acceptable", "this is a percentage of requests above 0, or auto")
         return None
-    return value
+    return plain_number(value)

@@ -1,13 +1,19 @@
 """From one snapshot to the next, and rulesets that share what did not change."""
 
+from typing import Any
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rheostat.engine import Ruleset, apply_patch
 from rheostat.model.context import Context
 from rheostat.model.flag import Condition, Operator, Segment
+from rheostat.model.kill import Kill, KillScope
 from rheostat.model.snapshot import Identity, Removed
-from tests.builders import a_clause, a_flag, a_patch, a_rollout, a_rule, a_snapshot, an_overlay
+from tests.builders import a_clause, a_flag, a_kill, a_patch, a_prerequisite, a_rollout, a_rule, a_snapshot, an_overlay
+from tests.strategies import shares
 
 
 def test_a_patch_replaces_adds_and_removes() -> None:
@@ -98,3 +104,58 @@ def test_a_new_snapshot_shares_equal_flags() -> None:
     assert after.programs["a"] is ruleset.programs["a"]
     assert after.evaluate("b", Context("u", n=True)).variant == "on"
     assert after.evaluate("b", Context("u", n=1)).variant == "off"
+
+
+names = st.sampled_from(["a", "b", "c"])
+flags = st.builds(
+    lambda key, exposure, staleness, needed: a_flag(
+        key,
+        rollout=a_rollout(exposure),
+        max_staleness_ms=staleness,
+        rules=(a_rule(when=Condition(segment="beta")),),
+        prerequisites=() if needed is None else (a_prerequisite(needed, "on", "off"),),
+    ),
+    names,
+    shares,
+    st.sampled_from([None, 1]),
+    st.none() | names,
+)
+overlays = st.builds(
+    lambda flag, exposure, live, ramp: an_overlay(exposure, flag, live=live, ramp=ramp),
+    names,
+    shares,
+    st.booleans(),
+    names,
+)
+kills = st.builds(
+    lambda flag, scope, revived: a_kill(flag, scope, kill_id=f"{flag}-{scope}", revived=revived),
+    names,
+    st.sampled_from(KillScope),
+    st.booleans(),
+)
+segments = st.builds(lambda units: Segment(key="beta", included=tuple(units)), st.lists(st.sampled_from("uvw")))
+edits = st.fixed_dictionaries(
+    {},
+    optional={
+        "flags": st.lists(flags, max_size=2).map(tuple),
+        "ramps": st.lists(overlays, max_size=2).map(tuple),
+        "kills": st.lists(kills, max_size=2).map(tuple),
+        "segments": segments.map(lambda segment: (segment,)),
+        "removed": st.builds(Removed, flags=st.lists(names, max_size=1).map(tuple), ramps=st.lists(names).map(tuple)),
+    },
+)
+
+
+@given(steps=st.lists(edits, max_size=5), extra=st.lists(kills, max_size=2))
+def test_patching_is_compiling_anew(steps: list[dict[str, Any]], extra: list[Kill]) -> None:
+    """After any patches a ruleset answers as one made of the whole snapshot."""
+    ruleset = Ruleset.of(a_snapshot(), extra)
+    for step in steps:
+        ruleset = ruleset.with_patch(a_patch(ruleset.snapshot, **step))
+        anew = Ruleset.of(ruleset.snapshot, ruleset.extra_kills)
+
+        for unit in ("u", "x"):
+            for age_ms in (None, 2):
+                assert ruleset.bulk(Context(unit), age_ms=age_ms) == anew.bulk(Context(unit), age_ms=age_ms)
+        assert ruleset.overlays == anew.overlays
+        assert ruleset.reads_age == anew.reads_age

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given
+from ruamel.yaml import YAML
 
 from rheostat.model.document import FlagDocument
 from rheostat.model.flag import FlagType, Operator
@@ -379,3 +380,22 @@ def test_whatever_is_sent_is_a_document_or_invalid(value: Any) -> None:
     ):
         with suppress(Invalid):
             assert isinstance(validate_flag(data), FlagDocument)
+
+
+def test_a_reader_that_keeps_the_form_of_yaml_gives_the_same_document() -> None:
+    """Round-trip readers give subclasses of text and numbers; what is kept is plain and can be JSON."""
+    text = """
+    key: checkout
+    type: object
+    variants: {"x": {"a": [1, 2.50, 'q', 0x10]}, y: {}}
+    tags: ["t"]
+    metadata: {n: 1.50, t: "z"}
+    environments:
+      p:
+        targets: {"x": ["u"]}
+        default: {rollout: {exposure: 12.50, split: {x: 1.0, "y": 0x2}, salt: "s"}}
+        rules: [{when: {attribute: "v", operator: "in", values: ["a", 1, 2.0]}, serve: "x"}]
+    """
+    kept, plain = (validate_flag(YAML(typ=kind).load(text)) for kind in ("rt", "safe"))
+
+    assert msgspec.json.encode(kept) == msgspec.json.encode(plain)
