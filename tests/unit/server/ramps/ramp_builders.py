@@ -15,6 +15,7 @@ from rheostat_server.ramps.model import (
     Family,
     Guardrail,
     GuardrailState,
+    KillProcess,
     Plan,
     Reading,
     Sight,
@@ -71,6 +72,11 @@ def seeing(state: State, name: str = "errors", **changes: Any) -> State:
     """The state with this guardrail's last observation at the state's own time."""
     seen = replace(state.guardrails.get(name, GuardrailState()), **{"sight": Sight.SEEN, **changes})
     return replace(state, guardrails={**state.guardrails, name: seen})
+
+
+def over_the_line(failing: int = 30) -> dict[str, Any]:
+    """A process that has crossed the kill line of α = 1 %."""
+    return {"log_m": math.log(150), "holding": True, "kill": KillProcess(treatment_events=failing)}
 
 
 def poisson(draw: random.Random, mean: float) -> int:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from rheostat_server.ramps.danger import Danger, danger
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.model import (
     LIVE,
@@ -14,9 +13,7 @@ from rheostat_server.ramps.model import (
     ArmTotals,
     Begin,
     Gate,
-    GuardrailState,
     Hold,
-    KillProcess,
     KillRamp,
     Plan,
     Promote,
@@ -29,7 +26,16 @@ from rheostat_server.ramps.model import (
     StepBack,
 )
 from rheostat_server.ramps.transition import start
-from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, REQUESTS, SECOND, a_plan, running, seeing
+from tests.unit.server.ramps.ramp_builders import (
+    ERRORS,
+    MINUTE,
+    REQUESTS,
+    SECOND,
+    a_plan,
+    over_the_line,
+    running,
+    seeing,
+)
 
 PROVED: dict[str, Any] = {"log_e": 2.0, "log_a": 0.0}
 ADVISORY = replace(REQUESTS, name="advisory", may_kill=False)
@@ -41,11 +47,6 @@ ALIKE: dict[str, Any] = {
     "recent_treatment": ArmTotals(ended=1_000, bad=5, failing=5, units=500, units_bad=2),
     "recent_control": ArmTotals(ended=10_000, bad=50, failing=40, units=5_000, units_bad=25),
 }
-
-
-def over_the_line(failing: int = 30) -> dict[str, Any]:
-    """A process that has crossed the kill line of α = 1 %."""
-    return {"log_m": math.log(150), "holding": True, "kill": KillProcess(treatment_events=failing)}
 
 
 def at(plan: Plan, now_ms: int = 10 * MINUTE, step: int = 0, units: int = 100, **seen: Any) -> State:
@@ -127,54 +128,6 @@ def test_nothing_to_step_back_to_from_the_start() -> None:
     state = replace(at(plan, **over_the_line(), **ALIKE), step=-1, exposure_ppm=10_000)
 
     assert isinstance(judged(plan, state), Hold)
-
-
-@pytest.mark.parametrize(
-    ("treatment", "control", "verdict"),
-    [
-        (ArmTotals(), ArmTotals(units=100), Danger.KILL),
-        (ArmTotals(units=100), ArmTotals(), Danger.KILL),
-        (ArmTotals(units=100), ArmTotals(units=10_000, units_bad=50), Danger.KILL),
-        (ArmTotals(units=1_000), ArmTotals(units=10_000, units_bad=50), Danger.UNCLEAR),
-        (ArmTotals(units=1_000, units_bad=5), ArmTotals(units=10_000, units_bad=50), Danger.UNCLEAR),
-        (ArmTotals(units=1_000, units_bad=6), ArmTotals(units=10_000, units_bad=50), Danger.KILL),
-    ],
-    ids=["no treated sample", "no control sample", "too few to tell", "none bad of many", "as bad", "worse"],
-)
-def test_difference_of_users_is_judged_on_samples_that_can_tell(
-    treatment: ArmTotals, control: ArmTotals, verdict: Danger
-) -> None:
-    """Grade 1 kills only if the sampled treatment is worse, where there are samples that could show it."""
-    seen = GuardrailState(sight=Sight.SEEN, recent_treatment=treatment, earlier_control=control, **over_the_line())
-
-    assert danger(a_plan(), ERRORS, seen) is verdict
-
-
-@pytest.mark.parametrize(
-    ("treatment", "control", "least", "verdict"),
-    [
-        ((0, 0), (10, 100), None, Danger.UNCLEAR),
-        ((10, 100), (0, 0), None, Danger.UNCLEAR),
-        ((105, 10_000), (100, 10_000), None, Danger.UNCLEAR),
-        ((111, 10_000), (100, 10_000), None, Danger.KILL),
-        ((3, 10_000), (2, 10_000), None, Danger.UNCLEAR),
-        ((4, 10_000), (2, 10_000), None, Danger.KILL),
-        ((111, 10_000), (100, 10_000), 0.01, Danger.UNCLEAR),
-        ((201, 10_000), (100, 10_000), 0.01, Danger.KILL),
-    ],
-)
-def test_difference_of_rates_is_a_tenth_of_a_point_or_the_control_again(
-    treatment: tuple[int, int], control: tuple[int, int], least: float | None, verdict: Danger
-) -> None:
-    """Rates must differ by min(0.1 points, the control's rate), or by what the guardrail asks for."""
-    seen = GuardrailState(
-        sight=Sight.SEEN,
-        earlier_treatment=ArmTotals(bad=treatment[0], ended=treatment[1]),
-        recent_control=ArmTotals(bad=control[0], ended=control[1]),
-        **over_the_line(),
-    )
-
-    assert danger(a_plan(), replace(REQUESTS, min_difference=least), seen) is verdict
 
 
 def test_advisory_guardrails_hold_and_do_not_kill() -> None:
