@@ -6,7 +6,7 @@ import socket
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import uvicorn
@@ -34,6 +34,14 @@ from tests.data_plane import World
 SERVER_KEY = "rhs_for-a-server-in-a-test"
 CLIENT_KEY = "rhc_for-a-browser-in-a-test"
 API_TOKEN = "rht_for-a-person-in-a-test"
+
+
+class Component(Protocol):
+    """A part that runs by itself."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 class Node:
@@ -92,9 +100,17 @@ async def add_key(world: World, secret: str, environment: int | None, scope: Sco
 
 @asynccontextmanager
 async def a_node(
-    database: Database, *, clock: Clock | None = None, propagation: Propagation | None = None, **hub_settings: Any
+    database: Database,
+    *,
+    clock: Clock | None = None,
+    propagation: Propagation | None = None,
+    read: bool = True,
+    **hub_settings: Any,
 ) -> AsyncIterator[Node]:
-    """Run a node over this database until the block is left. It has a server key, a client key and an API token."""
+    """Run a node over this database until the block is left. It has a server key, a client key and an API token.
+
+    ``read=False``: its hub has read nothing yet.
+    """
     world = World(database)
     environment = await world.environment()
     if not await world.fetch("SELECT 1 FROM tokens WHERE hash = $1", hash_secret(SERVER_KEY)):
@@ -102,7 +118,9 @@ async def a_node(
         await add_key(world, CLIENT_KEY, environment, Scope.CLIENT, TokenKind.SDK)
         await add_key(world, API_TOKEN, None, Scope.ADMIN, TokenKind.API)
     node = Node(world, clock or SystemClock(), propagation or MemoryPropagation(), **hub_settings)
-    components = (node.propagation, node.keyring, node.hub, node.counter, node.outcomes)
+    components: list[Component] = [node.propagation, node.keyring, node.counter, node.outcomes]
+    if read:
+        components.append(node.hub)
     for component in components:
         await component.start()
     listening = socket.socket()

@@ -60,7 +60,7 @@ async def test_a_batch_becomes_evidence(world: World, service: OutcomeService, c
 
     receipt = await service.ingest(environment, batch)
 
-    assert receipt == BatchReceipt(1, duplicate=False)
+    assert receipt == BatchReceipt(1, duplicate=False, at_ms=clock.wall_ms())
     [row] = await inbox(world, ramp)
     assert row.seq == 1
     assert (row.increment.treatment.ended, row.increment.treatment.bad, row.increment.treatment.failing) == (10, 2, 2)
@@ -94,7 +94,7 @@ async def test_a_batch_counts_once(world: World, service: OutcomeService) -> Non
 
 
 async def test_two_nodes_count_a_unit_once(world: World, metrics: PrometheusMetrics, clock: ManualClock) -> None:
-    """The same units reported to two nodes at once, in opposite order, are newly failing exactly once, without deadlock."""
+    """Units reported to two nodes at once, in opposite order, are newly failing exactly once, without deadlock."""
     environment = await world.environment()
     ramps = [await world.ramp(environment, flag=flag) for flag in ("one", "two")]
     nodes = [OutcomeService(world.storage, metrics, clock, group_seconds=0.001) for _ in range(2)]

@@ -10,6 +10,9 @@ from rheostat.model.context import TARGETING_KEY, Context
 BODY_BYTES = 64 << 10
 """The most that a request may be."""
 
+DEPTH = 32
+"""The most that attributes may be nested."""
+
 
 class BadRequest(Exception):
     """The request cannot be evaluated. ``code`` is OpenFeature's."""
@@ -41,18 +44,18 @@ def read_context(body: bytes) -> tuple[Context, dict[str, Any]]:
     key = attributes.pop(TARGETING_KEY, None)
     try:
         for name, value in attributes.items():
-            _check(name, value)
+            _check(name, value, 1)
         return Context.of(key, attributes), sent
     except InvalidContext as error:
         raise BadRequest("INVALID_CONTEXT", str(error)) from error
-    except RecursionError as error:
-        raise BadRequest("INVALID_CONTEXT", "the context is nested too deeply") from error
 
 
-def _check(path: str, value: Any) -> None:
+def _check(path: str, value: Any, depth: int) -> None:
     """Refuse an attribute that no condition could ever read; silence would look like a rule that does not match."""
     if isinstance(value, dict):
+        if depth > DEPTH:
+            raise BadRequest("INVALID_CONTEXT", f"an attribute is nested more than {DEPTH} deep")
         for name, inner in value.items():
-            _check(f"{path}.{name}", inner)
+            _check(f"{path}.{name}", inner, depth + 1)
     elif isinstance(value, list) and not all(isinstance(item, str) for item in value):
         raise BadRequest("INVALID_CONTEXT", f"{path}: a list must hold texts only")

@@ -22,11 +22,15 @@ DAY_MS = 86_400_000
 
 
 class Arrival(NamedTuple):
-    """A batch, whose key it came with, and when (wall ms)."""
+    """A batch, the environment of the key that it came with, when it came (wall ms), and its age then (ms).
+
+    The batch's own ages count back from when it was made: one that is sent again stays as it is.
+    """
 
     environment_id: int
     batch: Batch
     at_ms: int
+    age_ms: int = 0
 
 
 class Block(NamedTuple):
@@ -117,7 +121,7 @@ class Group:
             if self._counts(ramp, arrival):
                 for unit in failing.units:
                     if (arm := self._arm(ramp, unit.entry, unit.epoch)) is not None:
-                        self._add_failing(ramp, unit, arm, arrival.at_ms)
+                        self._add_failing(ramp, unit, arm, arrival)
         for ramp, sampled in batch.sampled.items():
             if self._counts(ramp, arrival):
                 for seen in sampled.units:
@@ -131,7 +135,7 @@ class Group:
         return known is not None and known.environment_id == arrival.environment_id
 
     def _add_row(self, row: Row, arrival: Arrival) -> None:
-        oldest, newest = row.ages
+        oldest, newest = (age + arrival.age_ms for age in row.ages)
         late = oldest > LATE_MS
         self.late_rows += late
         self._said.setdefault((row.ramp, row.epoch), row.exposure_ppm)
@@ -140,9 +144,10 @@ class Group:
         tally.cover(arrival.at_ms - oldest, arrival.at_ms - newest)
         tally.reporters.add(arrival.batch.instance)
 
-    def _add_failing(self, ramp: str, unit: FailingUnit, arm: str, arrived_ms: int) -> None:
+    def _add_failing(self, ramp: str, unit: FailingUnit, arm: str, arrival: Arrival) -> None:
         key = (ramp, bytes.fromhex(unit.unit))
-        at_ms = arrived_ms - unit.age_ms
+        age_ms = unit.age_ms + arrival.age_ms
+        at_ms = arrival.at_ms - age_ms
         row = FailingRow(ramp, key[1], arm, unit.epoch, at_ms, at_ms, 1)
         before = self._failing.get(key)
         if before is not None:
@@ -153,7 +158,7 @@ class Group:
                 return
         else:
             self._failing[key] = row
-        if unit.age_ms > LATE_MS:
+        if age_ms > LATE_MS:
             self._late_failing.add(key)
         else:
             self._late_failing.discard(key)
@@ -194,7 +199,7 @@ def ramps_of(arrivals: Iterable[Arrival]) -> set[str]:
 def reporters_of(arrivals: Iterable[Arrival]) -> list[Reporter]:
     """Return who reported, one row an environment and instance, as the highest sequence says."""
     last: dict[tuple[int, str], tuple[int, Reporter]] = {}
-    for environment_id, batch, at_ms in arrivals:
+    for environment_id, batch, at_ms, _ in arrivals:
         # What it has applied is newer than what its requests were evaluated by.
         held = max((batch.applied.generation, batch.applied.revision), _evaluated_by(batch))
         reporter = Reporter(environment_id, batch.instance, batch.service, *held, batch.goodbye, at_ms)
@@ -212,7 +217,7 @@ def _evaluated_by(batch: Batch) -> tuple[int, int]:
 def evaluations_of(arrivals: Iterable[Arrival]) -> list[EvaluationCount]:
     """Return how often flags were evaluated, one row a key."""
     counts: dict[tuple[int, str, str, str, int], EvaluationCount] = {}
-    for environment_id, batch, at_ms in arrivals:
+    for environment_id, batch, at_ms, _ in arrivals:
         for flag, variants in batch.evaluations.items():
             for variant, count in variants.items():
                 key = (environment_id, flag, variant, batch.service, at_ms // DAY_MS)

@@ -10,12 +10,15 @@ from litestar.handlers import HTTPRouteHandler
 from rheostat.model.outcome import BatchReceipt
 from rheostat_server.errors import Malformed, TooLarge
 from rheostat_server.outcomes.service import OutcomeService
-from rheostat_server.outcomes.validate import read_batch
+from rheostat_server.outcomes.validate import MOST, read_batch
 from rheostat_server.ports.metrics import Metrics
 from rheostat_server.streaming.callers import Keys, server_caller
 
 BODY_BYTES = 1 << 20
 """The most that a batch may be, unpacked."""
+
+AGE_HEADER = "Rheostat-Batch-Age-Ms"
+"""How long ago the batch was made; all ages in it count back from then. Absent: just now."""
 
 
 def outcome_routes(service: OutcomeService, keys: Keys, metrics: Metrics) -> list[HTTPRouteHandler]:
@@ -33,11 +36,17 @@ def outcome_routes(service: OutcomeService, keys: Keys, metrics: Metrics) -> lis
         headers = request.headers
         _, environment_id = server_caller(keys, headers.get("authorization"), headers.get("x-api-key"))
         body = unpacked(await request.body(), headers.get("content-encoding"))
-        receipt: BatchReceipt = await service.ingest(environment_id, read_batch(body))
+        age_ms = age_of(headers.get(AGE_HEADER))
+        receipt: BatchReceipt = await service.ingest(environment_id, read_batch(body), age_ms=age_ms)
         metrics.request("outcomes", 200)
         return Response(msgspec.json.encode(receipt), media_type="application/json")
 
     return [report]
+
+
+def age_of(text: str | None) -> int:
+    """Return a batch's age in ms; what cannot be read is 0, for no outcome is refused because of it."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= len(str(MOST)) else 0
 
 
 def unpacked(body: bytes, encoding: str | None) -> bytes:

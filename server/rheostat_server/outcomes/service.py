@@ -71,8 +71,8 @@ class OutcomeService:
                 await pruning
             await counting
 
-    async def ingest(self, environment_id: int, batch: Batch) -> BatchReceipt:
-        """Count a batch (checked by ``read_batch``) and return after the commit.
+    async def ingest(self, environment_id: int, batch: Batch, *, age_ms: int = 0) -> BatchReceipt:
+        """Count a batch (checked by ``read_batch``), made ``age_ms`` before it came; return after the commit.
 
         Raises:
             StorageUnavailable: nothing was counted, or nobody knows; the same batch may be sent again.
@@ -82,7 +82,7 @@ class OutcomeService:
             raise Unavailable("outcomes cannot be counted right now; send the batch again")
         receipt: asyncio.Future[BatchReceipt] = asyncio.get_running_loop().create_future()
         # Ages are counted back from here, not from the commit: a slow database must not make requests younger.
-        self._waiting.append(_Waiting(Arrival(environment_id, batch, self._clock.wall_ms()), receipt))
+        self._waiting.append(_Waiting(Arrival(environment_id, batch, self._clock.wall_ms(), age_ms), receipt))
         self._arrived.set()
         return await receipt
 
@@ -115,10 +115,11 @@ class OutcomeService:
             self._refuse(group, error)
         else:
             self._metrics.batches(counted=len(fresh), duplicate=len(group) - len(fresh))
+            now_ms = self._clock.wall_ms()
             for waiting in group:
                 if not waiting.receipt.done():
-                    counted = id(waiting) in fresh
-                    waiting.receipt.set_result(BatchReceipt(waiting.key.sequence, duplicate=not counted))
+                    duplicate = id(waiting) not in fresh
+                    waiting.receipt.set_result(BatchReceipt(waiting.key.sequence, duplicate, now_ms))
 
     def _refuse(self, group: list[_Waiting], error: Exception) -> None:
         self._metrics.batches(failed=len(group))

@@ -30,11 +30,19 @@ class Contents:
 
         Each row is there once, at its last state; so this is shorter than the patches between, and as good.
         """
-        return [row for _, row in sorted(self._rows.items()) if row.revision > revision]
+        return sorted((row for row in self._rows.values() if row.revision > revision), key=_place)
 
     def present(self) -> list[ServedRow]:
         """Return what is served, by kind and key."""
-        return [row for _, row in sorted(self._rows.items()) if row.body is not None]
+        return sorted((row for row in self._rows.values() if row.body is not None), key=_place)
+
+    def kills(self) -> list[ServedRow]:
+        """Return the kills that are there, revived ones too, by key."""
+        return sorted((row for row in self._rows.values() if row.kind == "kill" and row.body is not None), key=_place)
+
+
+def _place(row: ServedRow) -> tuple[str, str]:
+    return row.kind, row.key
 
 
 def lists_of(rows: Iterable[ServedRow], *, always: bool) -> bytes:

@@ -39,9 +39,10 @@ def one_line(row: ServedRow) -> ServedRow:
     return msgspec.structs.replace(row, body=msgspec.json.encode(msgspec.json.decode(row.body)))
 
 
-def kill_of(row: ServedRow) -> Kill | None:
-    """Return the kill that a row holds, if it does."""
-    return None if row.kind != "kill" or row.body is None else _lenient(_KILL, row.body)
+def in_force(row: ServedRow) -> bool:
+    """Return whether a row holds a kill that is not revived."""
+    kill = None if row.kind != "kill" or row.body is None else _lenient(_KILL, row.body)
+    return kill is not None and not kill.revived
 
 
 def snapshot_of(rows: Iterable[ServedRow], identity: Identity, project: str, environment: str) -> Snapshot:

@@ -13,7 +13,7 @@ from rheostat_server.ports.metrics import Metrics
 from rheostat_server.ports.storage import EnvironmentRow, ServedRow
 from rheostat_server.streaming.compression import deflate, gzip_joined
 from rheostat_server.streaming.contents import Contents, snapshot_head, snapshot_tail
-from rheostat_server.streaming.decoding import kill_of, one_line, patch_of, snapshot_of
+from rheostat_server.streaming.decoding import in_force, one_line, patch_of, snapshot_of
 from rheostat_server.streaming.events import beat_event, kill_event, patch_event, resync_event
 from rheostat_server.streaming.subscriber import Subscriber
 
@@ -54,6 +54,8 @@ class EnvironmentFeed:
         self._tail: bytes | None = None
         self._deflated: asyncio.Task[bytes] | None = None
         self._patches: dict[int, bytes] = {}
+        # The kills in force as events, each with the revision of its row; made once, sent to many.
+        self._kills: list[tuple[int, bytes]] = []
 
     def age_ms(self) -> int:
         """Return the time since PostgreSQL last confirmed the identity, in ms."""
@@ -95,8 +97,7 @@ class EnvironmentFeed:
         if subscriber.ahead is None and held != self.identity:
             patch = self._patch_from(held) if held is not None else None
             if patch is not None and held is not None:
-                for row in self._contents.since(held.revision):
-                    self._push_kill(row, (subscriber,))
+                self._push_kills(subscriber, held.revision)
                 subscriber.push(patch)
             else:
                 self._resync(subscriber)
@@ -155,12 +156,9 @@ class EnvironmentFeed:
         else:
             self.ruleset = self.ruleset.with_patch(patch_of(rows, before, identity))
         self._moved(identity)
-        self._publish(before, rows)
+        self._publish(before)
 
-    def _publish(self, before: Identity, rows: Sequence[ServedRow]) -> None:
-        for row in rows:
-            # Before the patch, and also where that is replaced by a resync: a kill waits for nothing.
-            self._push_kill(row, [each for each in self._subscribers if each.ahead is None])
+    def _publish(self, before: Identity) -> None:
         for subscriber in self.subscribers():
             held = before if subscriber.ahead is None else subscriber.ahead
             if not self._may_hear(subscriber) or held == self.identity:
@@ -169,6 +167,8 @@ class EnvironmentFeed:
             if patch is None:
                 self._resync(subscriber)
             else:
+                # Before the patch: whoever looks at kills alone need not read a large one first.
+                self._push_kills(subscriber, held.revision)
                 subscriber.push(patch)
 
     def _may_hear(self, subscriber: Subscriber) -> bool:
@@ -183,6 +183,9 @@ class EnvironmentFeed:
         self.etag = f'"{identity}-{FORMAT}-{digest(self.ruleset.snapshot.kills)}"'
         self._tail = self._deflated = None
         self._patches.clear()
+        self._kills = [
+            (row.revision, kill_event(row.body)) for row in self._contents.kills() if row.body and in_force(row)
+        ]
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -197,16 +200,14 @@ class EnvironmentFeed:
         return patch if len(patch) <= PATCH_BYTES else None
 
     def _resync(self, subscriber: Subscriber) -> None:
-        for row in self._contents.present():
-            self._push_kill(row, (subscriber,))
+        self._push_kills(subscriber, -1)
         spread_ms = min(LONGEST_SPREAD_MS, SPREAD_MS * (len(self._subscribers) - 1))
         subscriber.push(resync_event(self.identity, spread_ms))
 
-    def _push_kill(self, row: ServedRow, subscribers: Sequence[Subscriber]) -> None:
-        kill = kill_of(row)
-        if kill is not None and not kill.revived and row.body is not None:
-            event = kill_event(row.body)
-            for subscriber in subscribers:
+    def _push_kills(self, subscriber: Subscriber, revision: int) -> None:
+        """Send the kills in force that came after this revision."""
+        for at, event in self._kills:
+            if at > revision:
                 subscriber.push(event)
 
     def _beat(self, *, behind: bool) -> bytes:
