@@ -50,7 +50,7 @@ async def test_a_fault_for_exposed_users_is_taken_back_and_explained(play: Play,
         assert not any(served.new for served in list(traffic.recent)[-100:])
         last = (await stage.last_decisions(ramp_id, 1))[0]
         assert last["kind"] == "kill"
-        assert "failing" in last["why"]
+        assert "newly failed" in last["why"]
         audit = (await stage.api.get("/audit", params={"subject": "checkout-v2"})).raise_for_status().json()
         assert any(entry["action"] == "ramp.kill" for entry in audit["entries"]), audit
         # The kill is latched: starting again is refused until a person revives it.

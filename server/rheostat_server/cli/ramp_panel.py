@@ -21,7 +21,7 @@ STATUS_STYLES = {
     "killed": "bold red",
     "aborted": "red",
 }
-_BAR_WIDTH = 36
+_BAR_WIDTH = 28
 
 
 def status_text(view: dict[str, Any]) -> Text:
@@ -48,7 +48,7 @@ def _exposure(view: dict[str, Any]) -> RenderableType:
     table = _grid()
     bar = Bar(100, 0, view["exposure"], width=_BAR_WIDTH, color="green", bgcolor="grey23")
     steps = " → ".join(f"{step:g}" for step in view["steps"])
-    table.add_row("exposure", bar, f"{view['exposure']:g} %  (steps {steps})")
+    table.add_row("exposure", bar, f"{view['exposure']:g} %  of {steps}")
     return table
 
 
@@ -59,13 +59,13 @@ def _evidence(guardrail: dict[str, Any]) -> RenderableType:
     table.add_row(
         f"{guardrail['name']}: harm",
         _toward(m, kill_line, "red"),
-        f"M = {_figure(m)} of {_figure(kill_line)} kills",
+        f"M = {_figure(m)} (kills at {_figure(kill_line)})",
     )
     proof = max(guardrail["e"], guardrail["a"])
     table.add_row(
         f"{guardrail['name']}: proof",
         _toward(proof, advance_line, "green"),
-        f"{_figure(proof)} of {_figure(advance_line)} advances",
+        f"{_figure(proof)} (advances at {_figure(advance_line)})",
     )
     sight = guardrail["sight"]
     if sight != "seen":
@@ -108,7 +108,7 @@ def _figure(value: float) -> str:
 
 def _grid() -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=16)
+    table.add_column(width=14)
     table.add_column(width=_BAR_WIDTH)
     table.add_column()
     return table

@@ -22,7 +22,7 @@ from rheostat_server.demo.stage import Stage, set_stage
 from rheostat_server.demo.traffic import Traffic
 
 FAULT = 0.3
-BACKGROUND = 0.002
+BACKGROUND = 0.001
 _FAULT_AFTER_SECONDS = 8.0
 _GIVE_UP_SECONDS = 170.0
 _AFTER_KILL_SECONDS = 8.0
@@ -49,6 +49,7 @@ RAMP_DOCUMENT: dict[str, Any] = {
     "min_dwell": "3s",
     "soak": "5s",
     "interval": "1s",
+    "guardrails": [{"metric": "request-success-rate", "threshold": 99}],
 }
 
 SHORTENED = (
