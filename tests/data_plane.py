@@ -111,6 +111,19 @@ class World:
             return [dict(row) for row in await connection.fetch(query, *arguments)]
 
 
+async def shut(control: Database, name: str) -> None:
+    """Throw everybody out of the database, and keep them out."""
+    async with control.connection() as connection:
+        await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+
+
+async def let_in(control: Database, name: str) -> None:
+    """Let them in again."""
+    async with control.connection() as connection:
+        await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
 def a_batch(sequence: int = 1, instance: str = "0" * 32, **changes: Any) -> Batch:
     """Return a batch of one instance of the service ``shop``."""
     return Batch(instance=instance, sequence=sequence, **{"service": "shop", **changes})

@@ -17,7 +17,7 @@ from rheostat_server.access.model import Scope, TokenKind
 from rheostat_server.adapters.propagation.postgres import PostgresPropagation
 from rheostat_server.adapters.storage.postgres.pool import Database
 from tests.builders import a_flag, a_kill, a_rollout, an_overlay
-from tests.data_plane import World
+from tests.data_plane import World, let_in, shut
 from tests.data_plane_node import API_TOKEN, CLIENT_KEY, SERVER_KEY, Node, a_node, a_stream, add_key
 
 AUTH = {"Authorization": f"Bearer {SERVER_KEY}"}
@@ -347,19 +347,6 @@ async def test_with_postgresql_away_a_node_serves_from_memory(fresh_database: Ca
     assert during.age_ms >= 90_000
     assert patch.to.revision == changed
     assert after.age_ms < 5_000
-
-
-async def shut(control: Database, name: str) -> None:
-    """Throw everybody out of the database, and keep them out."""
-    async with control.connection() as connection:
-        await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-
-
-async def let_in(control: Database, name: str) -> None:
-    """Let them in again."""
-    async with control.connection() as connection:
-        await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
 async def test_a_hint_is_faster_than_the_poll(database: Database, world: World, environment: int) -> None:
