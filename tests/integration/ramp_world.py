@@ -1,13 +1,15 @@
 """A server's ramps on a real database, by a clock that tests move, and an application that reports to it."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from prometheus_client import CollectorRegistry, Counter
 
-from rheostat.clock import ManualClock
+from rheostat.clock import Clock, ManualClock
 from rheostat.engine.hashing import arm_of, is_exposed, is_held_back, level_entry, place, unit_hash
 from rheostat.model.evaluation import Arm
 from rheostat.model.flag import Rollout
@@ -78,7 +80,10 @@ def without_cursors(state: State) -> State:
 
 
 class Application:
-    """An application of ``users`` users whose exposed requests fail at ``harm``, all others at ``usual``."""
+    """An application of ``users`` users whose exposed requests fail at ``harm``, all others at ``usual``.
+
+    ``registry`` shows its own request counters, as the SDK's middleware would export them.
+    """
 
     def __init__(self, world: "RampWorld", users: int = 3_000, usual: float = 0.005, harm: float = 0.005) -> None:
         self.world = world
@@ -90,6 +95,10 @@ class Application:
         self.random = random.Random(7)
         self.places = {f"user-{number}": place(FLAG, f"user-{number}") for number in range(users)}
         self._sampled: set[tuple[str, int]] = set()
+        self.served = 0
+        self.registry = CollectorRegistry()
+        names = ("project", "environment", "flag", "variant", "arm", "outcome")
+        self._counter = Counter("feature_flag_requests", "Requests.", names, registry=self.registry)
 
     async def serve(self, requests: int = 500) -> None:
         """Serve this many requests of random users by what is served now, and report them in one batch."""
@@ -108,6 +117,9 @@ class Application:
                 assert arm is not None
                 exposed = not is_held_back(at, overlay.holdback_ppm) and is_exposed(at, overlay.exposure_ppm)
                 bad = self.random.random() < (self.harm if exposed else self.usual)
+                self.served += 1
+                outcome = "error" if bad else "ok"
+                self._counter.labels(PROJECT, ENVIRONMENT, FLAG, "on" if exposed else "off", arm, outcome).inc()
                 row = rows.setdefault(arm, [0, 0])
                 row[0] += 1
                 row[1] += bad
@@ -148,8 +160,11 @@ class Application:
 class RampWorld:
     """Services over one database."""
 
-    def __init__(self, database: Database, sources: dict[Family, EvidenceSource] | None, best: Sources) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self, database: Database, sources: dict[Family, EvidenceSource] | None, best: Sources, clock: Clock | None
+    ) -> None:
+        self.manual = ManualClock()
+        self.clock: Clock = clock or self.manual
         self.storage = PostgresStorage(database)
         self.metrics = PrometheusMetrics(self.clock, version="test")
         self.announced: list[int] = []
@@ -234,7 +249,10 @@ class RampWorld:
 
     async def tick(self, controller: RampController | None = None) -> None:
         """Let a second pass, and the controller tick."""
-        self.clock.advance(1)
+        if self.clock is self.manual:
+            self.manual.advance(1)
+        else:
+            await asyncio.sleep(1)
         await (controller or self.controller).tick()
 
     async def ride(
@@ -259,9 +277,10 @@ async def ramp_world(
     *,
     family: Family = Family.REPORTED,
     interval_s: float = 1.0,
+    clock: Clock | None = None,
 ) -> AsyncIterator[RampWorld]:
-    """Give a world with one environment, in which this node leads."""
-    world = RampWorld(database, sources, Sources(family=family, interval_s=interval_s))
+    """Give a world with one environment, in which this node leads. Without ``clock`` time is moved by hand."""
+    world = RampWorld(database, sources, Sources(family=family, interval_s=interval_s), clock)
     await world.outcomes.start()
     try:
         await world.lay_out()

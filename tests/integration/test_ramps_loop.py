@@ -132,7 +132,7 @@ async def test_another_node_goes_on_where_the_first_stopped(world: RampWorld) ->
     second = world.another_controller("two")
 
     await second.lease.step()
-    world.clock.advance(7)
+    world.manual.advance(7)
     await second.lease.step()
     await world.tick(second)
 
@@ -147,7 +147,7 @@ async def test_a_node_that_lost_the_lease_writes_nothing(world: RampWorld) -> No
     ramp = (await world.start()).id
     second = world.another_controller("two")
     await second.lease.step()
-    world.clock.advance(7)
+    world.manual.advance(7)
     await second.lease.step()
     before = await world.row(ramp)
 

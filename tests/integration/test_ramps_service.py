@@ -261,9 +261,7 @@ async def test_disabling_the_flag_aborts_the_ramp(world: RampWorld) -> None:
         ),
     ],
 )
-async def test_an_edit_that_spoils_the_evidence_is_refused(
-    world: RampWorld, edit: dict[str, Any], word: str
-) -> None:
+async def test_an_edit_that_spoils_the_evidence_is_refused(world: RampWorld, edit: dict[str, Any], word: str) -> None:
     """What decides who meets the rollout stands still while its ramp runs; a restart starts the ramp afresh."""
     ramp = (await world.start()).id
     await world.act(ramp, Action.ADVANCE)
@@ -319,7 +317,7 @@ async def test_ramps_are_listed_newest_first(world: RampWorld) -> None:
     """The list of an environment has each ramp, by flag if asked."""
     first = await world.start()
     await world.act(first.id, Action.ABORT)
-    world.clock.advance(1)
+    world.manual.advance(1)
     second = await world.start()
 
     listed = await world.ramps.all(PROJECT, ENVIRONMENT)

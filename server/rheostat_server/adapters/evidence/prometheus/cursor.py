@@ -41,7 +41,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Growth(msgspec.Struct, frozen=True):
-    """What a series grew by between two samples."""
+    """What a series grew by between two samples: at least 1."""
 
     name: str
     labels: dict[str, str]
@@ -85,8 +85,9 @@ def advanced(
             fresh = [sample for sample in one.samples if mark is None or sample[0] > mark.at_ms]
         for at_ms, value in fresh:
             if mark is not None:
-                grown = value - mark.value if value >= mark.value else value
-                growth.append(Growth(one.name, one.labels, round(grown), mark.at_ms, at_ms))
+                grown = round(value - mark.value if value >= mark.value else value)
+                if grown:
+                    growth.append(Growth(one.name, one.labels, grown, mark.at_ms, at_ms))
             mark = Mark(at_ms, value, target)
         if fresh and mark is not None:
             newer = newer or mark.at_ms > cursor.newest_ms

@@ -1,0 +1,142 @@
+"""A real Prometheus that scrapes, four times a second, what a test exports."""
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+STARTS_WITHIN = 30.0
+SCRAPED_EVERY = "250ms"
+
+
+class Exporter:
+    """An address that shows whatever text it is given; without a text it fails each scrape."""
+
+    def __init__(self) -> None:
+        self.render: Callable[[], bytes | None] = lambda: None
+        exporter = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = exporter.render()
+                self.send_response(200 if body is not None else 503)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class PrometheusServer:
+    """A running Prometheus with a few exporters."""
+
+    def __init__(self, url: str, exporters: list[Exporter], process: "subprocess.Popen[bytes]") -> None:
+        self.url = url
+        self.exporters = exporters
+        self.process = process
+
+    def query(self, text: str) -> list[dict[str, object]]:
+        """Return an instant query's result."""
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?query={text}", timeout=5) as answer:
+            result: list[dict[str, object]] = json.load(answer)["data"]["result"]
+            return result
+
+    async def scraped(self) -> None:
+        """Wait until every exporter was scraped again, whether or not it answered."""
+        began = time.time()
+        await self.until(lambda: self._oldest() > began)
+
+    async def until(self, done: Callable[[], bool], seconds: float = STARTS_WITHIN) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + seconds
+        while not await asyncio.to_thread(done):
+            assert time.monotonic() < deadline, "it did not come to pass"
+            await asyncio.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop Prometheus at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def _oldest(self) -> float:
+        try:
+            times = [float(one["value"][1]) for one in self.query("timestamp(up)")]  # type: ignore[index]
+        except OSError:
+            return 0.0
+        return min(times) if len(times) == len(self.exporters) else 0.0
+
+
+@contextmanager
+def _free_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield listener.getsockname()[1]
+
+
+@asynccontextmanager
+async def running_prometheus(exporters: int = 1) -> AsyncIterator[PrometheusServer]:
+    """Run Prometheus over so many exporters, each job and instance of its own."""
+    program = shutil.which("prometheus")
+    assert program is not None, "Prometheus is not installed: scripts/need-test-programs"
+    targets = [Exporter() for _ in range(exporters)]
+    jobs = [
+        {"job_name": f"job-{number}", "static_configs": [{"targets": [target.address]}]}
+        for number, target in enumerate(targets)
+    ]
+    with tempfile.TemporaryDirectory(prefix="rheostat-prometheus-", ignore_cleanup_errors=True) as name:
+        config = Path(name) / "prometheus.yml"
+        # JSON is YAML.
+        config.write_text(
+            json.dumps(
+                {"global": {"scrape_interval": SCRAPED_EVERY, "scrape_timeout": SCRAPED_EVERY}, "scrape_configs": jobs}
+            )
+        )
+        with _free_port() as port:
+            pass
+        process = subprocess.Popen(
+            [
+                program,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={name}/data",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--log.level=error",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        server = PrometheusServer(f"http://127.0.0.1:{port}", targets, process)
+        try:
+            await server.until(lambda: server._oldest() > 0)
+            yield server
+        finally:
+            server.stop()
+            for target in targets:
+                target.close()
+
+
+@pytest.fixture
+async def prometheus() -> AsyncIterator[PrometheusServer]:
+    """A Prometheus over one exporter."""
+    async with running_prometheus() as server:
+        yield server

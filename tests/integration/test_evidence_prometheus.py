@@ -1,0 +1,293 @@
+"""Ramps on the evidence of a real Prometheus, and what becomes of awkward answers."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from prometheus_client import generate_latest
+
+from rheostat.clock import SystemClock
+from rheostat_server.adapters.evidence.prometheus import client as client_module
+from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient, QueryFailedError
+from rheostat_server.adapters.evidence.prometheus.cursor import Cursor, write_cursor
+from rheostat_server.adapters.evidence.prometheus.source import PrometheusEvidence, prometheus_evidence
+from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.ports.evidence import EvidenceSource, Question
+from rheostat_server.ports.ramps import EpochMark
+from rheostat_server.ramps.model import Action, Family, Guardrail, Plan, Sight, Step
+from tests.integration.prometheus_server import PrometheusServer, prometheus
+from tests.integration.ramp_world import Application, RampWorld, ramp_world
+
+__all__ = ["prometheus"]
+SHORT = {"preflight": "3s", "min_dwell": "1s", "soak": "2s"}
+
+
+@pytest.fixture
+async def world(database: Database, prometheus: PrometheusServer) -> AsyncIterator[RampWorld]:
+    """A world whose ramps read the server's metrics back from Prometheus."""
+    source = prometheus_evidence(prometheus.url)
+    sources: dict[Family, EvidenceSource] = {Family.REPORTED_METRICS: source, Family.APPLICATION: source}
+    async with ramp_world(database, sources, family=Family.REPORTED_METRICS, clock=SystemClock()) as made:
+        prometheus.exporters[0].render = lambda: made.metrics.render()[0]
+        await made.put()
+        yield made
+    await source.close()
+
+
+async def test_a_harmful_change_is_taken_back_by_metrics(world: RampWorld) -> None:
+    """Failing users that Prometheus read from the server kill the ramp."""
+    ramp = (await world.start(**SHORT)).id
+
+    seen = await world.ride(ramp, Application(world, harm=0.4), until=["killed", "promoted", "aborted"], seconds=60)
+
+    assert seen[-1].status == "killed"
+    [guardrail] = seen[-1].guardrails
+    assert guardrail.family == "reported-metrics"
+    assert guardrail.treatment.failing >= 3
+
+
+async def test_a_harmless_change_goes_on_until_prometheus_stops(world: RampWorld, prometheus: PrometheusServer) -> None:
+    """A ramp goes up on metrics; when Prometheus is gone it is blind: it neither advances nor is killed."""
+    ramp = (await world.start(**SHORT, steps=[20, 60, 100])).id
+    application = Application(world)
+    for _ in range(60):
+        await application.serve(1_000)
+        await world.tick()
+        if (await world.view(ramp)).exposure >= 60:
+            break
+    before = await world.view(ramp)
+    assert before.exposure >= 60
+    prometheus.stop()
+
+    application.harm = 1.0
+    seen = await world.ride(ramp, application, until=["blind"], seconds=10)
+    for _ in range(3):
+        await application.serve()
+        await world.tick()
+
+    after = await world.view(ramp)
+    assert (after.status, after.exposure) == ("blind", seen[-1].exposure)
+    assert after.guardrails[0].sight == "query failed"
+    assert (await world.served())[1] == []
+
+
+async def test_an_application_that_is_not_scraped_any_more_is_stale(
+    world: RampWorld, prometheus: PrometheusServer
+) -> None:
+    """Prometheus answers, but has nothing new: that is called stale within a few intervals."""
+    ramp = (await world.start(**SHORT)).id
+    application = Application(world)
+    for _ in range(3):
+        await application.serve()
+        await world.tick()
+    assert (await world.view(ramp)).guardrails[0].sight == "seen"
+    prometheus.exporters[0].render = lambda: None
+
+    seen = await world.ride(ramp, application, until=["blind"], seconds=20)
+
+    assert seen[-1].guardrails[0].sight == "series stale"
+
+
+APPLICATION_GUARD = {"metric": "request-success-rate", "source": "application", "kill": True}
+
+
+async def test_with_both_scraped_each_request_counts_once(world: RampWorld, prometheus: PrometheusServer) -> None:
+    """The application's counters and the server's of what it was told are two families: a guardrail reads one."""
+    application = Application(world)
+    prometheus.exporters[0].render = lambda: world.metrics.render()[0] + generate_latest(application.registry)
+    await application.serve(0)
+    ramp = (await world.start(**{**SHORT, "preflight": "60s"}, guardrails=[APPLICATION_GUARD])).id
+
+    for _ in range(6):
+        await world.tick()
+        await application.serve(300)
+    for _ in range(3):
+        await world.tick()
+
+    reported, counted = (await world.view(ramp)).guardrails
+    assert (reported.family, counted.family) == ("reported-metrics", "application")
+    assert reported.treatment.requests + reported.control.requests == application.served == 1_800
+    # What an application counted before it was first seen is no evidence, so that one lacks the first batch.
+    assert 1_200 <= counted.treatment.requests + counted.control.requests <= 1_800
+
+
+async def test_an_applications_own_counters_can_kill(world: RampWorld, prometheus: PrometheusServer) -> None:
+    """A guardrail on the application's request counters takes the variant back where it may."""
+    application = Application(world, harm=0.5)
+    # The server is not scraped: its own family is blind, and what the application counts has to do.
+    prometheus.exporters[0].render = lambda: generate_latest(application.registry)
+    ramp = (await world.start(**SHORT, guardrails=[APPLICATION_GUARD])).id
+    for _ in range(4):
+        await application.serve(500)
+        await world.tick()
+    await world.act(ramp, Action.ADVANCE)
+
+    seen = await world.ride(ramp, application, until=["killed", "promoted", "aborted"], seconds=30)
+
+    assert seen[-1].status == "killed"
+    assert "application-errors" in seen[-1].why
+
+
+class Answering:
+    """An HTTP server that gives one answer to whatever it is asked."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body = b""
+        self.delay = 0.0
+        self.asked: list[bytes] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                outer.asked.append(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.authorization = self.headers.get("Authorization")
+                time.sleep(outer.delay)
+                self.send_response(outer.status)
+                self.end_headers()
+                self.wfile.write(outer.body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.authorization: str | None = None
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def matrix(self, *values: str, kind: str = "matrix") -> None:
+        """Answer with one series of these values."""
+        samples = [[1_000 + at, value] for at, value in enumerate(values)]
+        result = [{"metric": {"__name__": "x_total", "job": "a", "instance": "b"}, "values": samples}]
+        self.body = json.dumps({"status": "success", "data": {"resultType": kind, "result": result}}).encode()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def answering() -> Iterator[Answering]:
+    """A server that answers as it is told."""
+    server = Answering()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b"<html>", "not Prometheus's"),
+        (502, b"bad gateway", "HTTP 502"),
+        (400, b'{"status":"error","errorType":"bad_data","error":"parse error"}', "parse error"),
+        (422, b'{"status":"error","error":"too many samples"}', "too many samples"),
+        (503, b'{"status":"success","data":{"resultType":"matrix","result":[]}}', "HTTP 503"),
+        (200, b'{"status":"error","error":"half an answer"}', "half an answer"),
+        (200, b'{"status":"success"}', "no raw samples"),
+        (
+            200,
+            b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,2]]}]}}',
+            "not P",
+        ),
+    ],
+)
+async def test_what_is_no_answer_is_a_failed_query(answering: Answering, status: int, body: bytes, said: str) -> None:
+    """Errors, half answers and what is not JSON are failed queries, with the reason in one line."""
+    answering.status, answering.body = status, body
+
+    with pytest.raises(QueryFailedError, match=said) as caught:
+        await PrometheusClient(answering.url).query("x[1m]")
+
+    assert "\n" not in str(caught.value)
+
+
+async def test_numbers_that_are_none_are_left_out(answering: Answering) -> None:
+    """NaN and infinities are no samples; a series of nothing else is a failed query."""
+    client = PrometheusClient(answering.url)
+    answering.matrix("1", "NaN", "+Inf", "3")
+
+    [series] = (await client.query("x[1m]")).series
+
+    assert series.samples == ((1_000_000, 1.0), (1_003_000, 3.0))
+    answering.matrix("NaN", "-Inf")
+    with pytest.raises(QueryFailedError, match="no finite sample"):
+        await client.query("x[1m]")
+    answering.matrix("many")
+    with pytest.raises(QueryFailedError, match="not a number"):
+        await client.query("x[1m]")
+    answering.matrix("1", kind="vector")
+    with pytest.raises(QueryFailedError, match="no raw samples"):
+        await client.query("x[1m]")
+
+
+async def test_a_slow_answer_is_a_failed_query(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait is bounded."""
+    monkeypatch.setattr(client_module, "TIMEOUT_S", 0.2)
+    answering.delay = 1.0
+
+    with pytest.raises(QueryFailedError):
+        await asyncio.wait_for(PrometheusClient(answering.url).query("x[1m]"), 5)
+
+
+async def test_credentials_and_path_of_the_url_are_used(answering: Answering) -> None:
+    """A Prometheus behind a proxy is reached by its path, with the user of the URL."""
+    answering.matrix("1")
+
+    await PrometheusClient(f"http://ana:secret@127.0.0.1:{answering.port}/prom/").query("x[1m]")
+
+    assert answering.authorization == "Basic YW5hOnNlY3JldA=="
+
+
+def a_question(family: Family, cursor: str = "") -> Question:
+    """Return a question of a ramp whose epoch began at 0."""
+    plan = Plan(
+        project="shop",
+        environment="production",
+        flag="checkout",
+        rollout="default",
+        start_ppm=0,
+        steps=(Step(exposure_ppm=100_000),),
+        guardrails=(),
+        interval_s=15.0,
+    )
+    return Question(
+        ramp="r-1",
+        environment_id=1,
+        plan=plan,
+        guardrail=Guardrail(name="errors", family=family, grade=1),
+        marks=(EpochMark(1, 100_000, 0),),
+        asked_ms=1_000_000_000,
+        cursor=cursor,
+    )
+
+
+async def test_one_query_a_reading_that_looks_back_as_far_as_needed(answering: Answering) -> None:
+    """The range reaches back over the time since the last new sample, within bounds, and names the ramp."""
+    answering.body = b'{"status":"success","data":{"resultType":"matrix","result":[]}}'
+    source = PrometheusEvidence(PrometheusClient(answering.url))
+    old = write_cursor(Cursor(targets={"t": 1}, advanced_ms=1_000_000_000 - 600_000))
+
+    await source.read(a_question(Family.REPORTED_METRICS))
+    gone = await source.read(a_question(Family.REPORTED_METRICS, old))
+    await source.read(a_question(Family.APPLICATION))
+
+    assert len(answering.asked) == 3
+    assert b"ramp%3D%22r-1%22" in answering.asked[0]
+    assert answering.asked[0].endswith(b"%5B45s%5D")
+    assert answering.asked[1].endswith(b"%5B645s%5D")
+    assert b"feature_flag_requests_total" in answering.asked[2]
+    assert (gone.sight, gone.cursor) == (Sight.SERIES_STALE, old)
+    await source.close()
+
+
+async def test_a_cursor_that_cannot_be_read_is_a_failed_query(answering: Answering) -> None:
+    """A cursor of another source does not take the controller down."""
+    source = PrometheusEvidence(PrometheusClient(answering.url))
+
+    assert (await source.read(a_question(Family.APPLICATION, "nonsense"))).sight is Sight.QUERY_FAILED
