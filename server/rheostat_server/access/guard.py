@@ -1,5 +1,6 @@
 """What stands before every route of the admin API."""
 
+from collections.abc import Callable
 from typing import Any
 
 from litestar import Request
@@ -13,19 +14,16 @@ from rheostat_server.errors import Malformed
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class AdminGuard:
-    """Lets API tokens of the needed scope and project pass.
+def admin_guard(keyring: KeyRing) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]:
+    """Return the guard that lets API tokens of the needed scope and project pass.
 
     Reading needs ``read`` and anything else ``write``, unless the route says otherwise by ``scope="admin"``.
     """
 
-    def __init__(self, keyring: KeyRing) -> None:
-        self._keyring = keyring
-
-    def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Raise unless this request may go on; leave who it is for ``provide_principal``."""
+    # A function and not an object: the framework copies deeply what it is given, but not functions.
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         headers = connection.headers
-        principal = self._keyring.principal(headers.get("authorization"), headers.get("x-api-key"))
+        principal = keyring.principal(headers.get("authorization"), headers.get("x-api-key"))
         # PostgreSQL has no NUL in its texts, so nothing can be named by one.
         if "\x00" in connection.scope["path"] or b"%00" in connection.scope["query_string"]:
             raise Malformed("the address has a NUL in it")
@@ -35,6 +33,8 @@ class AdminGuard:
         if project is not None:
             principal.require_project(project)
         connection.scope["auth"] = principal
+
+    return guard
 
 
 def provide_principal(request: Request[Any, Any, Any]) -> Principal:

@@ -107,4 +107,4 @@ def refuse_archived(row: FlagRow) -> None:
 
 
 def _use_words(use: FlagUse) -> str:
-    return f"{use.service} in {use.environment} (last {rfc3339(use.last_at_ms)})"
+    return f"{use.service or 'an unnamed service'} in {use.environment} (last {rfc3339(use.last_at_ms)})"

@@ -15,8 +15,8 @@ Key = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,128}\Z")]
 """What people name flags, projects and environments by."""
 Line = Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 """One line of text for people. PostgreSQL does not store a NUL."""
-Text = Annotated[str, msgspec.Meta(max_length=4000, pattern=r"^[^\x00]*\Z")]
-"""Text for people, of several lines perhaps."""
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
+"""Text for people, of several lines perhaps; give it a ``max_length``."""
 
 _AT_BYTE = re.compile(r" \(byte (\d+)\)$")
 _AT_PATH = re.compile(r" - at `(key in )?\$\.?(.*)`$", re.DOTALL)

@@ -1,0 +1,296 @@
+"""The composition: settings become adapters, services, routes, and a running server."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+import uvloop
+from litestar import Litestar
+
+from rheostat.clock import Clock, SystemClock
+from rheostat_server.access.keyring import KeyRing
+from rheostat_server.access.routes import access_routes
+from rheostat_server.access.seed import Seeded, reset_admin, seed
+from rheostat_server.access.service import AccessService
+from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient
+from rheostat_server.adapters.evidence.prometheus.source import PrometheusEvidence
+from rheostat_server.adapters.evidence.reported import ReportedEvidence
+from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
+from rheostat_server.adapters.propagation.postgres import PostgresPropagation
+from rheostat_server.adapters.propagation.redis import RedisPropagation
+from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
+from rheostat_server.audit.routes import audit_routes
+from rheostat_server.audit.service import AuditService
+from rheostat_server.database import OpenDatabase, open_beside
+from rheostat_server.evaluation.counter import EvaluationCounter
+from rheostat_server.evaluation.ofrep import Ofrep
+from rheostat_server.evaluation.routes import ofrep_routes
+from rheostat_server.flags.apply import ApplyService
+from rheostat_server.flags.routes import flag_routes
+from rheostat_server.flags.service import FlagService
+from rheostat_server.http_server import HttpServer
+from rheostat_server.listening import listen, url_of
+from rheostat_server.logs import set_up_logs
+from rheostat_server.outcomes.routes import outcome_routes
+from rheostat_server.outcomes.service import OutcomeService
+from rheostat_server.ports.evidence import EvidenceSource
+from rheostat_server.ports.propagation import Propagation
+from rheostat_server.ports.storage import Storage, Transaction
+from rheostat_server.projects.environments import EnvironmentService
+from rheostat_server.projects.routes import project_routes
+from rheostat_server.projects.service import ProjectService
+from rheostat_server.ramps.controller import RampController
+from rheostat_server.ramps.model import Family
+from rheostat_server.ramps.overlay_rules import OverlayRules
+from rheostat_server.ramps.routes import ramp_routes
+from rheostat_server.ramps.service import RampService
+from rheostat_server.ramps.starting import Sources
+from rheostat_server.server_file import ServerFile, remove_server_file, write_server_file
+from rheostat_server.settings import Settings
+from rheostat_server.streaming.hub import Hub
+from rheostat_server.streaming.routes import feed_routes
+from rheostat_server.web.app import create_app
+from rheostat_server.web.health import Part, health_routes
+from rheostat_server.welcome import welcome
+
+log = structlog.get_logger("rheostat")
+
+STOP_SECONDS = 1.0
+"""How long each component may take to stop."""
+REPORT_SECONDS = 1.0
+"""How often SDKs report a ramping flag: what the reported evidence moves by."""
+
+
+class Component(Protocol):
+    """A part of the node that works by itself."""
+
+    async def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def stop(self) -> None:
+        """End, with nothing lost that was acknowledged."""
+        ...
+
+
+class Node:
+    """All parts of one server over one database, and the application that they make."""
+
+    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
+        storage: Storage = PostgresStorage(database)
+        version = version_of("rheostat-server")
+        name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        metrics = PrometheusMetrics(clock, version=version)
+        propagation: Propagation = (
+            PostgresPropagation(database.connect)
+            if settings.redis_url is None
+            else RedisPropagation(settings.redis_url)
+        )
+        self.storage = storage
+        self.keyring = KeyRing(storage, clock, poll_seconds=settings.poll_seconds)
+        # An empty hint: access changed, or nobody knows what did.
+        propagation.listen(lambda changed: None if changed else self.keyring.nudge())
+        self.hub = Hub(storage, propagation, metrics, clock, node=name, poll_seconds=settings.poll_seconds)
+        announce = self.hub.nudge
+        outcomes = OutcomeService(storage, metrics, clock)
+        counter = EvaluationCounter(storage, clock)
+        sources = evidence_sources(settings, storage)
+        self.controller = RampController(
+            storage, sources, clock, metrics, announce, node=name, tick_seconds=settings.tick_seconds
+        )
+        watcher = OverlayRules()
+        ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings))
+        flags = FlagService(storage, clock, watcher, announce)
+        self.components: Sequence[Component] = (
+            propagation,
+            self.keyring,
+            self.hub,
+            outcomes,
+            counter,
+            self.controller,
+        )
+        self.app: Litestar = create_app(
+            admin=[
+                project_routes(
+                    ProjectService(storage, self.keyring, clock, announce),
+                    EnvironmentService(storage, self.keyring, clock, announce),
+                ),
+                access_routes(AccessService(storage, self.keyring, clock), clock),
+                flag_routes(flags, ApplyService(storage, clock, watcher, announce)),
+                ramp_routes(ramps),
+                audit_routes(AuditService(storage, clock)),
+            ],
+            others=[
+                *ofrep_routes(Ofrep(self.hub, counter, clock), self.keyring, metrics, settings.cors_origins),
+                *feed_routes(self.hub, self.keyring, metrics),
+                *outcome_routes(outcomes, self.keyring, metrics),
+                *health_routes(self.parts, metrics),
+            ],
+            keyring=self.keyring,
+            version=version,
+        )
+
+    def parts(self) -> dict[str, Part]:
+        """Return how the parts stand, for ``/readyz``."""
+        feeds = self.hub.feeds()
+        age_ms = max((feed.age_ms() for feed in feeds), default=0)
+        leads = self.controller.lease.token is not None
+        return {
+            "snapshots": Part(
+                ready=self.hub.ready and not self.hub.closing,
+                detail=f"{len(feeds)} environments" if self.hub.ready else "not read yet",
+                age_ms=age_ms,
+            ),
+            "ramps": Part(ready=True, detail="this node moves them" if leads else "another node moves them, or none"),
+        }
+
+    async def start(self) -> None:
+        """Start every component, in order."""
+        for component in self.components:
+            await component.start()
+
+    async def stop(self) -> None:
+        """Stop every component, the last first; one that is slow or fails keeps no other from it."""
+        for component in reversed(self.components):
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await component.stop()
+            except Exception as error:  # noqa: BLE001 - the others are to be stopped all the same
+                log.warning("not_stopped_in_order", component=type(component).__name__, why=repr(error))
+
+
+def evidence_sources(settings: Settings, storage: Storage) -> dict[Family, EvidenceSource]:
+    """Return what ramps read, by metric family."""
+    sources: dict[Family, EvidenceSource] = {Family.REPORTED: ReportedEvidence(storage)}
+    if settings.prometheus_url is not None:
+        prometheus = PrometheusEvidence(PrometheusClient(settings.prometheus_url))
+        sources |= {Family.REPORTED_METRICS: prometheus, Family.APPLICATION: prometheus}
+    return sources
+
+
+def best_source(settings: Settings) -> Sources:
+    """Return what a new ramp reads where its document does not say: Prometheus, if there is one."""
+    if settings.prometheus_url is None:
+        return Sources(family=Family.REPORTED, interval_s=REPORT_SECONDS)
+    return Sources(family=Family.REPORTED_METRICS, interval_s=settings.prometheus_interval)
+
+
+def run(settings: Settings, *, say: Callable[[str], None]) -> None:
+    """Run a server until it is told to stop (SIGINT, SIGTERM); a second signal ends it at once.
+
+    ``say`` prints for people.
+
+    Raises:
+        StartupRefused: it cannot start; the message is one line and nothing was changed.
+    """
+    set_up_logs(settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, say))
+
+
+async def reset_admin_token(settings: Settings) -> str:
+    """Make a new admin token, revoke the former, and return the new one's secret.
+
+    Raises:
+        StartupRefused, StorageUnavailable: the database cannot be opened.
+    """
+    set_up_logs("warning")
+    clock = SystemClock(settings.clock_offset_file)
+    pool, exits = await open_beside(settings, clock)
+    async with exits:
+
+        async def work(tx: Transaction) -> str:
+            return await reset_admin(tx, now_ms=clock.wall_ms())
+
+        return await PostgresStorage(pool).run(work)
+
+
+async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
+    stopping = _Stopping()
+    clock = SystemClock(settings.clock_offset_file)
+    async with AsyncExitStack() as exits:
+        exits.callback(stopping.forget)
+        sock = exits.enter_context(listen(settings.host, settings.port))
+        url = url_of(sock)
+        try:
+            database = await OpenDatabase.open(settings, clock)
+            exits.push_async_callback(database.close)
+            node = Node(settings, database.pool, clock)
+            seeded = await _seed(node.storage, settings, clock)
+            exits.push_async_callback(node.stop)
+            await node.start()
+        except asyncio.CancelledError:
+            if not stopping.asked:
+                raise
+            # Told to stop before it was up: what was begun is undone on the way out.
+            return
+        server = HttpServer(node.app)
+        write_server_file(settings.data_path, ServerFile(url, os.getpid()))
+        exits.callback(remove_server_file, settings.data_path)
+        say(welcome(url=url, where=database.where, seeded=seeded, command=_command()))
+        stopping.then(node.hub.close_streams, server.finish)
+        await server.run_on(sock)
+        say("Stopping …")
+
+
+async def _seed(storage: Storage, settings: Settings, clock: Clock) -> Seeded:
+    async def work(tx: Transaction) -> Seeded:
+        return await seed(tx, now_ms=clock.wall_ms(), admin_token=settings.admin_token, sdk_key=settings.sdk_key)
+
+    return await storage.run(work)
+
+
+class _Stopping:
+    """What the first signal does: cancel the start, or what ``then`` says. The second ends the process."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._steps: tuple[Callable[[], Any], ...] = ()
+        self._loop = asyncio.get_running_loop()
+        self._main = asyncio.current_task()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._on_signal)
+
+    def then(self, *steps: Callable[[], Any]) -> None:
+        """Do these at the first signal, from now on."""
+        self._steps = steps
+        if self.asked:
+            self._do()
+
+    def forget(self) -> None:
+        """Leave signals to the system again."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(number)
+
+    def _on_signal(self) -> None:
+        if self.asked:
+            # Our own PostgreSQL sees that we are gone and ends by itself.
+            os._exit(130)
+        self.asked = True
+        self._do()
+
+    def _do(self) -> None:
+        if self._steps:
+            for step in self._steps:
+                step()
+        elif self._main is not None:
+            self._main.cancel()
+
+
+def _command() -> str:
+    """Return how people here call ``rheostat``: by its path, where the shell would not find it."""
+    beside = Path(sys.executable).with_name("rheostat")
+    on_path = {Path(part) for part in os.environ.get("PATH", "").split(os.pathsep) if part}
+    if beside.parent in on_path or not beside.exists():
+        return "rheostat"
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
