@@ -131,9 +131,13 @@ class Lifecycle:
     def _follow(self, held: Serving) -> None:
         assert self._store is not None
         self._feed = FeedSource(self._settings, self._clock, self, self._store, held=held, load=self._load)
-        self._feed.start()
-        if self.outcomes is not None:
-            self.outcomes.start()
+        try:
+            self._feed.start()
+            if self.outcomes is not None:
+                self.outcomes.start()
+        except RuntimeError as error:
+            # No more threads to be had, or the interpreter is ending. The application is not to fail for its flags.
+            log.error("flags are not followed: %s", error)
 
     # --- what is at hand ---
 

@@ -74,6 +74,7 @@ class FeedProtocol:
         self._fetch_at = -NEVER
         self._connect_at = -NEVER
         self._heard_at = 0.0
+        self._late = False
         self._fetch_failures = 0
         self._stream_failures = 0
 
@@ -87,6 +88,8 @@ class FeedProtocol:
         if self._fetch_at <= now:
             return Fetch(self._etag)
         if self.streaming:
+            if self._late:
+                return Connect(str(self.identity))
             silent_at = self._heard_at + self.pace.silence
             return Read(max(0.0, min(silent_at, self._fetch_at) - now))
         if self.ruleset is None:
@@ -127,6 +130,8 @@ class FeedProtocol:
         self._fetch_failures += 1
         if self._refused(failure, now):
             return
+        if not self.streaming:
+            self.state = FeedState.POLLING
         # A poll is cheap for a node that lives and costs nothing of one that does not, so it backs off less far.
         wait = full_jitter(self.pace, self._fetch_failures, self._draw, most=self.pace.poll)
         self._fetch_at = now + self._at_least(failure, wait)
@@ -179,6 +184,7 @@ class FeedProtocol:
         self.streaming = True
         self.state = FeedState.STREAMING
         self._heard_at = now
+        self._late = False
         self._fetch_at = NEVER
         self._wanted = Identity()
 
@@ -204,6 +210,10 @@ class FeedProtocol:
 
     def event_arrived(self, event: ServerEvent, now: float) -> None:
         """Take one event of the stream. Unknown ones count as a sign of life and no more."""
+        if now > self._heard_at + self.pace.silence:
+            # This process stood still, and what comes now was said some time ago. Kills and patches are as good as
+            # ever, but a beat's age counts from when it was sent: only a new stream tells that.
+            self._late = True
         self._heard_at = now
         try:
             match event.name:
@@ -227,7 +237,7 @@ class FeedProtocol:
         if self._fetch_at == NEVER and self._fetch_failures == 0:
             self.last_failure = None
         # A node behind us, or one that is ahead of what we hold, does not speak of what we hold.
-        if not beat.behind and self._fetch_at == NEVER:
+        if not beat.behind and not self._late and self._fetch_at == NEVER:
             self.confirmation = Confirmation(beat.age_ms, now)
 
     def _patch(self, patch: Patch, now: float) -> None:

@@ -27,6 +27,9 @@ log = logging.getLogger("rheostat.feed")
 SAVE_EVERY = 5.0
 """Seconds between writes of changes that are neither kills nor ramps: a busy environment is not to wear out a disk."""
 
+RENEW_EVERY = 300.0
+"""Seconds after which an unchanged state is written again, so that a restart does not take it for older than it is."""
+
 
 class Follower(Protocol):
     """Who hears of what the feed brings. Called in the feed's thread; must not block for long."""
@@ -105,17 +108,17 @@ class FeedSource:
 
     def _run(self) -> None:
         try:
-            self._begin()
+            self._turn(self._begin)
             self._connect_pool()
             while not self._stopping:
-                self._turn()
+                self._turn(self._step)
         finally:
             self._drop_stream()
             self._save(urgent=True)
 
-    def _turn(self) -> None:
+    def _turn(self, act: Callable[[], None]) -> None:
         try:
-            self._step()
+            act()
             if self._stream is not None and not self._protocol.streaming:
                 self._drop_stream()
             self._hand_over()
@@ -249,9 +252,10 @@ class FeedSource:
 
     def _save(self, *, urgent: bool = False) -> None:
         serving, now = self._serving, self._clock.monotonic()
-        if serving.ruleset is None or serving.ruleset is self._saved.ruleset:
+        if serving.ruleset is None or serving.source is Source.BOOTSTRAP or serving is self._saved:
             return
-        if serving.source is Source.BOOTSTRAP or (not urgent and now < self._saved_at + SAVE_EVERY):
+        changed = serving.ruleset is not self._saved.ruleset
+        if now < self._saved_at + (SAVE_EVERY if changed else RENEW_EVERY) and not (urgent and changed):
             return
         self._saved, self._saved_at = serving, now
         snapshot = serving.ruleset.snapshot
@@ -259,7 +263,6 @@ class FeedSource:
             Stored(
                 saved_at_ms=self._clock.wall_ms(),
                 age_ms=serving.age_at(now),
-                etag=etag_of(snapshot),
                 snapshot=snapshot,
                 extra_kills=serving.ruleset.extra_kills,
             )
@@ -276,7 +279,7 @@ class FeedSource:
             case FeedState.STREAMING:
                 log.info("following %s at %s", url, self._protocol.identity)
             case FeedState.POLLING:
-                log.warning("the stream from %s is down, polling: %s", url, failure.message if failure else "starting")
+                log.warning("%s cannot be followed, polling: %s", url, failure.message if failure else "no stream")
             case FeedState.REFUSED:
                 log.error(
                     "%s refuses the SDK key (%s): flags are served from what is known; the key is tried again "

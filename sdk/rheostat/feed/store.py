@@ -17,6 +17,9 @@ from rheostat.model.snapshot import Identity, Snapshot
 log = logging.getLogger("rheostat.feed")
 
 VERSION = 1
+LEFT_BEHIND_SECONDS = 3_600
+"""No write takes so long: a file that was begun before is nobody's."""
+
 _MAGIC = b"rheostat-cache"
 
 
@@ -25,7 +28,6 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
     saved_at_ms: int
     age_ms: int | None = None
-    etag: str | None = None
     snapshot: Snapshot
     extra_kills: tuple[Kill, ...] = ()
 
@@ -98,6 +100,7 @@ class DiskStore:
         name = hashlib.sha256(f"{url}\0{sdk_key}".encode()).hexdigest()[:32]
         self.path = directory / f"{name}.rheostat"
         self._complained = False
+        self._swept = False
 
     def size(self) -> int:
         """Return the file's size in bytes; 0 where there is none."""
@@ -163,11 +166,23 @@ class DiskStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            self._sweep(fresh)
             fresh.replace(self.path)
         except BaseException:
             with contextlib.suppress(OSError):
                 fresh.unlink()
             raise
+
+    def _sweep(self, fresh: Path) -> None:
+        """Remove, once, what processes that were killed in the middle of a write left behind."""
+        if self._swept:
+            return
+        self._swept = True
+        now = fresh.stat().st_mtime
+        for left in self.path.parent.glob(f"{self.path.name}.*"):
+            with contextlib.suppress(FileNotFoundError):
+                if left.stat().st_mtime < now - LEFT_BEHIND_SECONDS:
+                    left.unlink()
 
     def _complain(self, message: str) -> None:
         if not self._complained:

@@ -182,6 +182,21 @@ class TestStream:
 
         assert protocol.confirmation == Confirmation(0, 0.0)
 
+    def test_after_standing_still_no_beat_is_believed(self) -> None:
+        """A process that was stopped for minutes reads old beats: their age is unknown until a stream is new."""
+        protocol = following(a_snapshot(a_flag()))
+
+        protocol.event_arrived(event(Beat(age_ms=0)), 300.0)
+        protocol.event_arrived(event(Beat(age_ms=0)), 300.0)
+        protocol.event_arrived(event(a_kill()), 300.0)
+
+        assert protocol.confirmation == Confirmation(0, 0.0)
+        assert killed(protocol) == {a_kill().kill_id}
+        assert protocol.next(300.0) == Connect("1-1")
+        protocol.stream_opened(300.1)
+        protocol.event_arrived(event(Beat(age_ms=5)), 300.2)
+        assert protocol.confirmation == Confirmation(5, 300.2)
+
     def test_silence_is_a_broken_stream(self) -> None:
         """A stream that says nothing for 15 s, half open or buffered by a proxy, is left for polls."""
         protocol = following(a_snapshot(a_flag()))
@@ -277,6 +292,15 @@ class TestFailures:
         command = protocol.next(0.0)
         assert isinstance(command, Wait)
         assert command.seconds < 320.0
+
+    def test_a_server_that_was_never_reached_is_said(self) -> None:
+        """From the first failure on the state is no longer that of a start."""
+        protocol = FeedProtocol(half)
+
+        protocol.fetch_failed(GONE, 0.0)
+
+        assert protocol.state is FeedState.POLLING
+        assert protocol.last_failure == GONE
 
     def test_bytes_that_are_no_snapshot_change_nothing(self) -> None:
         """What is held goes on being served."""

@@ -1,5 +1,6 @@
 """The disk cache gives back what was written, or nothing."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -19,7 +20,7 @@ WROTE_AT = 1_767_225_600_000
 
 def stored(snapshot: Snapshot | None = None, *kills: Kill) -> Stored:
     snapshot = a_snapshot(a_flag()) if snapshot is None else snapshot
-    return Stored(saved_at_ms=WROTE_AT, age_ms=40, etag='"1-1-1-x"', snapshot=snapshot, extra_kills=kills)
+    return Stored(saved_at_ms=WROTE_AT, age_ms=40, snapshot=snapshot, extra_kills=kills)
 
 
 def standing(found: Stored | None) -> set[str]:
@@ -155,6 +156,19 @@ def test_a_directory_that_cannot_be_written_is_said_once(tmp_path: Path, caplog:
     assert store.load() is None
 
     assert len(caplog.records) == 1
+
+
+def test_what_killed_writers_left_is_swept(store: DiskStore) -> None:
+    """Old halves of files go; a write that is under way in another process is left alone."""
+    store.save(stored())
+    old, young = (store.path.with_name(f"{store.path.name}.1.{name}") for name in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+
+    DiskStore(store.path.parent, "http://rheostat.test", "rhs_key").save(stored())
+
+    assert set(store.path.parent.iterdir()) == {store.path, young}
 
 
 def test_age_goes_on_while_nobody_runs() -> None:
