@@ -65,8 +65,8 @@ class PostgresOutcomes:
         rows = await self._connection.fetch(
             """
             SELECT r.id, r.environment_id, p.key AS project, e.key AS environment, r.flag, s.body,
-                   (SELECT array_agg(x.epoch ORDER BY x.epoch) FROM ramp_epochs x WHERE x.ramp_id = r.id) AS epochs,
-                   (SELECT array_agg(x.exposure_ppm ORDER BY x.epoch) FROM ramp_epochs x WHERE x.ramp_id = r.id) AS exposures
+                   ARRAY(SELECT epoch FROM ramp_epochs WHERE ramp_id = r.id ORDER BY epoch) AS epochs,
+                   ARRAY(SELECT exposure_ppm FROM ramp_epochs WHERE ramp_id = r.id ORDER BY epoch) AS exposures
             FROM ramps r JOIN environments e ON e.id = r.environment_id JOIN projects p ON p.id = e.project_id
             JOIN served s ON s.environment_id = r.environment_id AND s.kind = 'ramp' AND s.key = r.id::text
             WHERE r.id = ANY($1::uuid[]) AND s.body IS NOT NULL
@@ -247,7 +247,7 @@ def _uuid(text: str) -> uuid.UUID | None:
 def _ramp(row: Any) -> RampRow:
     overlay = _OVERLAY.decode(row["body"])
     exposures = {overlay.epoch: overlay.arm_ppm}
-    exposures.update(zip(row["epochs"] or (), row["exposures"] or (), strict=True))
+    exposures.update(zip(row["epochs"], row["exposures"], strict=True))
     return RampRow(
         ramp=str(row["id"]),
         environment_id=row["environment_id"],
