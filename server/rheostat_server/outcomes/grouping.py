@@ -9,11 +9,11 @@ from rheostat_server.outcomes.model import (
     EvaluationCount,
     FailingRow,
     Increment,
+    RampRow,
     Reporter,
     SampledRow,
 )
 from rheostat_server.outcomes.tally import Tally
-from rheostat_server.ports.outcomes import RampRow
 
 LATE_MS = 120_000
 """A row that is older on arrival goes to totals and to the memory of units, never into evidence."""

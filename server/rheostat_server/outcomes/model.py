@@ -35,6 +35,36 @@ class InboxRow(msgspec.Struct, frozen=True):
     increment: Increment
 
 
+class RampRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What counting needs to know of a live ramp.
+
+    ``levels`` are its overlay's, in ppm; ``exposures`` say at which exposure each of its epochs draws the arms.
+    """
+
+    ramp: str
+    environment_id: int
+    project: str
+    environment: str
+    flag: str
+    levels: tuple[int, ...]
+    exposures: dict[int, int]
+
+
+class ArmCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What one committed group of batches added for one arm. Late rows are left out: they are no evidence.
+
+    ``ok``, ``error``, ``timeout`` are requests that ended so; ``failing`` units that never failed before in the
+    ramp; ``units_good`` and ``units_bad`` units not yet sampled in the epoch, by how their first sample ended.
+    """
+
+    ok: int = 0
+    error: int = 0
+    timeout: int = 0
+    failing: int = 0
+    units_good: int = 0
+    units_bad: int = 0
+
+
 class BatchKey(NamedTuple):
     """What makes a batch count once."""
 

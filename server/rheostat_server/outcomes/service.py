@@ -9,9 +9,8 @@ from rheostat.clock import Clock
 from rheostat.model.outcome import Batch, BatchReceipt
 from rheostat_server.errors import RheostatServerError, StorageUnavailable, Unavailable
 from rheostat_server.outcomes.grouping import Arrival, Group, evaluations_of, ramps_of, reporters_of
-from rheostat_server.outcomes.model import BatchKey
+from rheostat_server.outcomes.model import BatchKey, RampRow
 from rheostat_server.ports.metrics import Metrics, RampLabels
-from rheostat_server.ports.outcomes import RampRow
 from rheostat_server.ports.storage import Storage, Transaction
 
 log = structlog.get_logger()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from rheostat_server.ports.metrics import ArmCount
+from rheostat_server.outcomes.model import ArmCount
 from rheostat_server.ramps.model import ArmTotals
 
 

@@ -4,6 +4,8 @@ from typing import Protocol
 
 import msgspec
 
+from rheostat_server.outcomes.model import ArmCount
+
 
 class RampLabels(msgspec.Struct, frozen=True, kw_only=True):
     """Which ramp, at which exposure: the labels of every family about a ramp's outcomes."""
@@ -13,21 +15,6 @@ class RampLabels(msgspec.Struct, frozen=True, kw_only=True):
     flag: str
     ramp: str
     exposure_ppm: int
-
-
-class ArmCount(msgspec.Struct, frozen=True, kw_only=True):
-    """What one committed group of batches added for one arm. Late rows are left out: they are no evidence.
-
-    ``ok``, ``error``, ``timeout`` are requests that ended so; ``failing`` units that never failed before in the
-    ramp; ``units_good`` and ``units_bad`` units not yet sampled in the epoch, by how their first sample ended.
-    """
-
-    ok: int = 0
-    error: int = 0
-    timeout: int = 0
-    failing: int = 0
-    units_good: int = 0
-    units_bad: int = 0
 
 
 class Metrics(Protocol):

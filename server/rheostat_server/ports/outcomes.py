@@ -3,32 +3,16 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-import msgspec
-
 from rheostat_server.outcomes.model import (
     BatchKey,
     EvaluationCount,
     FailingRow,
     InboxRow,
     Increment,
+    RampRow,
     Reporter,
     SampledRow,
 )
-
-
-class RampRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What counting needs to know of a live ramp.
-
-    ``levels`` are its overlay's, in ppm; ``exposures`` say at which exposure each of its epochs draws the arms.
-    """
-
-    ramp: str
-    environment_id: int
-    project: str
-    environment: str
-    flag: str
-    levels: tuple[int, ...]
-    exposures: dict[int, int]
 
 
 class OutcomeStore(Protocol):

@@ -11,7 +11,8 @@ from prometheus_client.registry import Collector
 from rheostat.clock import Clock
 from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import Outcome
-from rheostat_server.ports.metrics import ArmCount, RampLabels
+from rheostat_server.outcomes.model import ArmCount
+from rheostat_server.ports.metrics import RampLabels
 
 _RAMP = ("project", "environment", "flag", "ramp", "arm", "exposure_ppm")
 _REPORTED = (Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT)

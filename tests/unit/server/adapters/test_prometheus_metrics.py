@@ -4,7 +4,8 @@ import pytest
 
 from rheostat.clock import ManualClock
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
-from rheostat_server.ports.metrics import ArmCount, RampLabels
+from rheostat_server.outcomes.model import ArmCount
+from rheostat_server.ports.metrics import RampLabels
 
 RAMP = RampLabels(project="default", environment="production", flag="checkout", ramp="r", exposure_ppm=50_000)
 

@@ -12,8 +12,7 @@ from rheostat_server.outcomes.grouping import (
     ramps_of,
     reporters_of,
 )
-from rheostat_server.outcomes.model import SampledRow
-from rheostat_server.ports.outcomes import RampRow
+from rheostat_server.outcomes.model import RampRow, SampledRow
 from tests.data_plane import a_batch, a_row, failing, sampled
 
 NOW = 1_767_225_600_000

@@ -13,10 +13,10 @@ from rheostat_server.outcomes.model import (
     FailingRow,
     InboxRow,
     Increment,
+    RampRow,
     Reporter,
     SampledRow,
 )
-from rheostat_server.ports.outcomes import RampRow
 
 _OVERLAY = msgspec.json.Decoder(RampOverlay)
 _INCREMENT = msgspec.json.Decoder(Increment)
