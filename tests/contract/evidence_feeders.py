@@ -14,8 +14,8 @@ from rheostat_server.adapters.evidence.reported import ReportedEvidence
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
-from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.outcomes.model import ArmCount
+from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.metrics import RampLabels
 from rheostat_server.ports.ramps import EpochMark
 from rheostat_server.ramps.model import Family, Guardrail, Plan, Step

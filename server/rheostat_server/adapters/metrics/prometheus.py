@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
@@ -26,6 +26,8 @@ class PrometheusMetrics:
     """
 
     def __init__(self, clock: Clock, *, version: str) -> None:
+        # Nobody reads when a counter was made, and each would double its series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=True)
         registry = self.registry
         self._touched: set[RampLabels] = set()

@@ -30,6 +30,7 @@ def test_a_ramps_series_are_there_before_its_first_outcome(metrics: PrometheusMe
     metrics.touch(RAMP)
     metrics.touch(RAMP)
 
+    assert "_created" not in metrics.render()[0].decode()
     for family, count in (("failing_units_total", 3), ("reported_requests_total", 9), ("sampled_units_total", 6)):
         lines = series(metrics, f"rheostat_{family}")
         assert len(lines) == count
