@@ -70,8 +70,12 @@ class EvaluationCounter:
 
         try:
             await self._storage.run(work)
-        except RheostatServerError as error:
-            log.warning("evaluations_not_written", error=str(error))
+        except Exception as error:
+            if isinstance(error, RheostatServerError):
+                log.warning("evaluations_not_written", error=str(error))
+            else:
+                # The counts, and the loop that writes them, outlive a mistake.
+                log.exception("evaluations_not_written")
             for key, times in counts.items():
                 self._counts[key] = self._counts.get(key, 0) + times
 

@@ -188,6 +188,9 @@ class OutcomeService:
                 await self._storage.run(work)
             except RheostatServerError as error:
                 log.warning("prune_failed", error=str(error))
+            except Exception:
+                # Tried again later; the keys of old batches do no harm meanwhile.
+                log.exception("prune_failed")
 
 
 def _fitting(waiting: list[_Waiting]) -> int:

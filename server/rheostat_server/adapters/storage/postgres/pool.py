@@ -41,6 +41,7 @@ _CANNOT_CONNECT = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.ClientConfigurationError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # the database was closed to connections
 )
 _CUT = ("closed", "closing", "released")
 _CLASHES = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
