@@ -129,6 +129,38 @@ print(flags.evaluate("checkout", True).value, flags.status().source, flags.statu
     assert out.split() == ["False", "disk", str(Identity(1, 1))]
 
 
+def test_making_a_client_loads_no_http(tmp_path: Path) -> None:
+    """urllib3 is half of what the SDK would cost to import; the application's start does not wait for it."""
+    script = """
+import sys, threading
+threading.Thread.start = lambda self: None
+from rheostat import Rheostat
+flags = Rheostat("http://127.0.0.1:1", "rhs_test", cache_dir=sys.argv[1])
+flags.boolean("checkout", False)
+print("urllib3" in sys.modules)
+"""
+    out, _ = start(script, tmp_path).communicate(timeout=30)
+
+    assert out == "False\n"
+
+
+def test_without_threads_to_be_had_defaults_are_served(tmp_path: Path) -> None:
+    """A process that may start no thread still gets its client and its answers."""
+    script = """
+import sys, threading
+def refuse(self): raise RuntimeError("can't start new thread")
+threading.Thread.start = refuse
+from rheostat import Rheostat
+flags = Rheostat("http://127.0.0.1:1", "rhs_test", cache_dir=sys.argv[1])
+print(flags.boolean("checkout", True))
+flags.close()
+"""
+    process = start(script, tmp_path)
+    out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, out, err) == (0, "True\n", "")
+
+
 def test_many_processes_share_one_cache(node: ScriptedNode, tmp_path: Path) -> None:
     """All write the same file, and it is whole in the end."""
     script = ENDS.replace("{then}", "flags.close()")

@@ -69,7 +69,6 @@ class FeedProtocol:
         self.last_failure: Failure | None = None
         self._draw = draw
         self._etag = etag
-        self._early_kills: tuple[Kill, ...] = ()
         self._wanted = Identity()
         self._fetch_at = -NEVER
         self._connect_at = -NEVER
@@ -139,8 +138,7 @@ class FeedProtocol:
     def _adopt(self, snapshot: Snapshot) -> None:
         before = self.ruleset
         if before is None or not self._same_environment(snapshot):
-            self.ruleset = Ruleset.of(snapshot, self._early_kills)
-            self._early_kills = ()
+            self.ruleset = Ruleset.of(snapshot)
             return
         held = before.extra_kills
         if snapshot.generation == before.snapshot.generation:
@@ -204,7 +202,7 @@ class FeedProtocol:
         if now < self._heard_at + self.pace.silence and self._fetch_at < NEVER:
             # Not silence: the moment of a resync came. The stream is opened again right after it.
             self.streaming = False
-            self._fetch_at = self._connect_at = now
+            self._fetch_at = now
             return
         self.stream_failed(Failure(f"the stream said nothing for {self.pace.silence:g} s"), now)
 
@@ -256,10 +254,7 @@ class FeedProtocol:
             self._fetch_by(now + self._draw() * resync.spread_ms / 1000)
 
     def _kill(self, kill: Kill) -> None:
-        if kill.revived:
-            return
-        if self.ruleset is None:
-            self._early_kills = union(self._early_kills, (kill,))
+        if kill.revived or self.ruleset is None:
             return
         named = (*self.ruleset.snapshot.kills, *self.ruleset.extra_kills)
         if all(other.kill_id != kill.kill_id for other in named):

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import enum
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -190,11 +191,17 @@ class TestContext:
 
     def test_carry_takes_the_binding_into_a_pool(self, flags: FakeRheostat) -> None:
         """A pool's thread knows nothing of the caller's context unless it is carried; many may run at once."""
+        together = threading.Barrier(4)
+
+        def work() -> bool:
+            together.wait(10)
+            return flags.boolean("beta", False)
+
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             with flags.bind(Context("user-1", plan="pro")):
-                carried = flags.carry(flags.boolean)
+                carried = flags.carry(work)
                 bare = pool.submit(flags.boolean, "beta", False)
-                futures = [pool.submit(carried, "beta", False) for _ in range(50)]
+            futures = [pool.submit(carried) for _ in range(4)]
             assert bare.result() is False
             assert all(future.result() is True for future in futures)
 

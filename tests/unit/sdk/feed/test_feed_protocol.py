@@ -250,6 +250,16 @@ class TestFailures:
         assert wait == pytest.approx(draw * min(30.0, 0.5 * 2.0 ** min(failures, 60)))
         assert 7.5 <= around(10.0, lambda: draw) <= 12.5
 
+    def test_a_server_that_is_back_is_streamed_from_soon(self) -> None:
+        """A poll that works after ones that did not ends the stream's long wait."""
+        protocol = following(a_snapshot(a_flag()), lambda: 0.9)
+        for _ in range(9):
+            protocol.stream_failed(GONE, 0.0)
+        protocol.fetch_failed(GONE, 0.0)
+        protocol.not_modified(0, 1.0, 1.0)
+
+        assert protocol.next(3.0) == Connect("1-1")
+
     def test_one_beat_forgets_earlier_failures_and_an_open_stream_does_not(self) -> None:
         """A server that takes streams and drops them is backed off from; one that speaks is trusted."""
         protocol = following(a_snapshot(a_flag()), lambda: 0.999)
@@ -329,6 +339,16 @@ class TestKills:
 
         assert killed(protocol) == {a_kill().kill_id}
         assert protocol.identity == Identity(1, 1)
+
+    def test_a_kill_heard_twice_is_one(self) -> None:
+        """Nodes repeat kills at each reconnect; that is no change."""
+        protocol = following(a_snapshot(a_flag()))
+        protocol.event_arrived(event(a_kill()), 1.0)
+        before = protocol.ruleset
+
+        protocol.event_arrived(event(a_kill()), 2.0)
+
+        assert protocol.ruleset is before
 
     def test_a_kill_outlives_snapshots_that_do_not_name_it(self) -> None:
         """A newer state from a node that has not heard of the kill does not undo it."""

@@ -137,6 +137,25 @@ def test_a_kill_heard_by_one_that_is_behind_is_added(store: DiskStore) -> None:
     assert standing(found) == {a_kill().kill_id}
 
 
+def test_a_kill_that_the_file_names_outlives_a_snapshot_that_does_not(store: DiskStore) -> None:
+    """Within a generation only a revival ends a kill: another node may not know of it yet."""
+    store.save(stored(a_snapshot(a_flag(), kills=(a_kill(),))))
+
+    store.save(stored(a_snapshot(a_flag(), revision=2)))
+
+    assert standing(store.load()) == {a_kill().kill_id}
+
+
+def test_a_restore_decides_what_was_committed_on_disk_too(store: DiskStore) -> None:
+    """A kill that the old generation's snapshot named goes with it; one that no snapshot named stays."""
+    committed, only_heard = a_kill(kill_id="k1"), a_kill(kill_id="k2")
+    store.save(stored(a_snapshot(a_flag(), kills=(committed,)), only_heard))
+
+    store.save(stored(a_snapshot(a_flag(), generation=2)))
+
+    assert standing(store.load()) == {"k2"}
+
+
 def test_a_revived_kill_does_not_come_back_from_the_file(store: DiskStore) -> None:
     """A snapshot that names the kill as revived ends it on disk too."""
     store.save(stored(None, a_kill()))
