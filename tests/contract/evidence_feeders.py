@@ -1,9 +1,11 @@
 """How tests make something happen that an evidence source then has to see."""
 
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from rheostat.clock import ManualClock, SystemClock
@@ -19,10 +21,12 @@ from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.metrics import RampLabels
 from rheostat_server.ports.ramps import EpochMark
 from rheostat_server.ramps.model import Family, Guardrail, Plan, Step
-from tests.integration.prometheus_server import PrometheusServer, running_prometheus
+from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, ramp_world
 
 EXPOSURE_PPM = 100_000
+NOBODY_LISTENS = "http://127.0.0.1:1"
+_NUMBERS = itertools.count(1)
 PLAN = Plan(
     project=PROJECT,
     environment=ENVIRONMENT,
@@ -123,6 +127,8 @@ class PrometheusFeeder:
 
     def __init__(self, server: PrometheusServer, family: Family) -> None:
         self.server = server
+        # The server keeps what it scraped for the test before.
+        self.project = f"{PROJECT}-{next(_NUMBERS)}"
         self.family = family
         self.failing_users = family is Family.REPORTED_METRICS
         self.clock = SystemClock()
@@ -133,13 +139,14 @@ class PrometheusFeeder:
         self.application = Counter("feature_flag_requests", "Requests.", names, registry=self.registry)
         self.metrics = PrometheusMetrics(ManualClock(), version="test")
         self.labels = RampLabels(
-            project=PROJECT, environment=ENVIRONMENT, flag=FLAG, ramp="r", exposure_ppm=EXPOSURE_PPM
+            project=self.project, environment=ENVIRONMENT, flag=FLAG, ramp="r", exposure_ppm=EXPOSURE_PPM
         )
         server.exporters[0].render = lambda: self.metrics.render()[0] + generate_latest(self.registry)
 
     def question(self, cursor: str = "") -> Question:
         """Return a question that is asked now."""
-        return _question(self.family, "r", self.clock.wall_ms(), 1, cursor, self.began_ms)
+        question = _question(self.family, "r", self.clock.wall_ms(), 1, cursor, self.began_ms)
+        return msgspec.structs.replace(question, plan=msgspec.structs.replace(PLAN, project=self.project))
 
     async def begin(self) -> None:
         """Have all series at zero, and scraped."""
@@ -148,7 +155,7 @@ class PrometheusFeeder:
         else:
             for arm in Arm:
                 for outcome in ("ok", "error", "timeout", "cancelled"):
-                    self.application.labels(PROJECT, ENVIRONMENT, FLAG, "on", arm, outcome)
+                    self.application.labels(self.project, ENVIRONMENT, FLAG, "on", arm, outcome)
         await self.server.scraped()
 
     async def requests(self, arm: Arm, *, good: int = 0, bad: int = 0) -> None:
@@ -156,8 +163,8 @@ class PrometheusFeeder:
         if self.family is Family.REPORTED_METRICS:
             self.metrics.reported(self.labels, arm, ArmCount(ok=good, error=bad, failing=bad))
             return
-        self.application.labels(PROJECT, ENVIRONMENT, FLAG, "on", arm, "ok").inc(good)
-        self.application.labels(PROJECT, ENVIRONMENT, FLAG, "on", arm, "error").inc(bad)
+        self.application.labels(self.project, ENVIRONMENT, FLAG, "on", arm, "ok").inc(good)
+        self.application.labels(self.project, ENVIRONMENT, FLAG, "on", arm, "error").inc(bad)
 
     async def settle(self) -> None:
         """Wait for a scrape."""
@@ -168,8 +175,9 @@ class PrometheusFeeder:
         return prometheus_evidence(self.server.url)
 
     async def break_down(self) -> None:
-        """Stop Prometheus."""
-        self.server.stop()
+        """Ask where nobody listens."""
+        await self.source.close()
+        self.source = prometheus_evidence(NOBODY_LISTENS)
 
 
 def _question(
@@ -187,7 +195,7 @@ def _question(
 
 
 @asynccontextmanager
-async def feeding(family: Family, database: Database) -> AsyncIterator[Feeder]:
+async def feeding(family: Family, database: Database, prometheus: PrometheusServer) -> AsyncIterator[Feeder]:
     """Give a feeder of this family."""
     if family is Family.REPORTED:
         async with ramp_world(database) as world:
@@ -195,7 +203,6 @@ async def feeding(family: Family, database: Database) -> AsyncIterator[Feeder]:
             view = await world.start(steps=[10, 100])
             yield ReportedFeeder(world, database, view.id)
     else:
-        async with running_prometheus() as server:
-            feeder = PrometheusFeeder(server, family)
-            yield feeder
-            await feeder.source.close()
+        feeder = PrometheusFeeder(prometheus, family)
+        yield feeder
+        await feeder.source.close()

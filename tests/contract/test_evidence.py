@@ -1,6 +1,6 @@
 """What every evidence source must do."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -8,12 +8,22 @@ from rheostat.model.evaluation import Arm
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.ramps.model import ArmTotals, Block, Family, Reading, Sight
 from tests.contract.evidence_feeders import EXPOSURE_PPM, Feeder, feeding
+from tests.integration.prometheus_server import PrometheusServer, running_prometheus
+
+
+@pytest.fixture(scope="module")
+def prometheus() -> Iterator[PrometheusServer]:
+    """One Prometheus for all of these tests."""
+    with running_prometheus() as server:
+        yield server
 
 
 @pytest.fixture(params=list(Family), ids=lambda family: family.value)
-async def feeder(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Feeder]:
+async def feeder(
+    request: pytest.FixtureRequest, database: Database, prometheus: PrometheusServer
+) -> AsyncIterator[Feeder]:
     """Something to be watched, one for each source."""
-    async with feeding(request.param, database) as made:
+    async with feeding(request.param, database, prometheus) as made:
         yield made
 
 

@@ -9,8 +9,8 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -94,8 +94,8 @@ def _free_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@asynccontextmanager
-async def running_prometheus(exporters: int = 1) -> AsyncIterator[PrometheusServer]:
+@contextmanager
+def running_prometheus(exporters: int = 1) -> Iterator[PrometheusServer]:
     """Run Prometheus over so many exporters, each job and instance of its own."""
     program = shutil.which("prometheus")
     assert program is not None, "Prometheus is not installed: scripts/need-test-programs"
@@ -127,7 +127,10 @@ async def running_prometheus(exporters: int = 1) -> AsyncIterator[PrometheusServ
         )
         server = PrometheusServer(f"http://127.0.0.1:{port}", targets, process)
         try:
-            await server.until(lambda: server._oldest() > 0)
+            deadline = time.monotonic() + STARTS_WITHIN
+            while server._oldest() == 0:
+                assert time.monotonic() < deadline, "Prometheus does not scrape"
+                time.sleep(0.05)
             yield server
         finally:
             server.stop()
@@ -136,7 +139,7 @@ async def running_prometheus(exporters: int = 1) -> AsyncIterator[PrometheusServ
 
 
 @pytest.fixture
-async def prometheus() -> AsyncIterator[PrometheusServer]:
+def prometheus() -> Iterator[PrometheusServer]:
     """A Prometheus over one exporter."""
-    async with running_prometheus() as server:
+    with running_prometheus() as server:
         yield server

@@ -82,7 +82,8 @@ def without_cursors(state: State) -> State:
 class Application:
     """An application of ``users`` users whose exposed requests fail at ``harm``, all others at ``usual``.
 
-    ``registry`` shows its own request counters, as the SDK's middleware would export them.
+    ``registry`` shows its own request counters, as the SDK's middleware would export them. Users whose place is
+    below ``unlucky_below`` fail often without being exposed.
     """
 
     def __init__(self, world: "RampWorld", users: int = 3_000, usual: float = 0.005, harm: float = 0.005) -> None:
@@ -96,6 +97,7 @@ class Application:
         self.places = {f"user-{number}": place(FLAG, f"user-{number}") for number in range(users)}
         self._sampled: set[tuple[str, int]] = set()
         self.served = 0
+        self.unlucky_below = 0
         self.registry = CollectorRegistry()
         names = ("project", "environment", "flag", "variant", "arm", "outcome")
         self._counter = Counter("feature_flag_requests", "Requests.", names, registry=self.registry)
@@ -116,7 +118,8 @@ class Application:
                 arm = arm_of(overlay, ROLLOUT, at)
                 assert arm is not None
                 exposed = not is_held_back(at, overlay.holdback_ppm) and is_exposed(at, overlay.exposure_ppm)
-                bad = self.random.random() < (self.harm if exposed else self.usual)
+                rate = self.harm if exposed else 0.3 if at < self.unlucky_below else self.usual
+                bad = self.random.random() < rate
                 self.served += 1
                 outcome = "error" if bad else "ok"
                 self._counter.labels(PROJECT, ENVIRONMENT, FLAG, "on" if exposed else "off", arm, outcome).inc()

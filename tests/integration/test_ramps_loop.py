@@ -232,3 +232,38 @@ async def test_one_ramps_defect_stops_no_other(world: RampWorld, database: Datab
     await world.tick()
 
     assert (await world.row(ramp)).state.observations == 1
+
+
+async def test_a_plan_may_kill_the_whole_flag(world: RampWorld) -> None:
+    """With ``kill: flag`` the controller takes the flag back for everyone."""
+    ramp = (await world.start(kill="flag")).id
+
+    await world.ride(ramp, Application(world, harm=0.5), until=["killed", "promoted"])
+
+    _, [kill] = await world.served()
+    assert (kill.scope, kill.rollout, kill.ramp) == (KillScope.FLAG, None, ramp)
+
+
+async def test_an_unguarded_ramp_moves_by_time_alone(world: RampWorld) -> None:
+    """It needs no report and is killed by none; everywhere it says that it is unguarded."""
+    view = await world.start(unguarded=True)
+
+    seen = await world.ride(view.id, None, until=["promoted"], seconds=60)
+
+    assert (view.proof, view.guarded, view.status) == ("none", False, "running")
+    assert "unguarded" in view.notes[0]
+    assert [exposure for exposure, _ in itertools.groupby(one.exposure for one in seen)] == [10, 50, 100]
+
+
+async def test_harm_that_is_there_before_anybody_is_exposed_refuses_the_start(world: RampWorld) -> None:
+    """Users who fail anyway in the arm to be: the pre-flight finds it, and nobody is exposed."""
+    ramp = (await world.start()).id
+    application = Application(world)
+    application.unlucky_below = 100_000
+
+    seen = await world.ride(ramp, application, until=["aborted", "running"])
+
+    assert seen[-1].status == "aborted"
+    assert "cohort differs" in seen[-1].why
+    assert await world.exposure() is None
+    assert (await world.served())[1] == []

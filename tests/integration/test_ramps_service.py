@@ -1,5 +1,6 @@
 """What people do with ramps: start, act, and write flags under them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -334,3 +335,50 @@ async def test_a_ramp_document_may_leave_the_environment_to_the_address(world: R
     view = await world.ramps.start(PROJECT, ENVIRONMENT, document, actor="ana")
 
     assert view.environment == ENVIRONMENT
+
+
+async def test_of_many_starts_at_once_one_wins(world: RampWorld) -> None:
+    """Concurrent starts on one rollout leave one live ramp; the others are told of it."""
+    answers = await asyncio.gather(*(world.start() for _ in range(6)), return_exceptions=True)
+
+    lost = [answer for answer in answers if isinstance(answer, Conflict)]
+    assert len(lost) == 5
+    assert len((await world.ramps.all(PROJECT, ENVIRONMENT)).ramps) == 1
+
+
+async def test_people_and_batches_do_not_deadlock(world: RampWorld) -> None:
+    """Actions, kills, flag writes, batches and ticks at once all end, each either done or refused in words."""
+    ramp = (await world.start()).id
+    application = Application(world, users=200)
+
+    answers = await asyncio.gather(
+        *(application.serve(50) for _ in range(5)),
+        *(world.act(ramp, action) for action in (Action.PAUSE, Action.RESUME, Action.ADVANCE, Action.ABORT)),
+        *(world.tick() for _ in range(5)),
+        world.kill(),
+        world.put(flag_document(20)),
+        return_exceptions=True,
+    )
+
+    assert {type(answer) for answer in answers if isinstance(answer, BaseException)} <= {Conflict}
+    assert (await world.view(ramp)).status in {"killed", "aborted"}
+    assert len((await world.served())[1]) == 1
+
+
+async def test_the_controller_runs_by_itself(world: RampWorld) -> None:
+    """Started as a component it takes the lease and moves ramps; stopped, it leaves the lease to another."""
+    await world.controller.lease.give_up()
+    ramp = (await world.start()).id
+    running = world.another_controller("two")
+
+    await running.start()
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        if (await world.row(ramp)).state.observations:
+            break
+    await running.stop()
+
+    assert (await world.row(ramp)).state.observations > 0
+    assert running.lease.token is None
+    await world.controller.lease.step()
+    assert world.controller.lease.token is not None

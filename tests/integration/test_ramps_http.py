@@ -1,0 +1,174 @@
+"""Ramps and kills over the admin API."""
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from rheostat_server.access.keyring import KeyRing
+from rheostat_server.access.model import Scope, TokenKind
+from rheostat_server.access.secret import hash_secret
+from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.ports.access import TokenRow
+from rheostat_server.ramps.routes import ramp_routes
+from rheostat_server.web.app import create_app
+from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, ramp_document, ramp_world
+
+BASE = f"/api/v1/projects/{PROJECT}/environments/{ENVIRONMENT}"
+RAMPS = f"{BASE}/ramps"
+FLAGS = f"{BASE}/flags/{FLAG}"
+WRITER, READER = "rht_writes-in-a-test", "rht_reads-in-a-test"
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[RampWorld]:
+    """A world in which the flag is written."""
+    async with ramp_world(database) as made:
+        await made.put()
+        yield made
+
+
+@pytest.fixture
+async def api(world: RampWorld) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that may write."""
+    for secret, scope in ((WRITER, Scope.WRITE), (READER, Scope.READ)):
+        async with world.storage.transaction() as tx:
+            await tx.tokens.add(
+                TokenRow(
+                    id=str(uuid.uuid4()),
+                    kind=TokenKind.API,
+                    scope=scope,
+                    hash=hash_secret(secret),
+                    hint=secret[:8],
+                    label=f"who {scope}s",
+                    project=None,
+                    environment_id=None,
+                    environment=None,
+                    created_at_ms=0,
+                )
+            )
+            await tx.tokens.raise_access_revision()
+    keyring = KeyRing(world.storage, world.clock, poll_seconds=1)
+    await keyring.start()
+    app = create_app(admin=[ramp_routes(world.ramps)], others=[], keyring=keyring, version="test")
+    transport = httpx.ASGITransport(app=cast(Any, app), raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://node", headers={"Authorization": f"Bearer {WRITER}"}
+    ) as client:
+        yield client
+    await keyring.stop()
+
+
+async def started(api: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
+    """Start a ramp and return its view."""
+    answer = await api.post(RAMPS, json=ramp_document(**changes))
+    assert answer.status_code == 201, answer.text
+    view: dict[str, Any] = answer.json()
+    return view
+
+
+async def test_a_ramp_is_started_shown_and_listed(api: httpx.AsyncClient) -> None:
+    """The answer to a start is the ramp's view, with its address; get and list show the same."""
+    view = await started(api)
+
+    assert (await api.get(f"{RAMPS}/{view['id']}")).json()["id"] == view["id"]
+    assert [one["id"] for one in (await api.get(RAMPS)).json()["ramps"]] == [view["id"]]
+    assert view["started_by"] == "who writes"
+    assert view["standing"]["line"] == "arming 0:10 left"
+    [guardrail] = view["guardrails"]
+    assert (guardrail["kill_line"], guardrail["advance_line"]) == (pytest.approx(100), 5)
+    assert guardrail["treatment"] == {"requests": 0, "bad": 0, "failing": 0, "units": 0, "rate": None}
+    assert view["notes"]
+
+
+async def test_a_ramp_is_acted_on_with_and_without_a_reason(api: httpx.AsyncClient) -> None:
+    """Each action answers with the ramp as it then stands, and each is among the decisions with its actor."""
+    ramp = (await started(api))["id"]
+
+    statuses = []
+    for action, body in (
+        ("pause", {}),
+        ("resume", {"reason": "lunch is over"}),
+        ("advance", {"reason": "we know it"}),
+        ("abort", {}),
+    ):
+        answer = await api.post(f"{RAMPS}/{ramp}/{action}", json=body)
+        assert answer.status_code == 200, answer.text
+        statuses.append(answer.json()["status"])
+
+    assert statuses == ["paused", "arming", "running", "aborted"]
+    decisions = (await api.get(f"{RAMPS}/{ramp}/decisions", params={"after": 1})).json()["decisions"]
+    assert [one["kind"] for one in decisions] == ["pause", "resume", "advance", "abort"]
+    assert decisions[1]["detail"]["reason"] == "lunch is over"
+    assert decisions[1]["detail"]["actor"] == "who writes"
+    last = (await api.get(f"{RAMPS}/{ramp}/decisions", params={"last": 1})).json()["decisions"]
+    assert [one["kind"] for one in last] == ["abort"]
+
+
+async def test_a_kill_is_latched_until_it_is_revived(api: httpx.AsyncClient) -> None:
+    """Kill, kill again, try to ramp, revive, revive again."""
+    ramp = (await started(api))["id"]
+
+    killed = await api.post(f"{FLAGS}/kill", json={"reason": "it burns"})
+    again = await api.post(f"{FLAGS}/kill", json={"reason": "still"})
+    refused = await api.post(RAMPS, json=ramp_document())
+    revived = await api.post(f"{FLAGS}/revive", json={"reason": "fixed"})
+    nothing = await api.post(f"{FLAGS}/revive", json={"reason": "fixed"})
+
+    assert [answer.status_code for answer in (killed, again, refused, revived, nothing)] == [200, 200, 409, 200, 409]
+    [kill] = killed.json()["kills"]
+    assert (kill["scope"], kill["ramp"], kill["reason"], kill["actor"]) == ("rollout", ramp, "it burns", "who writes")
+    assert revived.json()["kills"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "fault"),
+    [
+        (RAMPS, {"steps": [1]}, 422, "flag"),
+        (RAMPS, {"flag": FLAG, "steps": ["much"]}, 422, "steps[0]"),
+        (f"{FLAGS}/kill", {}, 422, ""),
+        (f"{FLAGS}/kill", {"reason": ""}, 422, "reason"),
+        (f"{FLAGS}/kill", {"reason": "x", "scope": "all"}, 422, "scope"),
+        (f"{FLAGS}/kill", {"reason": "x", "to_code_default": 1}, 422, "to_code_default"),
+        (f"{FLAGS}/kill", {"reason": "x", "force": True}, 422, ""),
+        (f"{FLAGS}/revive", {"reason": 1}, 422, "reason"),
+        (f"{RAMPS}/no-id/pause", {}, 404, None),
+        (f"{RAMPS}/no-id/pause", {"why": "x"}, 422, ""),
+        (f"{BASE}/flags/nothing/kill", {"reason": "x"}, 404, None),
+    ],
+)
+async def test_what_is_wrong_is_a_problem_with_its_path(
+    api: httpx.AsyncClient, path: str, body: dict[str, Any], status: int, fault: str | None
+) -> None:
+    """Unknown fields, wrong types and missing reasons are refused with the place; nothing is written."""
+    answer = await api.post(path, json=body)
+
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    if fault is not None:
+        assert fault in [one["path"] for one in answer.json()["faults"]]
+    assert (await api.get(RAMPS)).json()["ramps"] == []
+
+
+async def test_a_reader_may_look_and_not_touch(api: httpx.AsyncClient) -> None:
+    """A read token sees ramps; starting, acting, killing and reviving need the write scope."""
+    ramp = (await started(api))["id"]
+    api.headers["Authorization"] = f"Bearer {READER}"
+
+    assert (await api.get(f"{RAMPS}/{ramp}")).status_code == 200
+    for path in (RAMPS, f"{RAMPS}/{ramp}/pause", f"{FLAGS}/kill", f"{FLAGS}/revive"):
+        assert (await api.post(path, json={"reason": "x"})).status_code == 403
+    api.headers["Authorization"] = "Bearer rht_nobody"
+    assert (await api.get(RAMPS)).status_code == 401
+
+
+async def test_the_api_describes_its_ramps(api: httpx.AsyncClient) -> None:
+    """Every route of ramps is in the API's description, with a name of its own."""
+    document = (await api.get("/docs/openapi.json")).json()
+
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    names = [one["operationId"] for one in operations]
+    assert len(names) == len(set(names)) == 11
+    assert all(one.get("description") for one in operations)
