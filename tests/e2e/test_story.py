@@ -120,18 +120,26 @@ async def test_without_prometheus_a_ramp_neither_advances_nor_kills(play: Play) 
 
 
 async def test_each_request_counts_once_where_both_are_scraped(play: Play) -> None:
-    """With the application and the server scraped by one Prometheus, a guardrail sees each request once."""
+    """With the application and the server scraped by one Prometheus, each guardrail sees each request once."""
+    application = {"metric": "request-success-rate", "threshold": 99, "source": "application", "kill": True}
+    document = {**RAMP, "steps": [50, 100], "preflight": "30s", "guardrails": [application]}
     async with play(with_prometheus=True, background=0.02) as (stage, traffic):
         sent_before = traffic.sent
-        ramp_id = (await stage.start_ramp({**RAMP, "steps": [50, 100], "preflight": "30s"}))["id"]
-        await until(
+        ramp_id = (await stage.start_ramp(document))["id"]
+
+        def requests(guardrail: dict[str, Any]) -> int:
+            return int(guardrail["treatment"]["requests"] + guardrail["control"]["requests"])
+
+        view = await until(
             lambda: stage.ramp(ramp_id),
-            lambda view: view["guardrails"][0]["control"]["requests"] > 800,
+            lambda view: all(requests(guardrail) > 1000 for guardrail in view["guardrails"]),
             within=60,
         )
 
-        view = await stage.ramp(ramp_id)
-
-        counted = sum(view["guardrails"][0][arm]["requests"] for arm in ("treatment", "control"))
-        # Twice would be far outside; the slack below is what is still on its way.
-        assert 0.5 * (traffic.sent - sent_before) < counted <= traffic.sent - sent_before
+        assert sorted(guardrail["family"] for guardrail in view["guardrails"]) == ["application", "reported-metrics"]
+        sent = traffic.sent - sent_before
+        for guardrail in view["guardrails"]:
+            # Twice would be far outside; the slack below is what is still on its way.
+            assert 0.5 * sent < requests(guardrail) <= sent
+            bad = guardrail["treatment"]["bad"] + guardrail["control"]["bad"]
+            assert 0 < bad < 0.1 * requests(guardrail)
