@@ -67,12 +67,12 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         *,
         archived: bool = False,
         tag: str | None = None,
-        query: str | None = None,
+        words: Annotated[str | None, Parameter(query="query")] = None,
         limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
         after: str | None = None,
     ) -> FlagPage:
         """List flags."""
-        return await service.page(project, archived=archived, tag=tag, query=query, limit=limit, after=after)
+        return await service.page(project, archived=archived, tag=tag, query=words, limit=limit, after=after)
 
     @get(_FLAG)
     async def get_flag(project: str, key: str) -> Response[FlagView]:
