@@ -6,7 +6,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -67,6 +67,7 @@ log = structlog.get_logger("rheostat")
 
 STOP_SECONDS = 1.0
 """How long each component may take to stop."""
+ARRIVE_SECONDS = 0.5
 REPORT_SECONDS = 1.0
 """How often SDKs report a ramping flag: what the reported evidence moves by."""
 
@@ -110,7 +111,7 @@ class Node:
         )
         watcher = OverlayRules()
         ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings))
-        flags = FlagService(storage, clock, watcher, announce)
+        flags = FlagService(storage, clock, watcher, announce, arrive=self.arrive)
         self.components: Sequence[Component] = (
             propagation,
             self.keyring,
@@ -123,10 +124,10 @@ class Node:
             admin=[
                 project_routes(
                     ProjectService(storage, self.keyring, clock, announce),
-                    EnvironmentService(storage, self.keyring, clock, announce),
+                    EnvironmentService(storage, self.keyring, clock, announce, arrive=self.arrive),
                 ),
                 access_routes(AccessService(storage, self.keyring, clock), clock),
-                flag_routes(flags, ApplyService(storage, clock, watcher, announce)),
+                flag_routes(flags, ApplyService(storage, clock, watcher, announce, arrive=self.arrive)),
                 ramp_routes(ramps),
                 audit_routes(AuditService(storage, clock)),
             ],
@@ -139,6 +140,12 @@ class Node:
             keyring=self.keyring,
             version=version,
         )
+
+    async def arrive(self, revisions: Mapping[int, int]) -> None:
+        """Wait, 0.5 s at most, until this node serves these: who writes here then reads here what they wrote."""
+        async with asyncio.TaskGroup() as waiting:
+            for environment_id, revision in revisions.items():
+                waiting.create_task(self.hub.wait_for(environment_id, revision, ARRIVE_SECONDS))
 
     def parts(self) -> dict[str, Part]:
         """Return how the parts stand, for ``/readyz``."""

@@ -16,10 +16,10 @@ def welcome(*, url: str, where: str, seeded: Seeded, command: str) -> str:
             "",
             "Try, in another terminal:",
             f"  export RHEOSTAT_URL={url} RHEOSTAT_TOKEN={token}",
-            f"  {command} flag create my-flag --exposure 50",
+            f"  {command} flag create my-flag",
             f"  curl -s {url}/ofrep/v1/evaluate/flags/my-flag -H 'Authorization: Bearer {key}' \\",
             """      -H 'Content-Type: application/json' -d '{"context": {"targetingKey": "user-1"}}'""",
-            f"  {command} flag list",
+            f"  {command} ramp start my-flag",
         ]
     else:
         lines += ["", f"Lost the admin token? {command} token reset"]

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from rheostat.model.flag import Flag
+from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.outcomes.model import EvaluationCount
 from tests.admin_server import RunningNode, flag_document, rolled_out
 
@@ -256,3 +257,32 @@ async def test_flags_are_listed(running: RunningNode, query: dict[str, str], key
 
     assert [flag["key"] for flag in page["flags"]] == keys
     assert page["next"] == ("b" if query == {"limit": "2"} else None)
+
+
+async def test_whoever_writes_reads_what_they_wrote(running: RunningNode) -> None:
+    """The evaluation right after a write's answer, on the same node, has the write: thirty times in a row."""
+    headers = {"x-api-key": running.sdk_key}
+    async with httpx.AsyncClient(base_url=running.url, headers=headers) as client:
+        for number in range(30):
+            await put(running, flag_document(environments={"production": rolled_out(100 * (number % 2))}))
+            answer = await client.post(
+                "/ofrep/v1/evaluate/flags/checkout", json={"context": {"targetingKey": "user-1"}}
+            )
+            assert answer.json()["value"] is bool(number % 2)
+
+
+async def test_without_the_database_a_write_is_unavailable_and_answers_go_on(
+    running: RunningNode, database: Database
+) -> None:
+    """With the database away a write gets 503 with Retry-After in whole seconds; evaluations are answered."""
+    await put(running, flag_document(environments={"production": rolled_out(100)}))
+    await database.close()
+
+    refused = await put(running, flag_document(owner="late"))
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"].isdigit()
+    assert refused.json()["type"] == "urn:rheostat:problem:storage-unavailable"
+    async with httpx.AsyncClient(base_url=running.url, headers={"x-api-key": running.sdk_key}) as client:
+        answer = await client.post("/ofrep/v1/evaluate/flags/checkout", json={"context": {"targetingKey": "u"}})
+        assert answer.json()["value"] is True
+        assert (await client.get("/readyz")).status_code == 200

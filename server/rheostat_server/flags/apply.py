@@ -1,5 +1,6 @@
 """Many documents at once: all of what they say, or nothing."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,8 +11,8 @@ from rheostat.model.serving import environments_changed, keep_unlisted
 from rheostat_server.access.model import Principal
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.faults import did_you_mean
+from rheostat_server.flags.announcing import Announce, Arrive, at_once
 from rheostat_server.flags.catalogue import Catalogue, check_archival, lock_catalogue, read_document
-from rheostat_server.flags.service import Announce
 from rheostat_server.flags.validate import validate_flag
 from rheostat_server.flags.wire import AppliedChange, AppliedView, Export, overlay_notes, read_over
 from rheostat_server.flags.writing import Edit, Writer, write_edits
@@ -32,11 +33,14 @@ class _OnlyLooked(Exception):
 class ApplyService:
     """Applies documents to a project, and gives them back."""
 
-    def __init__(self, storage: Storage, clock: Clock, watcher: RampWatcher, announce: Announce) -> None:
+    def __init__(
+        self, storage: Storage, clock: Clock, watcher: RampWatcher, announce: Announce, *, arrive: Arrive = at_once
+    ) -> None:
         self._storage = storage
         self._clock = clock
         self._watcher = watcher
         self._announce = announce
+        self._arrive = arrive
 
     async def apply(
         self, project: str, documents: list[Any], principal: Principal, *, dry_run: bool, prune: bool, force: bool
@@ -54,7 +58,7 @@ class ApplyService:
         """
         wanted = _read(documents)
 
-        async def work(tx: Transaction) -> tuple[list[AppliedChange], tuple[int, ...]]:
+        async def work(tx: Transaction) -> tuple[list[AppliedChange], Mapping[int, int]]:
             result = await self._work(tx, project, wanted, principal, prune=prune, force=force)
             if dry_run:
                 raise _OnlyLooked(result[0])
@@ -65,7 +69,8 @@ class ApplyService:
         except _OnlyLooked as looked:
             return AppliedView(looked.changes, dry_run=True)
         if changed:
-            self._announce(changed)
+            self._announce(sorted(changed))
+            await self._arrive(changed)
         return AppliedView(applied, dry_run=False)
 
     async def export(self, project: str) -> Export:
@@ -88,7 +93,7 @@ class ApplyService:
         *,
         prune: bool,
         force: bool,
-    ) -> tuple[list[AppliedChange], tuple[int, ...]]:
+    ) -> tuple[list[AppliedChange], Mapping[int, int]]:
         catalogue = await lock_catalogue(tx, project, list(wanted))
         gone = [
             key for key, row in catalogue.rows.items() if prune and key not in wanted and row.archived_at_ms is None

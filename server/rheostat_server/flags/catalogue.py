@@ -93,7 +93,7 @@ async def check_archival(
         if uses:
             reasons.append(f"{key} was evaluated in the last 7 days by {', '.join(map(_use_words, uses))}")
     if reasons:
-        raise Refused("; ".join(reasons) + ". Send force: true to archive all the same")
+        raise Refused("; ".join(reasons) + ". Archive with force to do it all the same")
 
 
 def refuse_archived(row: FlagRow) -> None:

@@ -1,6 +1,6 @@
 """The reading and writing of flags."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from rheostat.model.document import FlagDocument
 from rheostat.model.serving import keep_unlisted
 from rheostat_server.access.model import Principal
 from rheostat_server.errors import Fault, Invalid, VersionConflict
+from rheostat_server.flags.announcing import Announce, Arrive, at_once
 from rheostat_server.flags.catalogue import Catalogue, check_archival, lock_catalogue, read_document, refuse_archived
 from rheostat_server.flags.change import changes, check_patch, merge, unified, without_environments
 from rheostat_server.flags.validate import validate_flag
@@ -27,9 +28,6 @@ from rheostat_server.flags.writing import Edit, Writer, write_edits
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.ramps import RampWatcher
 from rheostat_server.ports.storage import Storage, Transaction
-
-Announce = Callable[[Sequence[int]], None]
-"""Tells this node, right after a commit, which environments serve something else."""
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +62,14 @@ ANY = Condition()
 class FlagService:
     """Flags of projects. Each write is one transaction: document, what is served, ramps, audit."""
 
-    def __init__(self, storage: Storage, clock: Clock, watcher: RampWatcher, announce: Announce) -> None:
+    def __init__(
+        self, storage: Storage, clock: Clock, watcher: RampWatcher, announce: Announce, *, arrive: Arrive = at_once
+    ) -> None:
         self._storage = storage
         self._clock = clock
         self._watcher = watcher
         self._announce = announce
+        self._arrive = arrive
 
     async def page(
         self, project: str, *, archived: bool, tag: str | None, query: str | None, limit: int, after: str | None
@@ -121,12 +122,12 @@ class FlagService:
         if document.key != key:
             raise Invalid([Fault("key", f"the address says {key!r}")], "the flag document")
 
-        async def work(tx: Transaction) -> tuple[FlagView, tuple[int, ...]]:
+        async def work(tx: Transaction) -> tuple[FlagView, Mapping[int, int]]:
             catalogue = await lock_catalogue(tx, project, [key])
             condition.check(key, catalogue.rows.get(key))
             return await self._put(tx, catalogue, document, self._writer(principal, restart_ramp), action="put")
 
-        return self._done(await self._storage.run(work))
+        return await self._done(await self._storage.run(work))
 
     async def patch(
         self, project: str, key: str, patch: Any, principal: Principal, *, condition: Condition, restart_ramp: bool
@@ -138,7 +139,7 @@ class FlagService:
         """
         check_patch(patch)
 
-        async def work(tx: Transaction) -> tuple[FlagView, tuple[int, ...]]:
+        async def work(tx: Transaction) -> tuple[FlagView, Mapping[int, int]]:
             catalogue = await lock_catalogue(tx, project, [key])
             row = await tx.flags.get(catalogue.project.id, key)
             condition.check(key, row)
@@ -147,7 +148,7 @@ class FlagService:
                 raise Invalid([Fault("key", "a flag keeps its key")], "the patch")
             return await self._put(tx, catalogue, document, self._writer(principal, restart_ramp), action="patch")
 
-        return self._done(await self._storage.run(work))
+        return await self._done(await self._storage.run(work))
 
     async def archive(
         self, project: str, key: str, principal: Principal, *, condition: Condition, force: bool
@@ -159,12 +160,12 @@ class FlagService:
             NotFound, VersionConflict: as for ``put``.
         """
 
-        async def work(tx: Transaction) -> tuple[FlagView, tuple[int, ...]]:
+        async def work(tx: Transaction) -> tuple[FlagView, Mapping[int, int]]:
             catalogue = await lock_catalogue(tx, project, [key])
             row = await tx.flags.get(catalogue.project.id, key)
             condition.check(key, row)
             if row.archived_at_ms is not None:
-                return await self._view(tx, project, row, ("it was archived already",)), ()
+                return await self._view(tx, project, row, ("it was archived already",)), {}
             if not force:
                 flags = catalogue.after({key: None})
                 await check_archival(tx, catalogue, [key], flags, self._clock.wall_ms())
@@ -174,7 +175,7 @@ class FlagService:
             )
             return await self._write(tx, catalogue, edit, self._writer(principal))
 
-        return self._done(await self._storage.run(work))
+        return await self._done(await self._storage.run(work))
 
     async def unarchive(self, project: str, key: str, principal: Principal, *, condition: Condition) -> FlagView:
         """Put a flag back into service, as it was.
@@ -184,12 +185,12 @@ class FlagService:
             NotFound, VersionConflict: as for ``put``.
         """
 
-        async def work(tx: Transaction) -> tuple[FlagView, tuple[int, ...]]:
+        async def work(tx: Transaction) -> tuple[FlagView, Mapping[int, int]]:
             catalogue = await lock_catalogue(tx, project, [key])
             row = await tx.flags.get(catalogue.project.id, key)
             condition.check(key, row)
             if row.archived_at_ms is None:
-                return await self._view(tx, project, row, ("it was not archived",)), ()
+                return await self._view(tx, project, row, ("it was not archived",)), {}
             document = read_document(row)
             _raise_faults(catalogue, document)
             edit = Edit(
@@ -197,7 +198,7 @@ class FlagService:
             )
             return await self._write(tx, catalogue, edit, self._writer(principal))
 
-        return self._done(await self._storage.run(work))
+        return await self._done(await self._storage.run(work))
 
     async def restore(
         self, project: str, key: str, version: int, note: str | None, principal: Principal, *,
@@ -210,7 +211,7 @@ class FlagService:
             Invalid, VersionConflict, Conflict: as for ``put``.
         """
 
-        async def work(tx: Transaction) -> tuple[FlagView, tuple[int, ...]]:
+        async def work(tx: Transaction) -> tuple[FlagView, Mapping[int, int]]:
             catalogue = await lock_catalogue(tx, project, [key])
             row = await tx.flags.get(catalogue.project.id, key)
             condition.check(key, row)
@@ -230,7 +231,7 @@ class FlagService:
                 note=note,
             )
 
-        return self._done(await self._storage.run(work))
+        return await self._done(await self._storage.run(work))
 
     async def history(self, project: str, key: str) -> History:
         """Return a flag's versions, newest first, without their documents.
@@ -285,7 +286,7 @@ class FlagService:
         summary: str | None = None,
         notes: tuple[str, ...] = (),
         note: str | None = None,
-    ) -> tuple[FlagView, tuple[int, ...]]:
+    ) -> tuple[FlagView, Mapping[int, int]]:
         row = catalogue.rows.get(document.key)
         if row is not None:
             refuse_archived(row)
@@ -293,7 +294,7 @@ class FlagService:
         merged = document if exact else keep_unlisted(before, document)
         _raise_faults(catalogue, merged)
         if row is not None and msgspec.json.encode(merged) == row.document:
-            return await self._view(tx, catalogue.project.key, row, (*notes, "nothing changed")), ()
+            return await self._view(tx, catalogue.project.key, row, (*notes, "nothing changed")), {}
         verb = "created" if before is None else "changed"
         edit = Edit(
             row=row,
@@ -309,7 +310,7 @@ class FlagService:
 
     async def _write(
         self, tx: Transaction, catalogue: Catalogue, edit: Edit, writer: Writer
-    ) -> tuple[FlagView, tuple[int, ...]]:
+    ) -> tuple[FlagView, Mapping[int, int]]:
         written = await write_edits(
             tx, catalogue.project, catalogue.environments, [edit], writer=writer, watcher=self._watcher
         )
@@ -324,10 +325,11 @@ class FlagService:
     def _writer(self, principal: Principal, restart_ramp: bool = False) -> Writer:
         return Writer(actor=principal.actor, at_ms=self._clock.wall_ms(), restart_ramp=restart_ramp)
 
-    def _done(self, result: tuple[FlagView, tuple[int, ...]]) -> FlagView:
+    async def _done(self, result: tuple[FlagView, Mapping[int, int]]) -> FlagView:
         view, changed = result
         if changed:
-            self._announce(changed)
+            self._announce(sorted(changed))
+            await self._arrive(changed)
         return view
 
 

@@ -38,11 +38,11 @@ class Writer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the edits: rows and notes by key, and the ids of the environments that serve something else."""
+    """What came of the edits: rows and notes by key, and the new revisions by the id of the environment."""
 
     rows: dict[str, FlagRow]
     notes: dict[str, tuple[str, ...]]
-    changed: tuple[int, ...]
+    changed: dict[int, int]
 
 
 class _Served(msgspec.Struct, frozen=True):
@@ -96,7 +96,7 @@ async def write_edits(
         touched = [one.environment.key for one in _flag_bodies(edit, rows[key].version, environments)]
         await tx.audit.add(_entry(project, edit, rows[key], writer=writer, touched=touched, notes=notes[key]))
     await tx.notify(sorted(revisions))
-    return Written(rows=rows, notes=notes, changed=tuple(sorted(revisions)))
+    return Written(rows=rows, notes=notes, changed=revisions)
 
 
 async def _store(tx: Transaction, project: ProjectRow, edit: Edit, writer: Writer) -> FlagRow:

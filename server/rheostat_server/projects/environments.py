@@ -6,9 +6,9 @@ from rheostat.clock import Clock
 from rheostat.model.serving import serve
 from rheostat_server.access.keyring import KeyRing
 from rheostat_server.access.model import Principal
+from rheostat_server.flags.announcing import Announce, Arrive, at_once
 from rheostat_server.flags.catalogue import read_document
 from rheostat_server.flags.change import with_environment, without_environments
-from rheostat_server.flags.service import Announce
 from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, Storage, Transaction
 from rheostat_server.projects.removal import refuse_live_ramps
 from rheostat_server.projects.service import confirm_by
@@ -17,11 +17,14 @@ from rheostat_server.projects.service import confirm_by
 class EnvironmentService:
     """Environments of projects."""
 
-    def __init__(self, storage: Storage, keyring: KeyRing, clock: Clock, announce: Announce) -> None:
+    def __init__(
+        self, storage: Storage, keyring: KeyRing, clock: Clock, announce: Announce, *, arrive: Arrive = at_once
+    ) -> None:
         self._storage = storage
         self._keyring = keyring
         self._clock = clock
         self._announce = announce
+        self._arrive = arrive
 
     async def all(self, project: str) -> list[EnvironmentRow]:
         """Return a project's environments, the oldest first.
@@ -91,6 +94,7 @@ class EnvironmentService:
 
         made = await self._storage.run(work)
         self._announce([made.id])
+        await self._arrive({made.id: made.revision})
         return made
 
     async def delete(self, principal: Principal, project: str, key: str, confirm: str | None) -> None:

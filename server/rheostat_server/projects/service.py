@@ -4,7 +4,7 @@ from rheostat.clock import Clock
 from rheostat_server.access.keyring import KeyRing
 from rheostat_server.access.model import Principal
 from rheostat_server.errors import Forbidden, Refused
-from rheostat_server.flags.service import Announce
+from rheostat_server.flags.announcing import Announce
 from rheostat_server.ports.projects import ProjectRow
 from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, Storage, Transaction
 from rheostat_server.projects.removal import refuse_live_ramps
