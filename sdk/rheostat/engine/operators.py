@@ -6,7 +6,7 @@ from operator import ge, gt, le, lt
 from typing import Any
 
 from rheostat.engine.equality import Equality
-from rheostat.engine.moments import moment_ns
+from rheostat.model.moment import moment_ns
 from rheostat.engine.networks import address, holds, network
 from rheostat.engine.semver import version_key
 from rheostat.model.flag import Operator

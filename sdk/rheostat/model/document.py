@@ -9,14 +9,18 @@ from typing import Any, Literal
 
 import msgspec
 
+from rheostat.model.context import TARGETING_KEY
 from rheostat.model.flag import DEFAULT_ROLLOUT, Condition, FlagType, Prerequisite
 from rheostat.model.kill import KillScope
+from rheostat.model.window import WindowDocument
 
 
 class RolloutDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """Who is exposed (``exposure`` in percent, at most four decimals), and how the exposed are split.
 
-    Without ``salt`` the flag key is it. The not exposed get ``fallback``; without one the off variant.
+    Without ``salt`` the flag key is it. The not exposed get ``fallback``; without one the off variant. A rollout
+    in a ``layer`` owns a ``range`` of it (from and to in percent, at most four decimals); salt and unit are then the
+    layer's.
     """
 
     exposure: int | float
@@ -24,6 +28,8 @@ class RolloutDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_un
     fallback: str | None = None
     bucket_by: str | None = None
     salt: str | None = None
+    layer: str | None = None
+    range: tuple[int | float, int | float] | None = None
 
 
 class AnswerDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -34,10 +40,14 @@ class AnswerDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
 
 
 class RuleDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
-    """What the contexts get whose condition is true: ``serve`` or ``rollout``, exactly one."""
+    """What the contexts get whose condition is true: ``serve`` or ``rollout``, exactly one.
+
+    Outside the window ``active`` the rule is passed over.
+    """
 
     name: str
     when: Condition
+    active: WindowDocument | None = None
     serve: str | None = None
     rollout: RolloutDocument | None = None
 
@@ -82,6 +92,46 @@ class FlagDocument(
     tags: tuple[str, ...] = ()
     metadata: dict[str, str | int | float | bool] = {}
     environments: dict[str, EnvironmentDocument] = {}
+
+
+class SegmentDocument(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="segment",
+):
+    """A named set of units, the same in all environments: excluded, then included, then all conditions."""
+
+    key: str
+    unit: str = TARGETING_KEY
+    included: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    owner: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class LayerDocument(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="layer",
+):
+    """A line of units, the same in all environments, of which rollouts own ranges. The salt is ``layer:`` + key."""
+
+    key: str
+    unit: str = TARGETING_KEY
+    salt: str | None = None
+    owner: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 class RampStrategy(enum.StrEnum):

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from rheostat.model.shares import TOTAL_PPM
+from rheostat.model.window import Window
 
 DEFAULT_ROLLOUT = "default"
 """The name of the rollout in a flag's ``default``; rules name the others."""
@@ -85,11 +86,12 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """An answer for the contexts whose condition is true."""
+    """An answer for the contexts whose condition is true, while the rule is active (always without a window)."""
 
     name: str
     when: Condition
     answer: Answer
+    active: Window | None = None
 
 
 class Prerequisite(msgspec.Struct, frozen=True):

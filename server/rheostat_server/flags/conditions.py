@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from rheostat.engine.moments import moment_ns
+from rheostat.model.moment import moment_ns
 from rheostat.engine.networks import is_block, network
 from rheostat.engine.semver import version_key
 from rheostat.model.flag import Condition, Operator

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from rheostat.engine.conditions import compile_condition
 from rheostat.engine.equality import strictly_equal
-from rheostat.engine.moments import moment_ns
+from rheostat.model.moment import moment_ns
 from rheostat.engine.networks import is_block, network
 from rheostat.engine.operators import compile_test
 from rheostat.engine.semver import version_key
