@@ -26,7 +26,6 @@ from rheostat_server.adapters.evidence.prometheus.source import PrometheusEviden
 from rheostat_server.adapters.evidence.reported import ReportedEvidence
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
 from rheostat_server.adapters.propagation.postgres import PostgresPropagation
-from rheostat_server.adapters.propagation.redis import RedisPropagation
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
 from rheostat_server.audit.routes import audit_routes
@@ -65,6 +64,8 @@ from rheostat_server.welcome import welcome
 
 log = structlog.get_logger("rheostat")
 
+LAST_SECONDS = 4.5
+"""After so long a stop is cut short: nothing that was acknowledged is in memory only."""
 STOP_SECONDS = 1.0
 """How long each component may take to stop."""
 ARRIVE_SECONDS = 0.5
@@ -92,11 +93,7 @@ class Node:
         version = version_of("rheostat-server")
         name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         metrics = PrometheusMetrics(clock, version=version)
-        propagation: Propagation = (
-            PostgresPropagation(database.connect)
-            if settings.redis_url is None
-            else RedisPropagation(settings.redis_url)
-        )
+        propagation = _propagation(settings, database)
         self.storage = storage
         self.keyring = KeyRing(storage, clock, poll_seconds=settings.poll_seconds)
         # An empty hint: access changed, or nobody knows what did.
@@ -174,6 +171,15 @@ class Node:
                     await component.stop()
             except Exception as error:  # noqa: BLE001 - the others are to be stopped all the same
                 log.warning("not_stopped_in_order", component=type(component).__name__, why=repr(error))
+
+
+def _propagation(settings: Settings, database: Database) -> Propagation:
+    if settings.redis_url is None:
+        return PostgresPropagation(database.connect)
+    # Its library takes longest of all to load, and few need it.
+    from rheostat_server.adapters.propagation.redis import RedisPropagation
+
+    return RedisPropagation(settings.redis_url)
 
 
 def evidence_sources(settings: Settings, storage: Storage) -> dict[Family, EvidenceSource]:
@@ -284,7 +290,13 @@ class _Stopping:
             # Our own PostgreSQL sees that we are gone and ends by itself.
             os._exit(130)
         self.asked = True
+        self._loop.call_later(LAST_SECONDS, self._cut_short)
         self._do()
+
+    @staticmethod
+    def _cut_short() -> None:
+        log.warning("stop_cut_short", after_seconds=LAST_SECONDS)
+        os._exit(1)
 
     def _do(self) -> None:
         if self._steps:

@@ -186,3 +186,41 @@ async def test_open_pages_need_no_key(running: RunningNode) -> None:
     put = document["paths"]["/api/v1/projects/{project}/flags/{key}"]["put"]
     assert put["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/FlagDocument"}
     assert "EnvironmentDocument" in document["components"]["schemas"]
+
+
+async def test_an_environment_with_a_live_ramp_is_not_deleted(running: RunningNode) -> None:
+    """A live ramp stands against deleting its environment and its project; an ended one, and a kill, go along."""
+    await running.admin.put(f"{FLAGS}/a", json=flag_document("a", environments={"staging": rolled_out(0)}))
+    staging = "/projects/default/environments/staging"
+    ramp = {"kind": "ramp", "flag": "a", "environment": "staging", "steps": [10, 100], "users": 10_000}
+    started = await running.admin.post(f"{staging}/ramps", json=ramp)
+    assert started.status_code == 201, started.text
+    for path, key in ((staging, "staging"), ("/projects/default", "default")):
+        refused = await running.admin.delete(path, params={"confirm": key})
+        assert refused.status_code == 409
+        assert "a ramp of a runs in staging" in refused.json()["detail"]
+    shown = (await running.admin.get(f"{FLAGS}/a")).json()["in_force"]["staging"]["rollouts"]["default"]
+    assert (shown["ramp"], shown["live"], shown["in_force"]) == (started.json()["id"], True, 0)
+
+    killed = await running.admin.post(f"{staging}/flags/a/kill", json={"reason": "try"})
+    assert killed.status_code == 200, killed.text
+    [kill] = (await running.admin.get(f"{FLAGS}/a")).json()["in_force"]["staging"]["kills"]
+    assert kill["scope"] == "rollout"
+    deleted = await running.admin.delete(staging, params={"confirm": "staging"})
+    assert deleted.status_code == 204, deleted.text
+
+
+async def test_a_write_that_changes_a_ramping_exposure_aborts_the_ramp_and_says_so(running: RunningNode) -> None:
+    """The answer, the audit and the exposure in force all tell that a write ended a ramp."""
+    await running.admin.put(f"{FLAGS}/a", json=flag_document("a", environments={"production": rolled_out(0)}))
+    ramp = {"kind": "ramp", "flag": "a", "environment": "production", "steps": [10, 100], "users": 10_000}
+    await running.admin.post("/projects/default/environments/production/ramps", json=ramp)
+    same = await running.admin.put(f"{FLAGS}/a", json=flag_document("a", owner="x"))
+    changed = flag_document("a", environments={"production": rolled_out(5)})
+    dry = (await running.admin.post(APPLY, json={"documents": [changed], "dry_run": True})).json()["changes"][0]
+    answer = (await running.admin.put(f"{FLAGS}/a", json=changed)).json()
+
+    assert same.json()["notes"] == []
+    assert "was aborted" in dry["notes"][0]
+    assert "was aborted" in answer["notes"][0]
+    assert answer["in_force"]["production"]["rollouts"]["default"] == {"declared": 5, "in_force": 5}

@@ -165,7 +165,7 @@ def test_what_cannot_start_says_so_in_one_line(launcher: Launcher, tmp_path: Pat
         assert password not in said
     assert "RHEOSTAT_PORT" in launcher.refused("serve", RHEOSTAT_PORT="many")
     assert "RHEOSTAT_LOG_LEVEL" in launcher.refused("serve", RHEOSTAT_LOG_LEVEL="loud")
-    assert "RHEOSTAT_HOST" in launcher.refused("serve", RHEOSTAT_HOST="no-such-host.invalid")
+    assert "RHEOSTAT_HOST" in launcher.refused("serve", RHEOSTAT_HOST="192.0.2.1")
     assert "there is no data" in launcher.refused("token", "reset", RHEOSTAT_DATA_DIR=str(tmp_path / "nothing"))
     running = launcher.serve()
     assert f"is in use by process {running.child.pid}" in launcher.refused("serve")

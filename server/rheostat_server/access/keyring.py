@@ -17,7 +17,7 @@ NOTE_MS = 60_000
 """``last used`` is written at most this often for each secret."""
 _LONGEST_SECRET = 512
 
-_log = structlog.get_logger("rheostat.access")
+log = structlog.get_logger("rheostat.access")
 
 
 class KeyRing:
@@ -91,6 +91,13 @@ class KeyRing:
         """Look soon: somebody said that keys changed."""
         self._wake.set()
 
+    async def refresh_soon(self) -> None:
+        """Read the keys again now; where that fails, at the next poll. Never raises: a commit stands all the same."""
+        try:
+            await self.refresh()
+        except StorageUnavailable:
+            self.nudge()
+
     async def refresh(self) -> None:
         """Read the keys again if they changed."""
         # One at a time, or a slow reading could put an older state over a newer one.
@@ -119,8 +126,11 @@ class KeyRing:
                 away = False
             except StorageUnavailable as error:
                 if not away:
-                    _log.warning("keys_not_read", why=str(error))
+                    log.warning("keys_not_read", why=str(error))
                 away = True
+            except Exception:
+                # Or a revoked key would open this node until it is restarted.
+                log.exception("keys_not_read")
 
     async def _note_uses(self, *, all_of_them: bool = False) -> None:
         due = {

@@ -242,7 +242,7 @@ class AccessService:
 
     async def _changed(self, result: T) -> T:
         # So that whoever got the answer can use a new key, and not a revoked one, on this node at once.
-        await self._keyring.refresh()
+        await self._keyring.refresh_soon()
         return result
 
 

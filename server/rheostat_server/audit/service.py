@@ -56,12 +56,10 @@ class AuditService:
         """
         since_ms = read_since(since, self._clock.wall_ms(), "since")
         async with self._storage.transaction(snapshot=True) as tx:
-            found = await tx.audit.read(project=_seen(principal, project), since_ms=since_ms, limit=_MOST_CHANGES + 1)
-        told = [
-            entry_view(entry)
-            for entry in found[:_MOST_CHANGES]
-            if not entry.action.startswith(_NOT_CHANGES) and environment in (None, entry.environment or environment)
-        ]
+            found = await tx.audit.read(
+                project=_seen(principal, project), environment=environment, since_ms=since_ms, limit=_MOST_CHANGES + 1
+            )
+        told = [entry_view(entry) for entry in found[:_MOST_CHANGES] if not entry.action.startswith(_NOT_CHANGES)]
         return ChangeList(rfc3339(since_ms), told, len(found) > _MOST_CHANGES)
 
 

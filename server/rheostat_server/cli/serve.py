@@ -5,7 +5,7 @@ import os
 import click
 
 from rheostat_server.cli.connection import CommandFailed
-from rheostat_server.errors import StartupRefused
+from rheostat_server.errors import StartupRefused, Unavailable
 
 
 @click.command()
@@ -22,5 +22,5 @@ def serve(host: str | None, port: str | None, data_dir: str | None) -> None:
     environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
     try:
         run(read_settings(environ), say=click.echo)
-    except StartupRefused as error:
+    except (StartupRefused, Unavailable) as error:
         raise CommandFailed(str(error)) from error

@@ -124,7 +124,7 @@ class AuditStore(Protocol):
         before_id: int | None = None,
         limit: int = 100,
     ) -> list[AuditEntry]:
-        """Return entries, newest first."""
+        """Return entries, newest first. Those of a whole project concern each of its environments."""
         ...
 
 

@@ -136,7 +136,7 @@ class EnvironmentService:
             return here.id
 
         self._announce([await self._storage.run(work)])
-        await self._keyring.refresh()
+        await self._keyring.refresh_soon()
 
     async def _record(
         self, tx: Transaction, principal: Principal, project: str, key: str, *, verb: str, summary: str

@@ -95,7 +95,7 @@ class ProjectService:
             return changed
 
         self._announce(await self._storage.run(work))
-        await self._keyring.refresh()
+        await self._keyring.refresh_soon()
 
     def _entry(self, principal: Principal, action: str, project: str, summary: str) -> AuditEntry:
         return AuditEntry(

@@ -45,7 +45,7 @@ class PostgresAudit:
         rows = await self._connection.fetch(
             """
             SELECT id, at_ms, actor, action, project, environment, subject, summary, detail FROM audit
-            WHERE ($1::text IS NULL OR project = $1) AND ($2::text IS NULL OR environment = $2)
+            WHERE ($1::text IS NULL OR project = $1) AND ($2::text IS NULL OR environment = $2 OR environment IS NULL)
               AND ($3::text IS NULL OR subject = $3) AND ($4::bigint IS NULL OR at_ms >= $4)
               AND ($5::bigint IS NULL OR id < $5)
             ORDER BY id DESC LIMIT $6
