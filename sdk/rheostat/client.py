@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 from rheostat.bound import bind, bound_context, carry
 from rheostat.clock import Clock, system_clock
 from rheostat.details import EvaluationDetails
+from rheostat.engine.conversion import why_strange
 from rheostat.engine.evaluate import Ruleset
 from rheostat.engine.kills import in_force
 from rheostat.errors import ConfigurationError, DefaultTypeMismatch
@@ -197,8 +198,9 @@ class Rheostat:
         if context is None:
             context = bound_context.get() or _ANONYMOUS
         try:
-            if ruleset.reads_age:
-                return ruleset.evaluate(key, context, age_ms=serving.age_at(self._monotonic()))
+            if ruleset.reads_time:
+                age_ms = serving.age_at(self._monotonic())
+                return ruleset.evaluate(key, context, now_ms=self._clock.wall_ms(), age_ms=age_ms)
             return ruleset.evaluate(key, context)
         except Exception as error:  # noqa: BLE001 - whatever was passed as key or context, the application goes on
             return Evaluation(
@@ -343,9 +345,16 @@ class Rheostat:
     ) -> None:
         self.close()
 
+    def _strange(self, attribute: str, kind: type) -> None:
+        self._complain(
+            "attribute", f"{attribute} {kind.__name__}", f"the attribute {attribute!r} is {why_strange(kind)}"
+        )
+
     # --- the feed's side ---
 
     def _serve(self, serving: Serving) -> None:
+        if serving.ruleset is not None:
+            serving.ruleset.strange = self._strange
         before, self._serving = self._serving, serving
         if self._listeners and serving.ruleset is not before.ruleset and serving.ruleset is not None:
             self._announce(before.ruleset, serving.ruleset)

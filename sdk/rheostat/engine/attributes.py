@@ -2,12 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
-from rheostat.model.context import Context
-
-TARGETING_KEY = "targetingKey"
-"""The attribute name that means the context's targeting key."""
+from rheostat.engine.conversion import Remark, Strange, converted
+from rheostat.model.context import TARGETING_KEY, Context
 
 Reader = Callable[[Context], Any]
 """Gives an attribute's value; ``None`` where it is missing (null counts as missing)."""
@@ -57,18 +54,38 @@ def unit_reader(name: str) -> UnitReader:
 def unit_of(value: object) -> str | None:
     """Return the text that a value is hashed by; ``None`` where a value of its type cannot be a unit.
 
-    Integers become decimal text, a whole float the text of its integer, UUIDs their text.
+    Integers become decimal text, a whole float the text of its integer, other types what they convert to.
     """
-    if isinstance(value, str):
+    if type(value) is str:
         return value
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, UUID)):
+    try:
+        plain = converted(value)
+    except Strange:
+        return None
+    if isinstance(plain, str):
+        return str.__str__(plain)
+    if isinstance(plain, float) and plain.is_integer():
+        plain = int(plain)
+    if isinstance(plain, bool) or not isinstance(plain, int):
         return None
     try:
-        return str(value)
+        return int.__repr__(plain)
     except ValueError:  # Python refuses to write integers of thousands of digits
         return None
+
+
+def unit_remark(name: str) -> Callable[[Context, Remark], None]:
+    """Return what tells of a context's value of this attribute if it is there, but of a type that means nothing."""
+    read = reader(name)
+
+    def tell(context: Context, remark: Remark) -> None:
+        value = read(context)
+        try:
+            converted(value)
+        except Strange:
+            remark(name, type(value))
+
+    return tell
 
 
 def _targeting_key(context: Context) -> str | None:

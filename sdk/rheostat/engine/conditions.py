@@ -7,8 +7,9 @@ so an exclusion never lets through a context of which nothing is known.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from rheostat.engine.attributes import is_plain, reader, unit_reader
-from rheostat.engine.operators import compile_test
+from rheostat.engine.attributes import is_plain, reader, unit_reader, unit_remark
+from rheostat.engine.conversion import SCALARS, Remark, Strange, converted
+from rheostat.engine.operators import Test, compile_test
 from rheostat.model.context import Context
 from rheostat.model.flag import Condition, Operator, Segment
 
@@ -18,6 +19,11 @@ class Segments(Protocol):
 
     @property
     def segments(self) -> Mapping[str, "CompiledCondition"]: ...
+
+    @property
+    def strange(self) -> Remark:
+        """Told of attributes whose type means nothing."""
+        ...
 
 
 CompiledCondition = Callable[[Context, Segments], bool | None]
@@ -50,19 +56,42 @@ def _clause(attribute: str, operator: Operator, values: Sequence[object]) -> Com
     if operator is Operator.EXISTS:
         return lambda context, _: read(context) is not None
     test = compile_test(operator, values)
+    again = _converting(attribute, test)
     if is_plain(attribute):
         # Most clauses read a plain attribute; without the reader in between they take half the time.
         def plain(context: Context, segments: Segments) -> bool | None:
             value = context.attributes.get(attribute)
-            return None if value is None else test(value)
+            if value is None:
+                return None
+            truth = test(value)
+            return again(value, segments) if truth is None else truth
 
         return plain
 
     def clause(context: Context, segments: Segments) -> bool | None:
         value = read(context)
-        return None if value is None else test(value)
+        if value is None:
+            return None
+        truth = test(value)
+        return again(value, segments) if truth is None else truth
 
     return clause
+
+
+def _converting(attribute: str, test: Test) -> Callable[[object, Segments], bool | None]:
+    """Return what judges a value of which the test could make nothing: by what it converts to, if to anything."""
+
+    def again(value: object, segments: Segments) -> bool | None:
+        if type(value) in SCALARS:
+            return None
+        try:
+            plain = converted(value)
+        except Strange:
+            segments.strange(attribute, type(value))
+            return None
+        return None if plain is None else test(plain)
+
+    return again
 
 
 def _all(parts: list[CompiledCondition]) -> CompiledCondition:
@@ -116,13 +145,14 @@ def compile_segment(segment: Segment) -> CompiledCondition:
 
     Unknown without a unit. A segment without conditions holds its included units only.
     """
-    unit_of = unit_reader(segment.unit)
+    unit_of, strange_unit = unit_reader(segment.unit), unit_remark(segment.unit)
     excluded, included = frozenset(segment.excluded), frozenset(segment.included)
     rest = _all([compile_condition(part) for part in segment.conditions]) if segment.conditions else _nobody
 
     def member(context: Context, segments: Segments) -> bool | None:
         unit = unit_of(context)
         if unit is None:
+            strange_unit(context, segments.strange)
             return None
         if unit in excluded:
             return False

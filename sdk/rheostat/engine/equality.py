@@ -1,7 +1,10 @@
 """Equality without conversions: ``"1"`` is not 1, 1 is not true, 1 is 1.0."""
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Any
+
+from rheostat.engine.conversion import converted
 
 
 def strictly_equal(one: Any, other: Any) -> bool:
@@ -43,12 +46,17 @@ class Equality:
         self._numbers = frozenset(numbers)
         self._others = others
 
-    def holds(self, value: Any) -> bool:
-        """Return whether one of the values equals this one."""
+    def holds(self, value: Any) -> bool | None:
+        """Return whether one of the values equals this one; ``None`` for a value that is of none of JSON's types."""
         if isinstance(value, str):
             return value in self._texts
         if isinstance(value, bool):
             return value in self._booleans
         if isinstance(value, (int, float)):
             return value in self._numbers
-        return any(strictly_equal(value, other) for other in self._others)
+        if value is None or isinstance(value, (list, tuple, Mapping)):
+            if not self._others:
+                return False
+            plain = converted(value)
+            return any(strictly_equal(plain, other) for other in self._others)
+        return value in self._numbers if isinstance(value, Fraction) else None

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from rheostat.engine.conditions import CompiledCondition, compile_segments
+from rheostat.engine.conversion import Remark, unheard
 from rheostat.engine.flags import NO_OVERLAYS, compile_flag
 from rheostat.engine.kills import NO_KILLS, FlagKills, by_flag, in_force, unabsorbed
 from rheostat.engine.patch import apply_patch
 from rheostat.engine.programs import Compiled, Pass
+from rheostat.engine.windows import NO_WINDOWS, Windows
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
 from rheostat.model.flag import Flag
@@ -23,11 +25,25 @@ class Ruleset:
     """A snapshot made ready. It never changes: an edit gives a new one that shares what did not change.
 
     ``overlays`` are the live ramps by flag key, those that a kill ended left out; ``extra_kills`` the
-    entries that the snapshot does not name; ``reads_age`` whether a flag has ``max_staleness``, so that the
-    age matters to ``evaluate``.
+    entries that the snapshot does not name. ``reads_age`` says whether a flag has ``max_staleness``, so that the age
+    matters to ``evaluate``; ``reads_now`` whether one has time windows; ``reads_time`` whether either.
+
+    ``strange`` may be set: it is told the name and type of each attribute that was to be read and whose type means
+    nothing, as often as that happens, and must be quick and raise nothing. Rulesets made from this one keep it.
     """
 
-    __slots__ = ("extra_kills", "overlays", "programs", "reads_age", "segments", "snapshot")
+    __slots__ = (
+        "extra_kills",
+        "overlays",
+        "programs",
+        "reads_age",
+        "reads_now",
+        "reads_time",
+        "segments",
+        "snapshot",
+        "strange",
+        "windows",
+    )
 
     def __init__(
         self,
@@ -42,7 +58,12 @@ class Ruleset:
         self.programs: Mapping[str, Compiled] = programs
         self.segments = segments
         self.overlays: Mapping[str, tuple[RampOverlay, ...]] = overlays
-        self.reads_age = any(compiled.flag.max_staleness_ms is not None for compiled in programs.values())
+        self.strange: Remark = unheard
+        timed = [compiled for compiled in programs.values() if compiled.carries]
+        self.reads_age = any(compiled.flag.max_staleness_ms is not None for compiled in timed)
+        self.windows = Windows(timed) if any(compiled.windows for compiled in timed) else NO_WINDOWS
+        self.reads_now = self.windows is not NO_WINDOWS
+        self.reads_time = self.reads_age or self.reads_now
 
     @classmethod
     def of(cls, snapshot: Snapshot, extra_kills: Iterable[Kill] = ()) -> "Ruleset":
@@ -88,7 +109,10 @@ class Ruleset:
         else:
             segments = compile_segments(snapshot.segments)
         live = {key: _live(own, kills.get(key, NO_KILLS)) for key, own in overlays.items()}
-        return cls(snapshot, extra, programs, segments, {key: found for key, found in live.items() if found})
+        made = cls(snapshot, extra, programs, segments, {key: found for key, found in live.items() if found})
+        if before is not None:
+            made.strange = before.strange
+        return made
 
     def evaluate(
         self, key: str, context: Context, *, now_ms: int | None = None, age_ms: int | None = None
@@ -97,13 +121,13 @@ class Ruleset:
 
         Order: a missing flag, a kill of the flag, a disabled flag, its prerequisites, its targets, the first
         rule that matches, the default. ``age_ms`` is the snapshot's age, read by flags with ``max_staleness``;
-        ``now_ms`` (since the epoch) is for flags with time windows.
+        ``now_ms`` (since the epoch) is read by flags with time windows: without it no window is open.
         """
         compiled = self.programs.get(key)
         if compiled is None:
             return not_found(key)
         try:
-            return compiled.run(context, self, None if age_ms is None or not self.reads_age else Pass(age_ms))
+            return compiled.run(context, self, Pass(age_ms, now_ms) if compiled.carries else None)
         except Exception as error:  # noqa: BLE001 - an attribute may be any object, and any method of it may raise
             return _failed(compiled.flag, error)
 
@@ -116,6 +140,18 @@ class Ruleset:
             for key, compiled in self.programs.items()
             if compiled.flag.client or not client_only
         }
+
+    def next_boundary(self, now_ms: int) -> int | None:
+        """Return the next instant (ms since the epoch, after this one) at which a window opens or closes, if any."""
+        return self.windows.next_boundary(now_ms)
+
+    def active_windows(self, now_ms: int) -> str:
+        """Return a digest of which windows are open, for an ETag; the empty text while none is."""
+        return self.windows.digest(now_ms)
+
+    def turned(self, since_ms: int, now_ms: int) -> frozenset[str]:
+        """Return the flags of which a window opened or closed after the one instant, until and with the other."""
+        return self.windows.turned(since_ms, now_ms)
 
     def keys(self) -> Iterable[str]:
         """Return the keys of all flags, in the snapshot's order."""

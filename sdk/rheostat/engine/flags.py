@@ -12,6 +12,7 @@ from rheostat.model.evaluation import Evaluation, Reason
 from rheostat.model.flag import DEFAULT_ROLLOUT, Answer, Flag, Prerequisite
 from rheostat.model.ramp import RampOverlay
 from rheostat.model.snapshot import FORMAT
+from rheostat.model.window import Window
 
 NO_OVERLAYS: Final[dict[str, RampOverlay]] = {}
 
@@ -82,11 +83,13 @@ def _decision(outcomes: Outcomes, overlays: Mapping[str, RampOverlay], kills: Fl
 
     program = answering(flag.default, None, reason)
     if flag.rules:
-        rules = [
-            (compile_condition(rule.when), answering(rule.answer, rule.name, Reason.TARGETING_MATCH))
-            for rule in flag.rules
-        ]
-        program = _first_match(rules, program)
+        answers = [answering(rule.answer, rule.name, Reason.TARGETING_MATCH) for rule in flag.rules]
+        conditions = [compile_condition(rule.when) for rule in flag.rules]
+        if any(rule.active is not None for rule in flag.rules):
+            windows = [rule.active for rule in flag.rules]
+            program = _first_active_match(list(zip(windows, conditions, answers, strict=True)), program)
+        else:
+            program = _first_match(list(zip(conditions, answers, strict=True)), program)
     if flag.targets:
         matched = Reason.STALE if stale else Reason.TARGETING_MATCH
         program = _targets(outcomes, matched, program)
@@ -100,6 +103,17 @@ def _first_match(rules: list[tuple[CompiledCondition, Program]], default: Progra
     def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
         for matches, answer in rules:
             if matches(context, scope) is True:
+                return answer(context, scope, run)
+        return default(context, scope, run)
+
+    return program
+
+
+def _first_active_match(rules: list[tuple[Window | None, CompiledCondition, Program]], default: Program) -> Program:
+    def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
+        now_ms = None if run is None else run.now_ms
+        for window, matches, answer in rules:
+            if (window is None or window.holds(now_ms)) and matches(context, scope) is True:
                 return answer(context, scope, run)
         return default(context, scope, run)
 

@@ -1,15 +1,16 @@
 """What each operator says of one attribute value: true, false or unknown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from math import isnan
 from operator import ge, gt, le, lt
 from typing import Any
 
 from rheostat.engine.equality import Equality
-from rheostat.model.moment import moment_ns
 from rheostat.engine.networks import address, holds, network
 from rheostat.engine.semver import version_key
 from rheostat.model.flag import Operator
+from rheostat.model.moment import moment_ns
 
 Test = Callable[[Any], bool | None]
 """Judges a value that is there (never ``None``)."""
@@ -20,7 +21,8 @@ def compile_test(operator: Operator, values: Sequence[Any]) -> Test:
     """Return the test of a clause. Values of a type that the operator cannot use make it unknown, never true.
 
     ``in`` and ``equals`` are false on a value of another type. All others are unknown on another type
-    and on what does not parse, so that ``not`` cannot turn nonsense into a match.
+    and on what does not parse, so that ``not`` cannot turn nonsense into a match. All are unknown on a type that
+    JSON does not have.
     """
     return _COMPILERS[operator](values)
 
@@ -31,7 +33,12 @@ def _in(values: Sequence[Any]) -> Test:
 
 def _not_in(values: Sequence[Any]) -> Test:
     found = Equality(values).holds
-    return lambda value: not found(value)
+
+    def test(value: Any) -> bool | None:
+        truth = found(value)
+        return None if truth is None else not truth
+
+    return test
 
 
 def _contains(values: Sequence[Any]) -> Test:
@@ -58,9 +65,9 @@ def _exists(values: Sequence[Any]) -> Test:
     return lambda _: True
 
 
-def number(value: object) -> int | float | None:
+def number(value: object) -> int | float | Fraction | None:
     """Return the value if it is a number; booleans and NaN are not."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)):
         return None
     return None if isinstance(value, float) and isnan(value) else value
 
@@ -90,7 +97,7 @@ def _in_cidr(values: Sequence[Any]) -> Test:
 
 def _any_of(values: Sequence[Any]) -> Test:
     found = Equality(values).holds
-    return lambda value: any(map(found, value)) if isinstance(value, _LISTS) else None
+    return lambda value: _some(map(found, value)) if isinstance(value, _LISTS) else None
 
 
 def _all_of(values: Sequence[Any]) -> Test:
@@ -99,9 +106,21 @@ def _all_of(values: Sequence[Any]) -> Test:
     def test(value: Any) -> bool | None:
         if not isinstance(value, _LISTS):
             return None
-        return all(any(map(equal, value)) for equal in wanted)
+        truths = [_some(map(equal, value)) for equal in wanted]
+        return False if False in truths else None if None in truths else True
 
     return test
+
+
+def _some(truths: Iterable[bool | None]) -> bool | None:
+    """Return true if one is true, else unknown if one is unknown, else false."""
+    result: bool | None = False
+    for truth in truths:
+        if truth:
+            return True
+        if truth is None:
+            result = None
+    return result
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -4,39 +4,48 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from rheostat.engine.conditions import CompiledCondition
+from rheostat.engine.conversion import Remark
 from rheostat.engine.kills import FlagKills
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
 from rheostat.model.flag import Flag
 from rheostat.model.ramp import RampOverlay
+from rheostat.model.window import Window
 
 
 class Pass:
-    """What one evaluation carries along, where a flag has prerequisites or reads the snapshot's age.
+    """What one evaluation carries along, for flags with prerequisites and those that read the age or the time.
 
     ``seen`` holds the flags met on the way; ``None`` marks one whose evaluation is not finished, so that
     meeting it again is a cycle.
     """
 
-    __slots__ = ("age_ms", "seen")
+    __slots__ = ("age_ms", "now_ms", "seen")
 
-    def __init__(self, age_ms: int | None = None) -> None:
+    def __init__(self, age_ms: int | None = None, now_ms: int | None = None) -> None:
         self.age_ms = age_ms
+        self.now_ms = now_ms
         self.seen: dict[str, Evaluation | None] = {}
 
 
 class Compiled:
     """A flag made ready, and what it was made of.
 
-    ``run`` gives its evaluation; ``off`` says that it is disabled, killed or unreadable.
+    ``run`` gives its evaluation; ``off`` says that it is disabled, killed or unreadable; ``carries`` that ``run``
+    needs a ``Pass``; ``windows`` are those of its rules, by name: none while it is off.
     """
 
-    __slots__ = ("flag", "kills", "off", "overlays", "run")
+    __slots__ = ("carries", "flag", "kills", "off", "overlays", "run", "windows")
 
     def __init__(
         self, flag: Flag, overlays: Mapping[str, RampOverlay], kills: FlagKills, run: "Program", *, off: bool
     ) -> None:
         self.flag = flag
+        self.windows: tuple[tuple[str, Window], ...] = ()
+        self.carries = False
+        if not off:
+            self.windows = tuple((rule.name, rule.active) for rule in flag.rules if rule.active is not None)
+            self.carries = bool(self.windows or flag.prerequisites or flag.max_staleness_ms is not None)
         self.overlays = overlays
         self.kills = kills
         self.run = run
@@ -48,6 +57,9 @@ class Scope(Protocol):
 
     @property
     def segments(self) -> Mapping[str, CompiledCondition]: ...
+
+    @property
+    def strange(self) -> Remark: ...
 
     @property
     def programs(self) -> Mapping[str, Compiled]: ...

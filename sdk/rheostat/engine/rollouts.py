@@ -2,7 +2,7 @@
 
 from mmh3 import mmh3_32_uintdigest
 
-from rheostat.engine.attributes import TARGETING_KEY, unit_reader
+from rheostat.engine.attributes import unit_reader, unit_remark
 from rheostat.engine.hashing import (
     PLACE_SEED,
     compile_split,
@@ -12,7 +12,7 @@ from rheostat.engine.hashing import (
     utf8,
 )
 from rheostat.engine.programs import Outcomes, Pass, Program, Scope
-from rheostat.model.context import Context
+from rheostat.model.context import TARGETING_KEY, Context
 from rheostat.model.evaluation import Arm, Evaluation, Reason
 from rheostat.model.flag import Rollout
 from rheostat.model.ramp import RampOverlay
@@ -76,10 +76,12 @@ def _fixed_share(
         return simple
 
     choose, unit_of = compile_split(rollout.split), unit_reader(rollout.bucket_by)
+    strange_unit = unit_remark(rollout.bucket_by)
 
     def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
         unit = unit_of(context)
         if unit is None:
+            strange_unit(context, scope.strange)
             return missing
         data = utf8(salted + unit)
         return given[choose(data)] if start <= mmh3_32_uintdigest(data, seed) < end else rest
@@ -94,13 +96,14 @@ def _ramping(outcomes: Outcomes, rollout: Rollout, rule: str | None, overlay: Ra
     held = held_from(low, high, overlay.holdback_ppm)
     missing, salted, seed = _missing(outcomes, rollout, rule, Reason.SPLIT), f"{rollout.salt}/", PLACE_SEED
     given, choose = _given(outcomes, rollout, rule, Reason.SPLIT), compile_split(rollout.split)
-    rest, unit_of = given[None], unit_reader(rollout.bucket_by)
+    rest, unit_of, strange_unit = given[None], unit_reader(rollout.bucket_by), unit_remark(rollout.bucket_by)
     key, version, metadata = outcomes.flag.key, outcomes.flag.version, outcomes.flag.metadata
     split, treatment, control, holdback = Reason.SPLIT, Arm.TREATMENT, Arm.CONTROL, Arm.HOLDBACK
 
     def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
         unit = unit_of(context)
         if unit is None:
+            strange_unit(context, scope.strange)
             return missing
         data = utf8(salted + unit)
         place = mmh3_32_uintdigest(data, seed) * TOTAL_PPM >> 32

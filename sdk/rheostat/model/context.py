@@ -53,4 +53,8 @@ def unit_text(value: object) -> str:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, UUID)):
         raise InvalidContext(f"a targeting key is text, an integer or a UUID, not {type(value).__name__}")
-    return str(value)
+    try:
+        # An enumeration of integers would else be written by its member's name.
+        return str(value) if isinstance(value, UUID) else int.__repr__(value)
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        raise InvalidContext("a targeting key of thousands of digits is none") from None

@@ -26,6 +26,10 @@ class Held:
 
     def __init__(self, *segments: Segment) -> None:
         self.segments: dict[str, CompiledCondition] = compile_segments(segments)
+        self.told: list[tuple[str, type]] = []
+
+    def strange(self, attribute: str, kind: type) -> None:
+        self.told.append((attribute, kind))
 
 
 PRO = a_clause("plan", Operator.IN, "pro")
