@@ -1,7 +1,7 @@
 """One server as the command line talks to it."""
 
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import urllib3
@@ -11,6 +11,10 @@ from rheostat_server.errors import Fault
 
 class CommandFailed(Exception):
     """The command cannot go on. ``str`` is what to print."""
+
+
+class Unreachable(CommandFailed):
+    """The server does not answer at all."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -24,6 +28,16 @@ class Connection:
     """Requests to the admin API under ``/api/v1``, with errors in words."""
 
     def __init__(self, url: str, token: str | None, *, project: str, environment: str) -> None:
+        """Send nothing yet.
+
+        Raises:
+            ValueError: the URL is none, or the token cannot be one.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{url!r} is not of the form http(s)://host[:port]")
+        if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+            raise ValueError("the token has characters that no token has")
         self.url = url.rstrip("/")
         self.project = project
         self.environment = environment
@@ -43,6 +57,10 @@ class Connection:
     def flag(self, key: str) -> str:
         """Return the path of a flag."""
         return f"{self.of_project}/flags/{quote(key, safe='')}"
+
+    def flag_in_environment(self, key: str) -> str:
+        """Return the path of a flag in the environment."""
+        return f"{self.of_environment}/flags/{quote(key, safe='')}"
 
     def get(self, path: str, **query: Any) -> Any:
         """GET and return the JSON."""
@@ -65,7 +83,8 @@ class Connection:
         """Send one request. ``create``: only when nothing is there yet. ``etag``: only when that is still there.
 
         Raises:
-            CommandFailed: the server cannot be reached, or it said no; the message says why and what to do.
+            Unreachable: nobody answers.
+            CommandFailed: the server said no; the message says why and what to do.
         """
         headers = {"accept": "application/json", "user-agent": "rheostat-cli"}
         if self._token:
@@ -82,13 +101,16 @@ class Connection:
         try:
             answer = self._pool.request(method, address, body=data, headers=headers)
         except urllib3.exceptions.HTTPError as error:
-            raise CommandFailed(
+            raise Unreachable(
                 f"cannot reach {self.url}: {_in_words(error)}\n"
                 "Is the server running (`make run`, `rheostat serve`)? Is RHEOSTAT_URL right?"
             ) from error
         if answer.status >= 400:
             raise CommandFailed(_refusal(answer.status, answer.data, has_token=bool(self._token)))
-        return Answered(msgspec.json.decode(answer.data) if answer.data else None, answer.headers.get("etag"))
+        try:
+            return Answered(msgspec.json.decode(answer.data) if answer.data else None, answer.headers.get("etag"))
+        except msgspec.DecodeError as error:
+            raise CommandFailed(f"{self.url} answers, but not as Rheostat does; is RHEOSTAT_URL right?") from error
 
 
 def _in_words(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """``rheostat demo``: the whole story in one terminal."""
 
 import asyncio
+import signal
 
 import click
 
@@ -15,6 +16,17 @@ from rheostat_server.demo.story import StoryBroken, tell
 def demo(harmless: bool, rate: float, users: int) -> None:
     """Watch a ramp take back a change that hurts, with real processes, in under three minutes."""
     try:
-        asyncio.run(tell(harmless=harmless, rate=rate, users=users))
+        asyncio.run(_until_told(harmless=harmless, rate=rate, users=users))
     except StoryBroken as error:
         raise CommandFailed(str(error)) from error
+    except asyncio.CancelledError:
+        raise click.exceptions.Exit(130) from None
+
+
+async def _until_told(*, harmless: bool, rate: float, users: int) -> None:
+    """Tell the story; a closed terminal ends it in order, as Ctrl-C does: its processes are not to outlive it."""
+    loop, told = asyncio.get_running_loop(), asyncio.ensure_future(tell(harmless=harmless, rate=rate, users=users))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A second signal does not hurry: the children are being stopped, which takes two seconds.
+        loop.add_signal_handler(number, told.cancel)
+    await told

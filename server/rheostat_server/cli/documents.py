@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from rheostat_server.cli.connection import CommandFailed
-from rheostat_server.cli.options import Session, connected
+from rheostat_server.cli.options import Session, connected, json_asked, json_option, print_json
 from rheostat_server.cli.yaml_files import FileDocument, read_documents, to_yaml
 from rheostat_server.errors import Invalid
 from rheostat_server.flags.validate import validate_flag
@@ -59,10 +59,17 @@ def export(session: Session, output: Path | None) -> None:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
+@json_option
 def validate(files: tuple[str, ...]) -> None:
     """Check documents without a server: every fault, with its place and what to do."""
     documents = read_documents(files)
-    check(documents)
+    faults = _all_faults(documents)
+    if json_asked():
+        print_json({"documents": len(documents), "faults": faults})
+        if faults:
+            raise click.exceptions.Exit(1)
+        return
+    _refuse(faults)
     click.echo(f"{len(documents)} document{'s' if len(documents) != 1 else ''}: no faults")
 
 
@@ -72,11 +79,16 @@ def check(documents: list[FileDocument]) -> None:
     Raises:
         CommandFailed: with every fault of every document.
     """
-    lines: list[str] = []
-    for document in documents:
-        lines += [f"{document.source}: {line}" for line in _faults(document.data)]
-    if lines:
-        raise CommandFailed("these documents have faults:\n" + "\n".join(f"  {line}" for line in lines))
+    _refuse(_all_faults(documents))
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        raise CommandFailed("these documents have faults:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _all_faults(documents: list[FileDocument]) -> list[str]:
+    return [f"{document.source}: {line}" for document in documents for line in _faults(document.data)]
 
 
 def _faults(data: Any) -> list[str]:

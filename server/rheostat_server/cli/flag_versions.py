@@ -4,7 +4,7 @@ import click
 from rich.console import Console
 
 from rheostat_server.cli.options import Session, connected
-from rheostat_server.cli.tables import a_table
+from rheostat_server.cli.terminal import a_table, moment, print_table
 
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -17,12 +17,16 @@ def history(session: Session, key: str) -> None:
     body = session.connection.get(f"{session.connection.flag(key)}/history")
 
     def people(console: Console) -> None:
-        table = a_table("VERSION", "WHEN", "WHO", "WHAT", "NOTE")
+        table = a_table("VERSION", "WHEN (UTC)", "WHO", "WHAT", "NOTE", fold="NOTE")
         for version in body["versions"]:
             table.add_row(
-                str(version["version"]), version["at"], version["actor"], version["action"], version.get("note") or ""
+                str(version["version"]),
+                moment(version["at"]),
+                version["actor"],
+                version["action"],
+                version.get("note") or "",
             )
-        console.print(table)
+        print_table(console, table)
 
     session.show(body, people)
 

@@ -8,12 +8,15 @@ from rich.console import Console
 from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.documents import check
 from rheostat_server.cli.flag_exposure import exposure_words, with_exposure
-from rheostat_server.cli.options import Session, connected
-from rheostat_server.cli.tables import a_table
+from rheostat_server.cli.groups import Group
+from rheostat_server.cli.numbers import plain
+from rheostat_server.cli.options import Session, common_options, connected
+from rheostat_server.cli.terminal import a_table, print_table
 from rheostat_server.cli.yaml_files import read_documents, to_yaml
 
 
-@click.group()
+@click.group(cls=Group)
+@common_options
 def flag() -> None:
     """Flags of a project."""
 
@@ -40,12 +43,19 @@ def list_flags(session: Session, archived: bool, tag: str | None) -> None:
         if not flags:
             console.print("There are no flags. Make the first one: rheostat flag create my-flag")
             return
-        table = a_table("FLAG", "TYPE", f"IN {connection.environment.upper()}", "VERSION", "OWNER")
+        table = a_table(
+            "FLAG",
+            "TYPE",
+            f"IN {connection.environment.upper()}",
+            "VERSION",
+            "OWNER",
+            fold=f"IN {connection.environment.upper()}",
+        )
         for view in flags:
             document = view["document"]
             words = exposure_words(view, connection.environment)
             table.add_row(document["key"], document["type"], words, str(view["version"]), document.get("owner") or "")
-        console.print(table)
+        print_table(console, table)
 
     session.show({"flags": flags}, people)
 
@@ -83,7 +93,7 @@ def create_flag(session: Session, key: str, owner: str | None, exposure: float) 
         "environments": {
             session.connection.environment: {
                 "enabled": True,
-                "default": {"rollout": {"exposure": exposure, "split": {"on": 1}, "fallback": "off"}},
+                "default": {"rollout": {"exposure": plain(exposure), "split": {"on": 1}, "fallback": "off"}},
             }
         },
     }
@@ -145,7 +155,7 @@ def roll_out(session: Session, key: str, percent: float, rule: str | None) -> No
     """Expose PERCENT of users to a flag in the environment, at once and without a guard."""
     connection = session.connection
     answer = connection.send("GET", connection.flag(key))
-    document = with_exposure(answer.body["document"], connection.environment, percent, rule)
+    document = with_exposure(answer.body["document"], connection.environment, plain(percent), rule)
     # If-Match: what somebody else wrote in between is not overwritten.
     body = connection.send("PUT", connection.flag(key), body=document, etag=answer.etag).body
     session.show(body, lambda console: _print_written(console, body, connection.environment))
@@ -167,7 +177,7 @@ def kill_flag(session: Session, key: str, reason: str, scope: str | None, to_cod
     if scope:
         wanted["scope"] = scope
     connection = session.connection
-    body = connection.post(f"{connection.of_environment}/flags/{key}/kill", wanted)
+    body = connection.post(f"{connection.flag_in_environment(key)}/kill", wanted)
     words = f"{key} is killed in {connection.environment}. `rheostat flag revive {key} --reason …` undoes it."
     session.show(body, lambda console: console.print(words, style="bold red"))
 
@@ -179,7 +189,7 @@ def kill_flag(session: Session, key: str, reason: str, scope: str | None, to_cod
 def revive_flag(session: Session, key: str, reason: str) -> None:
     """Lift the kills of a flag in the environment."""
     connection = session.connection
-    body = connection.post(f"{connection.of_environment}/flags/{key}/revive", {"reason": reason})
+    body = connection.post(f"{connection.flag_in_environment(key)}/revive", {"reason": reason})
     session.show(body, lambda console: console.print(f"{key} is revived in {connection.environment}."))
 
 

@@ -5,21 +5,33 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rheostat_server.cli.options import Session, connected
-from rheostat_server.cli.tables import a_table
+from rheostat_server.cli.credentials import credentials_table, resolve, show_secret
+from rheostat_server.cli.groups import Group
+from rheostat_server.cli.options import Session, common_options, connected
+from rheostat_server.cli.terminal import print_table
 
 
-@click.group()
+@click.group(cls=Group)
+@common_options
 def key() -> None:
     """SDK keys of an environment. Several are valid at once, so that they can be rotated."""
+
+
+def _keys(session: Session) -> str:
+    return f"{session.connection.of_environment}/keys"
+
+
+def _path(session: Session, key_id: str) -> str:
+    """Return the path of the key that an id, its beginning, or the key's first characters name."""
+    return f"{_keys(session)}/{resolve(session.connection.get(_keys(session))['keys'], key_id)}"
 
 
 @key.command("list")
 @connected
 def list_keys(session: Session) -> None:
     """List the keys; secrets are not kept, so they cannot be shown."""
-    body = session.connection.get(f"{session.connection.of_environment}/keys")
-    session.show(body, lambda console: console.print(credentials_table(body["keys"])))
+    body = session.connection.get(_keys(session))
+    session.show(body, lambda console: print_table(console, credentials_table(body["keys"])))
 
 
 @key.command("create")
@@ -30,8 +42,8 @@ def list_keys(session: Session) -> None:
 def create_key(session: Session, label: str, scope: str, expires_in: str | None) -> None:
     """Make a key and print its secret, once."""
     wanted = {"label": label, "scope": scope} | ({"expires_in": expires_in} if expires_in else {})
-    body = session.connection.post(f"{session.connection.of_environment}/keys", wanted)
-    session.show(body, lambda console: show_secret(console, body))
+    body = session.connection.post(_keys(session), wanted)
+    session.show(body, lambda console: show_secret(body))
 
 
 @key.command("rotate")
@@ -39,9 +51,9 @@ def create_key(session: Session, label: str, scope: str, expires_in: str | None)
 @click.option("--overlap", default="24h", show_default=True, help="How long the old key stays valid.")
 @connected
 def rotate_key(session: Session, key_id: str, overlap: str) -> None:
-    """Make a successor; the old key stays valid for the overlap."""
-    body = session.connection.post(f"{session.connection.of_environment}/keys/{key_id}/rotate", {"overlap": overlap})
-    session.show(body, lambda console: show_secret(console, body))
+    """Make a successor and print its secret; the old key stays valid for the overlap."""
+    body = session.connection.post(f"{_path(session, key_id)}/rotate", {"overlap": overlap})
+    session.show(body, lambda console: show_secret(body))
 
 
 @key.command("label")
@@ -50,9 +62,8 @@ def rotate_key(session: Session, key_id: str, overlap: str) -> None:
 @connected
 def label_key(session: Session, key_id: str, label: str) -> None:
     """Change a key's label."""
-    path = f"{session.connection.of_environment}/keys/{key_id}"
-    body = session.connection.send("PATCH", path, body={"label": label}).body
-    session.show(body, lambda console: console.print(f"{key_id} is now labelled {label!r}"))
+    body = session.connection.send("PATCH", _path(session, key_id), body={"label": label}).body
+    session.show(body, lambda console: console.print(f"{body['hint']}… is now labelled {label!r}"))
 
 
 @key.command("revoke")
@@ -60,28 +71,9 @@ def label_key(session: Session, key_id: str, label: str) -> None:
 @connected
 def revoke_key(session: Session, key_id: str) -> None:
     """Refuse this key from now on and close its streams."""
-    body = session.connection.send("DELETE", f"{session.connection.of_environment}/keys/{key_id}").body
-    session.show(body, lambda console: console.print(f"{key_id} is revoked"))
+    body: dict[str, Any] = session.connection.send("DELETE", _path(session, key_id)).body
 
+    def people(console: Console) -> None:
+        console.print(f"{body['hint']}… is revoked")
 
-def show_secret(console: Console, created: dict[str, Any]) -> None:
-    """Print a secret that cannot be shown again."""
-    console.print(created["secret"], style="bold")
-    console.print(f"id {created['id']}; shown once, stored hashed", style="dim")
-
-
-def credentials_table(credentials: list[dict[str, Any]]) -> Any:
-    """Return a table of keys or tokens."""
-    table = a_table("ID", "STARTS WITH", "SCOPE", "LABEL", "CREATED", "LAST USED", "EXPIRES", "STATE")
-    for one in credentials:
-        table.add_row(
-            one["id"],
-            one["hint"],
-            one["scope"],
-            one["label"],
-            one["created_at"],
-            one.get("last_used_at") or "never",
-            one.get("expires_at") or "never",
-            "revoked" if one.get("revoked_at") else "valid",
-        )
-    return table
+    session.show(body, people)

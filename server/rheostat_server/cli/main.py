@@ -1,5 +1,6 @@
 """The command ``rheostat`` and its groups."""
 
+import os
 import sys
 
 import click
@@ -10,14 +11,17 @@ from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.demo import demo
 from rheostat_server.cli.documents import apply, export, validate
 from rheostat_server.cli.flags import flag
+from rheostat_server.cli.groups import Group
 from rheostat_server.cli.keys import key
+from rheostat_server.cli.options import common_options
 from rheostat_server.cli.profiles import profile
 from rheostat_server.cli.ramps import ramp
 from rheostat_server.cli.serve import serve
 from rheostat_server.cli.tokens import token
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@common_options
 @click.version_option(package_name="rheostat-server", prog_name="rheostat")
 def rheostat() -> None:
     """Feature flags with progressive exposure that advances on evidence and takes itself back."""
@@ -30,9 +34,10 @@ for command in flag_versions.COMMANDS:
 
 
 def main() -> None:
-    """Run the command; a failure that is explained exits with 1 and no traceback."""
+    """Run the command; a failure that is explained exits with 1 and no traceback, a wrong command line with 2."""
     try:
         rheostat.main(prog_name="rheostat", standalone_mode=False)
+        sys.stdout.flush()
     except CommandFailed as error:
         click.echo(f"rheostat: {error}", err=True)
         sys.exit(1)
@@ -44,6 +49,6 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:
-        # `rheostat flag list | head` is no error.
-        sys.stderr.close()
+        # `rheostat flag list | head` is no error. What is still buffered goes nowhere, or Python would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -1,9 +1,9 @@
 """How a ramp looks in the terminal: exposure, both arms, evidence against the lines, and what was decided."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from rich.bar import Bar
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -21,6 +21,7 @@ STATUS_STYLES = {
     "killed": "bold red",
     "aborted": "red",
 }
+_DECISION_STYLES = {"kill": "bold red", "promote": "bold green", "begin": "green", "advance": "green"}
 _BAR_WIDTH = 28
 
 
@@ -29,55 +30,82 @@ def status_text(view: dict[str, Any]) -> Text:
     return Text(view["status"], style=STATUS_STYLES.get(view["status"], ""))
 
 
-def ramp_panel(view: dict[str, Any], *, decisions: list[dict[str, Any]] | None = None) -> Panel:
-    """Return the whole picture of one ramp, from the API's view of it and its last decisions."""
-    parts: list[RenderableType] = [_exposure(view), Text()]
+def standing_line(view: dict[str, Any]) -> str:
+    """Return how a ramp stands, in one line; it begins with the status."""
+    return str((view.get("standing") or {}).get("line") or view.get("why") or view["status"])
+
+
+def ramp_panel(view: dict[str, Any], *, width: int, decisions: Sequence[dict[str, Any]] = ()) -> Panel:
+    """Return the whole picture of one ramp, from the API's view of it and its decisions, ``width`` characters wide."""
+    line = standing_line(view)
+    status = view["status"]
+    # The line begins with the status; only that much of it is in colour.
+    standing = Text(line)
+    standing.stylize(STATUS_STYLES.get(status, ""), 0, len(status) if line.startswith(status) else 0)
+    parts: list[RenderableType] = [standing, Text(), _exposure(view), Text()]
     for guardrail in view.get("guardrails", []):
         parts += [_evidence(guardrail), _arms(guardrail), Text()]
-    line = (view.get("standing") or {}).get("line") or view.get("why") or ""
-    parts.append(Text.assemble(status_text(view), "  ", line))
-    if decisions:
-        parts += [Text(), *(_decision(decision) for decision in decisions)]
-    labels = [view["flag"], f"rollout {view['rollout']}", f"proof: {view['proof']}"]
+    parts += [_decision(decision) for decision in decisions] or [Text("nothing was decided yet", "dim")]
+    labels = [view["flag"], view["environment"], f"rollout {view['rollout']}", f"proof: {view['proof']}"]
     if not view.get("guarded", True):
         labels.append("UNGUARDED")
-    return Panel(Group(*parts), title="  ".join(labels), title_align="left", padding=(1, 2))
+    return Panel(
+        Group(*parts),
+        title="  ".join(labels),
+        title_align="left",
+        subtitle=f"ramp {view['id']}",
+        subtitle_align="right",
+        padding=(1, 2),
+        width=width,
+    )
+
+
+def telling(decisions: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Return the last ``count`` decisions that say something: of many holds in a row, the last."""
+    told: list[dict[str, Any]] = []
+    for decision in decisions:
+        if told and told[-1]["kind"] == decision["kind"] == "hold":
+            told.pop()
+        told.append(decision)
+    return told[-count:] if count > 0 else []
 
 
 def _exposure(view: dict[str, Any]) -> RenderableType:
     table = _grid()
-    bar = Bar(100, 0, view["exposure"], width=_BAR_WIDTH, color="green", bgcolor="grey23")
-    steps = " → ".join(f"{step:g}" for step in view["steps"])
-    table.add_row("exposure", bar, f"{view['exposure']:g} %  of {steps}")
-    return table
+    table.add_row("exposure", _bar(view["exposure"] / 100, "green"), f"{view['exposure']:g} %")
+    steps = Text(" → ").join(
+        Text(f"{step:g}", "bold" if index == view["step"] else "dim" if index > view["step"] else "")
+        for index, step in enumerate(view["steps"])
+    )
+    rows = Table.grid()
+    rows.add_row(table)
+    rows.add_row(Text.assemble(f"{'steps':<10}", steps, " %"))
+    return rows
 
 
 def _evidence(guardrail: dict[str, Any]) -> RenderableType:
+    kill_line, advance_line = guardrail["kill_line"], guardrail["advance_line"]
+    m, proof = guardrail["m"], max(guardrail["e"], guardrail["a"])
+    title = Text(guardrail["name"], "bold")
+    if guardrail["sight"] != "seen":
+        why = guardrail.get("detail")
+        title.append(f"  no evidence: {guardrail['sight']}{f' ({why})' if why else ''}", "not bold yellow")
     table = _grid()
-    kill_line, advance_line = guardrail["kill_line"], guardrail.get("advance_line", 5)
-    m = guardrail["m"]
+    table.add_row("  harm", _toward(m, kill_line, "red"), f"{_figure(m)}, kills at {_figure(kill_line)}")
     table.add_row(
-        f"{guardrail['name']}: harm",
-        _toward(m, kill_line, "red"),
-        f"M = {_figure(m)} (kills at {_figure(kill_line)})",
+        "  proof", _toward(proof, advance_line, "green"), f"{_figure(proof)}, advances at {_figure(advance_line)}"
     )
-    proof = max(guardrail["e"], guardrail["a"])
-    table.add_row(
-        f"{guardrail['name']}: proof",
-        _toward(proof, advance_line, "green"),
-        f"{_figure(proof)} (advances at {_figure(advance_line)})",
-    )
-    sight = guardrail["sight"]
-    if sight != "seen":
-        table.add_row("", "", Text(f"no evidence: {sight}", style="yellow"))
-    return table
+    rows = Table.grid()
+    rows.add_row(title)
+    rows.add_row(table)
+    return rows
 
 
 def _arms(guardrail: dict[str, Any]) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
     for column in ("", "requests", "bad", "error rate", "failing users"):
-        table.add_column(column, justify="left" if column == "" else "right")
-    for arm, label in (("treatment", "exposed"), ("control", "control")):
+        table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
+    for arm, label in (("treatment", "  exposed"), ("control", "  control")):
         seen = guardrail[arm]
         rate = seen.get("rate")
         table.add_row(
@@ -91,13 +119,28 @@ def _arms(guardrail: dict[str, Any]) -> RenderableType:
 
 
 def _decision(decision: dict[str, Any]) -> Text:
-    return Text.assemble((f"{decision['at'][11:19]}  ", "dim"), f"{decision['kind']:<10} ", decision.get("why", ""))
+    kind = decision["kind"]
+    line = Text.assemble(
+        (f"{decision['at'][11:19]}  ", "dim"),
+        (f"{kind:<9} ", _DECISION_STYLES.get(kind, "dim" if kind == "hold" else "bold")),
+        decision.get("why", ""),
+    )
+    # One decision, one line: the whole reason is in `--json`, the last one's also in the first line of the panel.
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
 
 
-def _toward(value: float, line: float, color: str) -> Bar:
+def _toward(value: float, line: float, color: str) -> Text:
     # Evidence multiplies, so equal strides on the bar are equal factors.
     share = math.log(max(value, 1.0)) / math.log(line) if line > 1 else 0.0
-    return Bar(1.0, 0, min(share, 1.0), width=_BAR_WIDTH, color=color, bgcolor="grey23")
+    return _bar(share, color)
+
+
+def _bar(share: float, color: str) -> Text:
+    full = round(min(max(share, 0.0), 1.0) * _BAR_WIDTH)
+    if share > 0:
+        full = max(full, 1)
+    return Text.assemble(("━" * full, color), ("╌" * (_BAR_WIDTH - full), "dim"))
 
 
 def _figure(value: float) -> str:
@@ -108,7 +151,7 @@ def _figure(value: float) -> str:
 
 def _grid() -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=14)
+    table.add_column(width=8)
     table.add_column(width=_BAR_WIDTH)
-    table.add_column()
+    table.add_column(no_wrap=True)
     return table

@@ -1,24 +1,27 @@
 """``rheostat ramp``: raise a flag's exposure on evidence."""
 
-import time
+import re
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.live import Live
 
 from rheostat_server.cli.connection import CommandFailed, Connection
 from rheostat_server.cli.documents import check
-from rheostat_server.cli.options import Session, connected
-from rheostat_server.cli.ramp_panel import ramp_panel, status_text
-from rheostat_server.cli.tables import a_table
+from rheostat_server.cli.groups import Group
+from rheostat_server.cli.numbers import plain
+from rheostat_server.cli.options import Session, common_options, connected
+from rheostat_server.cli.ramp_panel import ramp_panel, standing_line, status_text, telling
+from rheostat_server.cli.ramp_watch import ENDED, watch
+from rheostat_server.cli.terminal import a_table, moment, panel_width, print_table
 from rheostat_server.cli.yaml_files import FileDocument, read_documents
 
-ENDED = frozenset({"promoted", "killed", "aborted"})
-_REFRESH_SECONDS = 1.0
+_DECISIONS_READ = 200
+_DECISIONS_SHOWN = 8
 
 
-@click.group()
+@click.group(cls=Group)
+@common_options
 def ramp() -> None:
     """Raise a flag's exposure on evidence, and take it back when it hurts."""
 
@@ -38,8 +41,12 @@ def ramp() -> None:
 @connected
 def start(session: Session, flag: str | None, file: str | None, **options: Any) -> None:
     """Start a ramp of FLAG in the environment."""
-    document = _document(session.connection, flag, file, options)
-    body = session.connection.post(f"{session.connection.of_environment}/ramps", document)
+    connection = session.connection
+    document = _document(connection, flag, file, options)
+    if not session.environment_given:
+        # A document says for which environment it is.
+        connection.environment = str(document.get("environment") or connection.environment)
+    body = connection.post(f"{connection.of_environment}/ramps", document)
 
     def people(console: Console) -> None:
         _print_line(console, body)
@@ -56,46 +63,44 @@ def start(session: Session, flag: str | None, file: str | None, **options: Any) 
 def status(session: Session, ramp_or_flag: str | None) -> None:
     """Show one ramp, by its id or its flag, or list all of the environment."""
     connection = session.connection
-    if ramp_or_flag is not None:
-        body = connection.get(_path(connection, ramp_or_flag))
-        decisions = _last_decisions(connection, body["id"])
-        session.show(body, lambda console: console.print(ramp_panel(body, decisions=decisions)))
+    if ramp_or_flag is None:
+        body = connection.get(f"{connection.of_environment}/ramps")
+        session.show(body, lambda console: _print_ramps(console, connection, body["ramps"]))
         return
-    body = connection.get(f"{connection.of_environment}/ramps")
+    path = _path(connection, ramp_or_flag)
+    view = connection.get(path)
 
     def people(console: Console) -> None:
-        if not body["ramps"]:
-            console.print(f"No ramps in {connection.environment}. Start one: rheostat ramp start FLAG")
-            return
-        table = a_table("FLAG", "STATUS", "EXPOSURE", "STANDING", "STARTED", "ID")
-        for view in body["ramps"]:
-            line = (view.get("standing") or {}).get("line") or view.get("why") or ""
-            table.add_row(
-                view["flag"], status_text(view), f"{view['exposure']:g} %", line, view["started_at"], view["id"]
-            )
-        console.print(table)
+        decisions = connection.get(f"{path}/decisions", last=_DECISIONS_READ)["decisions"]
+        shown = telling(decisions, _DECISIONS_SHOWN)
+        console.print(ramp_panel(view, width=panel_width(console), decisions=shown), soft_wrap=False)
 
-    session.show(body, people)
+    session.show(view, people)
 
 
 @ramp.command("watch")
 @click.argument("ramp_or_flag")
 @connected
-def watch(session: Session, ramp_or_flag: str) -> None:
-    """Watch a ramp until it ends; exits with 1 when it was killed or aborted."""
-    connection = session.connection
-    path = _path(connection, ramp_or_flag)
-    view = connection.get(path)
-    with Live(console=session.console, auto_refresh=False) as live:
-        while True:
-            decisions = _last_decisions(connection, view["id"])
-            live.update(ramp_panel(view, decisions=decisions), refresh=True)
-            if view["status"] in ENDED:
-                break
-            time.sleep(_REFRESH_SECONDS)
-            view = connection.get(path)
+def watch_ramp(session: Session, ramp_or_flag: str) -> None:
+    """Watch a ramp until it ends; exits with 1 when it was killed or aborted.
+
+    With --json, or into a pipe: a line for each move.
+    """
+    view = watch(session, _path(session.connection, ramp_or_flag))
     if view["status"] != "promoted":
         raise click.exceptions.Exit(1)
+
+
+def _print_ramps(console: Console, connection: Connection, ramps: list[dict[str, Any]]) -> None:
+    if not ramps:
+        console.print(f"No ramps in {connection.environment}. Start one: rheostat ramp start FLAG")
+        return
+    table = a_table("FLAG", "STATUS", "EXPOSURE", "STARTED (UTC)", "STANDING", fold="STANDING")
+    for view in ramps:
+        name = view["flag"] if view["rollout"] == "default" else f"{view['flag']} ({view['rollout']})"
+        exposure = f"{view['exposure']:g} %"
+        table.add_row(name, status_text(view), exposure, moment(view["started_at"]), standing_line(view))
+    print_table(console, table)
 
 
 def _act(session: Session, ramp_or_flag: str, action: str, reason: str | None) -> None:
@@ -137,31 +142,31 @@ def _document(connection: Connection, flag: str | None, file: str | None, option
         document["preflight"] = "0s"
     for name in ("rollout", "preflight", "min_dwell", "soak", "holdback", "users"):
         if options[name] is not None:
-            document[name] = options[name]
+            document[name] = plain(options[name]) if name == "holdback" else options[name]
     if options["unguarded"]:
         document["unguarded"] = True
     check([FileDocument("the command line", document)])
     return document
 
 
-def _number(text: str) -> float:
+def _number(text: str) -> int | float:
     try:
         number = float(text.strip().removesuffix("%"))
     except ValueError as error:
         raise CommandFailed(f"--steps: {text.strip()!r} is not a percentage; write them as 1,5,25,50,100") from error
-    return int(number) if number.is_integer() else number
+    return plain(number)
 
 
 def _path(connection: Connection, ramp_or_flag: str) -> str:
-    """Return the path of a ramp that is named by its id or by its flag (the newest then)."""
+    """Return the path of a ramp that is named by its id or by its flag (the live one then, else the newest)."""
     base = f"{connection.of_environment}/ramps"
-    known = connection.get(base)["ramps"]
-    for view in known:
-        if ramp_or_flag == view["id"]:
-            return f"{base}/{view['id']}"
-    of_flag = [view for view in known if view["flag"] == ramp_or_flag]
+    of_flag = connection.get(base, flag=ramp_or_flag)["ramps"]
     if not of_flag:
-        raise CommandFailed(f"there is no ramp {ramp_or_flag!r} in {connection.environment}, and none of such a flag")
+        if re.fullmatch(r"[0-9a-f-]{36}", ramp_or_flag):
+            return f"{base}/{ramp_or_flag}"
+        raise CommandFailed(
+            f"there is no ramp of {ramp_or_flag!r} in {connection.environment}; `rheostat ramp status` lists them"
+        )
     live = [view for view in of_flag if view["status"] not in ENDED]
     if len(live) > 1:
         ids = ", ".join(f"{view['id']} ({view['rollout']})" for view in live)
@@ -170,12 +175,5 @@ def _path(connection: Connection, ramp_or_flag: str) -> str:
     return f"{base}/{newest['id']}"
 
 
-def _last_decisions(connection: Connection, ramp_id: str) -> list[dict[str, Any]]:
-    body = connection.get(f"{connection.of_environment}/ramps/{ramp_id}/decisions", last=6)
-    decisions: list[dict[str, Any]] = body["decisions"]
-    return decisions
-
-
 def _print_line(console: Console, view: dict[str, Any]) -> None:
-    line = (view.get("standing") or {}).get("line") or view.get("why") or ""
-    console.print(view["flag"], status_text(view), f"at {view['exposure']:g} %", line)
+    console.print(f"{view['flag']}: {standing_line(view)}")

@@ -2,12 +2,15 @@
 
 import click
 
-from rheostat_server.cli.keys import credentials_table, show_secret
-from rheostat_server.cli.options import Session, connected
+from rheostat_server.cli.credentials import credentials_table, resolve, show_secret
+from rheostat_server.cli.groups import Group
+from rheostat_server.cli.options import Session, common_options, connected
+from rheostat_server.cli.terminal import print_table
 from rheostat_server.cli.token_reset import reset
 
 
-@click.group()
+@click.group(cls=Group)
+@common_options
 def token() -> None:
     """API tokens of people and pipelines."""
 
@@ -15,12 +18,16 @@ def token() -> None:
 token.add_command(reset)
 
 
+def _path(session: Session, token_id: str) -> str:
+    return f"/tokens/{resolve(session.connection.get('/tokens')['tokens'], token_id)}"
+
+
 @token.command("list")
 @connected
 def list_tokens(session: Session) -> None:
-    """List the tokens."""
+    """List the tokens; secrets are not kept, so they cannot be shown."""
     body = session.connection.get("/tokens")
-    session.show(body, lambda console: console.print(credentials_table(body["tokens"])))
+    session.show(body, lambda console: print_table(console, credentials_table(body["tokens"])))
 
 
 @token.command("create")
@@ -33,7 +40,7 @@ def create_token(session: Session, label: str, scope: str, only_project: str | N
     """Make a token and print its secret, once."""
     wanted = {"label": label, "scope": scope, "project": only_project, "expires_in": expires_in}
     body = session.connection.post("/tokens", {name: value for name, value in wanted.items() if value is not None})
-    session.show(body, lambda console: show_secret(console, body))
+    session.show(body, lambda console: show_secret(body))
 
 
 @token.command("revoke")
@@ -41,5 +48,5 @@ def create_token(session: Session, label: str, scope: str, only_project: str | N
 @connected
 def revoke_token(session: Session, token_id: str) -> None:
     """Refuse this token from now on."""
-    body = session.connection.send("DELETE", f"/tokens/{token_id}").body
-    session.show(body, lambda console: console.print(f"{token_id} is revoked"))
+    body = session.connection.send("DELETE", _path(session, token_id)).body
+    session.show(body, lambda console: console.print(f"{body['hint']}… ({body['label']}) is revoked"))

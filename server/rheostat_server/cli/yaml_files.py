@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def to_yaml(documents: Iterable[Any]) -> str:
     return out.getvalue()
 
 
-def _files(name: str) -> list[Path | None]:
+def _files(name: str) -> Sequence[Path | None]:
     if name == "-":
         return [None]
     path = Path(name)

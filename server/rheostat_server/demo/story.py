@@ -6,7 +6,7 @@ The server, the shop and Prometheus are real processes; the plan is an ordinary 
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.text import Text
 
 from rheostat.clock import Clock, system_clock
-from rheostat_server.cli.ramp_panel import ramp_panel
+from rheostat_server.cli.ramp_panel import ramp_panel, telling
+from rheostat_server.cli.terminal import panel_width
 from rheostat_server.demo.application import FLAG
 from rheostat_server.demo.stage import Stage, set_stage
 from rheostat_server.demo.traffic import Traffic
@@ -56,7 +57,7 @@ SHORTENED = (
     ("pre-flight (who fails anyway)", "10 s", "10 min"),
     ("least time on a step", "3 s", "60 s"),
     ("watch at 100 %", "5 s", "1 h"),
-    ("steps", "10 / 50 / 100 %", "1 / 5 / 25 / 50 / 100 %"),
+    ("steps", "10 / 50 / 100 %", "1 / 5 / 10 / 25 / 50 / 100 %"),
     ("scrapes", "1 s", "15 s"),
 )
 
@@ -75,7 +76,7 @@ async def tell(*, harmless: bool, rate: float, users: int) -> None:
     console.print(_opening(harmless=harmless, rate=rate, users=users))
     with _open_directory() as directory:
         try:
-            async with set_stage(directory, background=BACKGROUND, say=console.print) as stage:
+            async with set_stage(directory, background=BACKGROUND, say=console.print) as stage, _stoppable(console):
                 await _play(stage, console, harmless=harmless, rate=rate, users=users)
         except (RuntimeError, httpx.HTTPError) as error:
             raise StoryBroken(str(error)) from error
@@ -89,6 +90,16 @@ def _open_directory() -> Iterator[Path]:
         yield Path(name)
 
 
+@contextlib.asynccontextmanager
+async def _stoppable(console: Console) -> AsyncIterator[None]:
+    """Say that the processes are being stopped, which takes a moment."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        console.print("Stopping …")
+        raise
+
+
 async def _play(stage: Stage, console: Console, *, harmless: bool, rate: float, users: int) -> None:
     clock = system_clock()
     await stage.put_flag(FLAG_DOCUMENT)
@@ -97,22 +108,29 @@ async def _play(stage: Stage, console: Console, *, harmless: bool, rate: float, 
     try:
         started = await stage.start_ramp(RAMP_DOCUMENT)
         console.print(f"evidence: failing users, {_family_words(started['guardrails'][0]['family'])}\n")
-        view = await _watch(stage, console, traffic, started["id"], clock=clock, harmless=harmless)
-        console.print(_ending(view, traffic, harmless=harmless))
+        view, took_s = await _watch(stage, console, traffic, started["id"], clock=clock, harmless=harmless)
+        console.print(_ending(view, traffic, took_s, harmless=harmless))
     finally:
         await traffic.stop()
 
 
 async def _watch(
     stage: Stage, console: Console, traffic: Traffic, ramp_id: str, *, clock: Clock, harmless: bool
-) -> dict[str, Any]:
-    """Show the ramp until it ended and the shop has settled; break the shop on the way, unless harmless."""
+) -> tuple[dict[str, Any], float | None]:
+    """Show the ramp until it ended and the shop has settled; break the shop on the way, unless harmless.
+
+    Return the ramp's last view, and the seconds from the fault to the end.
+    """
+    decisions: list[dict[str, Any]] = []
     began = clock.monotonic()
     exposed_at = broken_at = ended_at = None
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while clock.monotonic() - began < _GIVE_UP_SECONDS:
             view = await stage.ramp(ramp_id)
-            decisions = await stage.last_decisions(ramp_id, 4)
+            # A second has a decision or two, so the last few hold all that are new.
+            fresh = await stage.last_decisions(ramp_id, 8)
+            seen = decisions[-1]["seq"] if decisions else -1
+            decisions += [decision for decision in fresh if decision["seq"] > seen]
             now = clock.monotonic()
             if exposed_at is None and view["exposure"] > 0:
                 exposed_at = now
@@ -121,7 +139,7 @@ async def _watch(
                 broken_at = now
             live.update(
                 Group(
-                    ramp_panel(view, decisions=decisions),
+                    ramp_panel(view, width=panel_width(console), decisions=telling(decisions, 5)),
                     _shop_line(traffic, broken=broken_at is not None),
                 ),
                 refresh=True,
@@ -129,7 +147,7 @@ async def _watch(
             if ended_at is None and view["status"] in {"killed", "promoted", "aborted"}:
                 ended_at = now
             if ended_at is not None and (view["status"] != "killed" or now - ended_at > _AFTER_KILL_SECONDS):
-                return view
+                return view, (ended_at - broken_at if broken_at else None)
             await asyncio.sleep(0.5)
     raise StoryBroken(
         f"the ramp is still {view['status']} after {_GIVE_UP_SECONDS:.0f} s: {view.get('why')}\n"
@@ -166,14 +184,17 @@ def _opening(*, harmless: bool, rate: float, users: int) -> Text:
     return text
 
 
-def _ending(view: dict[str, Any], traffic: Traffic, *, harmless: bool) -> Text:
+def _ending(view: dict[str, Any], traffic: Traffic, took_s: float | None, *, harmless: bool) -> Text:
     text = Text("\n")
     if view["status"] == "killed":
         text.append("Killed. ", "bold red")
         text.append(f"{view['why']}\n")
+        if took_s is not None:
+            text.append(f"It took {took_s:.0f} s from the fault to the kill. ")
         text.append(
-            f"{traffic.failed:,} of {traffic.sent:,} requests failed in all; "
-            f"the error rate of the last 5 s is {traffic.error_rate(5):.2%}.\n"
+            f"{traffic.failed:,} of {traffic.sent:,} requests failed in all;\n"
+            f"the error rate of the last 5 s is {traffic.error_rate(5):.2%}. "
+            "The flag stays off for everybody until a person revives it.\n"
         )
     elif view["status"] == "promoted":
         text.append("Promoted. ", "bold green")
