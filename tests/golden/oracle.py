@@ -47,11 +47,13 @@ def exposed(at: int, exposure_ppm: int, low: int = 0, high: int = MILLION) -> bo
     return low <= at < low + math.floor(Fraction((high - low) * exposure_ppm, MILLION))
 
 
-def variant_of(split: dict[str, float], salt: str, unit: str) -> str | None:
-    def score(name: str) -> float:
-        return -math.log((murmur3_32(f"{salt}/{unit}/{name}".encode(), SPLIT_SEED) + 0.5) / 2**32) / split[name]
+def score(weight: float, salt: str, unit: str, name: str) -> float:
+    return -math.log((murmur3_32(f"{salt}/{unit}/{name}".encode(), SPLIT_SEED) + 0.5) / 2**32) / weight
 
-    return min((name for name in sorted(split, key=str.encode) if split[name] > 0), key=score, default=None)
+
+def variant_of(split: dict[str, float], salt: str, unit: str) -> str | None:
+    names = [name for name in sorted(split, key=str.encode) if split[name] > 0]
+    return min(names, key=lambda name: score(split[name], salt, unit, name), default=None)
 
 
 def entry(levels: list[int], holdback_ppm: int, at: int, low: int = 0, high: int = MILLION) -> int:

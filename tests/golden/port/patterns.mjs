@@ -1,0 +1,3 @@
+export function matches() {
+  return null;
+}
