@@ -127,7 +127,7 @@ def _refusal(status: int, data: bytes, *, has_token: bool) -> str:
         lines = [f"the server answered {status}: {data[:200].decode(errors='replace')}"]
     if status == 401:
         lines.append(
-            "The token is unknown, expired or revoked (`rheostat token reset` on the server's machine makes a new one)."
+            "Lost it? `rheostat token reset` on the server's machine makes a new one."
             if has_token
             else "Give a token: --token, RHEOSTAT_TOKEN, or `rheostat profile set default --token …`."
         )

@@ -31,7 +31,8 @@ def apply(session: Session, files: tuple[str, ...], dry_run: bool, prune: bool) 
     def people(console: Console) -> None:
         for change in body["changes"]:
             mark, style = _MARKS.get(change["action"], ("?", ""))
-            console.print(f"{mark} {change['kind']} {change['key']}: {change['action']}", style=style)
+            where = f" ({', '.join(change['environments'])})" if change.get("environments") else ""
+            console.print(f"{mark} {change['kind']} {change['key']}: {change['action']}{where}", style=style)
             for note in change.get("notes", []):
                 console.print(f"    {note}")
         if dry_run:
@@ -84,7 +85,7 @@ def check(documents: list[FileDocument]) -> None:
 
 def _refuse(faults: list[str]) -> None:
     if faults:
-        raise CommandFailed("these documents have faults:\n" + "\n".join(f"  {fault}" for fault in faults))
+        raise CommandFailed("this has faults:\n" + "\n".join(f"  {fault}" for fault in faults))
 
 
 def _all_faults(documents: list[FileDocument]) -> list[str]:

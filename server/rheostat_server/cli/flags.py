@@ -39,9 +39,16 @@ def list_flags(session: Session, archived: bool, tag: str | None) -> None:
         if after is None:
             break
 
+    if flags and connection.environment not in flags[0]["in_force"]:
+        raise CommandFailed(f"there is no environment {connection.environment!r} in project {connection.project!r}")
+
     def people(console: Console) -> None:
         if not flags:
-            console.print("There are no flags. Make the first one: rheostat flag create my-flag")
+            console.print(
+                "No flag fits."
+                if archived or tag
+                else "There are no flags. Make the first: rheostat flag create my-flag"
+            )
             return
         table = a_table(
             "FLAG",

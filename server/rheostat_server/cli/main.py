@@ -1,6 +1,5 @@
 """The command ``rheostat`` and its groups."""
 
-import os
 import sys
 
 import click
@@ -36,19 +35,14 @@ for command in flag_versions.COMMANDS:
 def main() -> None:
     """Run the command; a failure that is explained exits with 1 and no traceback, a wrong command line with 2."""
     try:
-        rheostat.main(prog_name="rheostat", standalone_mode=False)
-        sys.stdout.flush()
+        # click gives back the code of an `Exit`, and None for a command that came to its end.
+        code: int | None = rheostat.main(prog_name="rheostat", standalone_mode=False)
+        sys.exit(code or 0)
     except CommandFailed as error:
         click.echo(f"rheostat: {error}", err=True)
         sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        # `rheostat flag list | head` is no error. What is still buffered goes nowhere, or Python would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

@@ -23,6 +23,8 @@ STATUS_STYLES = {
 }
 _DECISION_STYLES = {"kill": "bold red", "promote": "bold green", "begin": "green", "advance": "green"}
 _BAR_WIDTH = 28
+_MOST_DECISIONS = 6
+_ROWS_WITHOUT_DECISIONS = 23
 
 
 def status_text(view: dict[str, Any]) -> Text:
@@ -58,6 +60,11 @@ def ramp_panel(view: dict[str, Any], *, width: int, decisions: Sequence[dict[str
         padding=(1, 2),
         width=width,
     )
+
+
+def decisions_that_fit(height: int) -> int:
+    """Return how many decisions to show in a terminal of so many rows, so that the panel need not be cut."""
+    return max(1, min(_MOST_DECISIONS, height - _ROWS_WITHOUT_DECISIONS))
 
 
 def telling(decisions: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:

@@ -11,14 +11,12 @@ from rich.text import Text
 
 from rheostat_server.cli.connection import Connection, Unreachable
 from rheostat_server.cli.options import Session
-from rheostat_server.cli.ramp_panel import ramp_panel, standing_line, telling
+from rheostat_server.cli.ramp_panel import decisions_that_fit, ramp_panel, standing_line, telling
 from rheostat_server.cli.terminal import panel_width
 
 ENDED = frozenset({"promoted", "killed", "aborted"})
 REFRESH_SECONDS = 1.0
 _FIRST_DECISIONS = 200
-_ROWS_BESIDE_DECISIONS = 22
-_MOST_ROWS = 6
 
 
 class Watched:
@@ -65,8 +63,7 @@ def _watch_live(session: Session, watched: Watched) -> None:
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         trouble = ""
         while True:
-            rows = max(1, min(_MOST_ROWS, console.height - _ROWS_BESIDE_DECISIONS))
-            shown = telling(watched.decisions, rows)
+            shown = telling(watched.decisions, decisions_that_fit(console.height))
             parts: list[RenderableType] = [ramp_panel(watched.view, width=panel_width(console), decisions=shown)]
             if trouble:
                 parts.append(Text(trouble, "yellow"))

@@ -13,7 +13,7 @@ _PIPE_WIDTH = 4000
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        # rich would exit with 1; `rheostat flag list | head` is no error, and the command's entry deals with it.
+        # rich would exit with 1 by itself; the command's entry knows that a reader that left is no error.
         raise BrokenPipeError
 
 

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from rheostat.clock import Clock, system_clock
-from rheostat_server.cli.ramp_panel import ramp_panel, telling
+from rheostat_server.cli.ramp_panel import decisions_that_fit, ramp_panel, telling
 from rheostat_server.cli.terminal import panel_width
 from rheostat_server.demo.application import FLAG
 from rheostat_server.demo.stage import Stage, set_stage
@@ -137,9 +137,10 @@ async def _watch(
             if not harmless and broken_at is None and exposed_at and now - exposed_at > _FAULT_AFTER_SECONDS:
                 await stage.break_shop(FAULT)
                 broken_at = now
+            shown = telling(decisions, decisions_that_fit(console.height))
             live.update(
                 Group(
-                    ramp_panel(view, width=panel_width(console), decisions=telling(decisions, 5)),
+                    ramp_panel(view, width=panel_width(console), decisions=shown),
                     _shop_line(traffic, broken=broken_at is not None),
                 ),
                 refresh=True,
