@@ -6,6 +6,7 @@ from rheostat.model.flag import Answer, Condition, Flag, FlagType, Operator, Pre
 from rheostat.model.kill import Kill, KillScope
 from rheostat.model.ramp import RampOverlay
 from rheostat.model.snapshot import FORMAT, Identity, Patch, Snapshot
+from rheostat.model.window import Window
 
 
 def a_rollout(exposure_ppm: int = 0, **changes: Any) -> Rollout:
@@ -14,9 +15,12 @@ def a_rollout(exposure_ppm: int = 0, **changes: Any) -> Rollout:
     return Rollout(exposure_ppm=exposure_ppm, **fields)
 
 
-def a_rule(name: str = "rule", when: Condition | None = None, answer: Answer | None = None) -> Rule:
+def a_rule(
+    name: str = "rule", when: Condition | None = None, answer: Answer | None = None, active: Window | None = None
+) -> Rule:
     """Return a rule that serves ``on`` to the plan ``pro``."""
-    return Rule(name=name, when=when or a_clause("plan", Operator.IN, "pro"), answer=answer or Answer(serve="on"))
+    when = when or a_clause("plan", Operator.IN, "pro")
+    return Rule(name=name, when=when, answer=answer or Answer(serve="on"), active=active)
 
 
 def a_clause(attribute: str, operator: Operator, *values: Any) -> Condition:

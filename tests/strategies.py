@@ -5,8 +5,23 @@ from typing import Any
 from hypothesis import strategies as st
 
 from rheostat.model.context import Context
-from rheostat.model.flag import Condition, Operator
+from rheostat.model.flag import (
+    DEFAULT_ROLLOUT,
+    Answer,
+    Condition,
+    Flag,
+    FlagType,
+    Operator,
+    Prerequisite,
+    Rollout,
+    Rule,
+    Segment,
+)
+from rheostat.model.kill import Kill, KillScope
+from rheostat.model.ramp import RampOverlay
 from rheostat.model.shares import TOTAL_PPM
+from rheostat.model.snapshot import FORMAT, Snapshot
+from rheostat.model.window import Window
 
 units = st.text(min_size=0, max_size=24)
 """Targeting keys; lone surrogates too."""
@@ -50,3 +65,93 @@ conditions: st.SearchStrategy[Condition] = st.recursive(
     ),
     max_leaves=6,
 )
+
+# Times around which windows open and close; few, so that they meet.
+times = st.integers(min_value=0, max_value=6)
+windows = st.builds(Window, st.one_of(st.none(), times), st.one_of(st.none(), times))
+variants = st.sampled_from(["on", "off"])
+flag_keys = st.sampled_from(["one", "two", "three", "gone"])
+rollouts = st.builds(
+    lambda bounds, **fields: Rollout(low=min(bounds), high=max(bounds), **fields),
+    st.sampled_from([(0, TOTAL_PPM), (0, TOTAL_PPM), (250_000, 500_000), (0, 0)]),
+    exposure_ppm=st.one_of(st.just(TOTAL_PPM), shares),
+    split=st.dictionaries(variants, st.one_of(st.just(0.0), weights), max_size=2),
+    salt=st.sampled_from(["one", "layer:l"]),
+    fallback=st.one_of(st.none(), variants),
+    bucket_by=st.sampled_from(["targetingKey", "targetingKey", "age", "user.plan"]),
+)
+answers = st.one_of(st.builds(Answer, serve=variants), st.builds(Answer, rollout=rollouts), st.just(Answer()))
+rules = st.lists(
+    st.tuples(st.one_of(conditions, st.just(Condition(all=()))), answers, st.one_of(st.none(), windows)), max_size=3
+).map(
+    lambda drawn: tuple(
+        Rule(name=f"rule-{number}", when=when, answer=answer, active=active)
+        for number, (when, answer, active) in enumerate(drawn, 1)
+    )
+)
+
+
+def flags(key: str) -> st.SearchStrategy[Flag]:
+    """Return flags with this key, most of them enabled, some unreadable."""
+    return st.builds(
+        Flag,
+        key=st.just(key),
+        type=st.just(FlagType.BOOLEAN),
+        variants=st.sampled_from([{"on": True, "off": False}] * 9 + [{"on": True}]),
+        version=st.just(1),
+        enabled=st.sampled_from([True, True, True, False]),
+        off_variant=st.one_of(st.none(), st.just("off")),
+        max_staleness_ms=st.one_of(st.none(), st.none(), times),
+        prerequisites=st.lists(st.builds(Prerequisite, flag_keys, st.just(("on",))), max_size=2).map(tuple),
+        targets=st.dictionaries(variants, st.just(("user-1",)), max_size=1),
+        rules=rules,
+        default=answers,
+        needs=st.sampled_from([None] * 9 + [FORMAT + 1]),
+    )
+
+
+segments = st.dictionaries(
+    st.sampled_from(["beta", "round"]),
+    st.tuples(st.lists(conditions, max_size=2).map(tuple), st.sampled_from(["targetingKey", "plan"])),
+).map(
+    lambda drawn: tuple(
+        Segment(key=key, unit=unit, included=("user-1",), excluded=("user-2",), conditions=parts)
+        for key, (parts, unit) in drawn.items()
+    )
+)
+rollout_names = st.sampled_from([DEFAULT_ROLLOUT, "rule-1"])
+ramps = st.builds(
+    lambda exposure_ppm, **fields: RampOverlay(
+        ramp="r", epoch=1, levels=(0, exposure_ppm), exposure_ppm=exposure_ppm, **fields
+    ),
+    exposure_ppm=shares,
+    flag=flag_keys,
+    rollout=rollout_names,
+    arming_ppm=st.one_of(st.none(), shares),
+    holdback_ppm=st.one_of(st.just(0), shares),
+    live=st.booleans(),
+)
+kills = st.builds(
+    Kill,
+    kill_id=st.just("k"),
+    project=st.just("default"),
+    environment=st.just("production"),
+    flag=flag_keys,
+    scope=st.sampled_from(list(KillScope)),
+    rollout=rollout_names,
+    source=st.just("person"),
+    at_ms=st.just(0),
+)
+snapshots = st.builds(
+    Snapshot,
+    format=st.just(FORMAT),
+    generation=st.just(1),
+    revision=st.just(1),
+    project=st.just("default"),
+    environment=st.just("production"),
+    flags=st.tuples(flags("one"), flags("two"), flags("three")),
+    segments=segments,
+    ramps=st.lists(ramps, max_size=1).map(tuple),
+    kills=st.lists(kills, max_size=1).map(tuple),
+)
+"""Environments of three flags, which need one another at times."""

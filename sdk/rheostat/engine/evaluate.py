@@ -13,6 +13,7 @@ from rheostat.engine.programs import Compiled, Pass
 from rheostat.engine.windows import NO_WINDOWS, Windows
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
+from rheostat.model.explanation import Explanation
 from rheostat.model.flag import Flag
 from rheostat.model.kill import Kill
 from rheostat.model.ramp import RampOverlay
@@ -129,7 +130,7 @@ class Ruleset:
         try:
             return compiled.run(context, self, Pass(age_ms, now_ms) if compiled.carries else None)
         except Exception as error:  # noqa: BLE001 - an attribute may be any object, and any method of it may raise
-            return _failed(compiled.flag, error)
+            return failed(compiled.flag, error)
 
     def bulk(
         self, context: Context, client_only: bool = False, *, now_ms: int | None = None, age_ms: int | None = None
@@ -140,6 +141,14 @@ class Ruleset:
             for key, compiled in self.programs.items()
             if compiled.flag.client or not client_only
         }
+
+    def explain(
+        self, key: str, context: Context, *, now_ms: int | None = None, age_ms: int | None = None
+    ) -> Explanation:
+        """Return each step to what ``evaluate`` gives for the same arguments. Never raises; takes its time."""
+        from rheostat.engine.explain import explain  # it walks rulesets, and few processes ever ask for it
+
+        return explain(self, key, context, now_ms=now_ms, age_ms=age_ms)
 
     def next_boundary(self, now_ms: int) -> int | None:
         """Return the next instant (ms since the epoch, after this one) at which a window opens or closes, if any."""
@@ -168,7 +177,8 @@ def not_found(key: str) -> Evaluation:
     return Evaluation(key, CODE_DEFAULT, None, Reason.ERROR, ErrorCode.FLAG_NOT_FOUND, f"there is no flag {key!r}")
 
 
-def _failed(flag: Flag, error: Exception) -> Evaluation:
+def failed(flag: Flag, error: Exception) -> Evaluation:
+    """Return the evaluation of a flag for a context of which an attribute's own code raised."""
     message = f"an attribute could not be read: {type(error).__name__}"
     return Evaluation(
         flag.key,

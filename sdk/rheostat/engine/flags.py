@@ -60,28 +60,26 @@ def _variants_named(flag: Flag) -> Iterator[str]:
 
 def _aging(fresh: Program, stale: Program, limit_ms: int) -> Program:
     def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
-        if run is not None and run.age_ms is not None and run.age_ms > limit_ms:
+        if run is not None and is_stale(run.age_ms, limit_ms):
             return stale(context, scope, run)
         return fresh(context, scope, run)
 
     return program
 
 
+def is_stale(age_ms: int | None, limit_ms: int | None) -> bool:
+    """Return whether a snapshot of this age is too old for a flag of this ``max_staleness_ms``."""
+    return age_ms is not None and limit_ms is not None and age_ms > limit_ms
+
+
 def _decision(outcomes: Outcomes, overlays: Mapping[str, RampOverlay], kills: FlagKills, *, stale: bool) -> Program:
     """Return what decides in an enabled flag; ``stale``: what does so when the snapshot is too old."""
     flag = outcomes.flag
-    plain = not (flag.rules or flag.targets or flag.prerequisites)
-    reason = Reason.STATIC if plain else Reason.DEFAULT
 
     def answering(answer: Answer, rule: str | None, serve_reason: Reason) -> Program:
-        rollout, name = answer.rollout, rule or DEFAULT_ROLLOUT
-        if rollout is None:
-            variant = flag.off_variant if answer.serve is None else answer.serve
-            served = outcomes.of(variant, Reason.STALE if stale else serve_reason, rule)
-            return lambda context, scope, run: served
-        return compile_rollout(outcomes, rollout, rule, overlays.get(name), killed=name in kills.rollouts, stale=stale)
+        return compile_answer(outcomes, answer, rule, serve_reason, overlays=overlays, kills=kills, stale=stale)
 
-    program = answering(flag.default, None, reason)
+    program = answering(flag.default, None, default_reason(flag))
     if flag.rules:
         answers = [answering(rule.answer, rule.name, Reason.TARGETING_MATCH) for rule in flag.rules]
         conditions = [compile_condition(rule.when) for rule in flag.rules]
@@ -97,6 +95,30 @@ def _decision(outcomes: Outcomes, overlays: Mapping[str, RampOverlay], kills: Fl
         failed = outcomes.off(Reason.STALE if stale else Reason.DEFAULT)
         program = _prerequisites(flag, failed, program)
     return program
+
+
+def default_reason(flag: Flag) -> Reason:
+    """Return the reason of a default that serves one variant: static where nothing was asked before it."""
+    return Reason.DEFAULT if flag.rules or flag.targets or flag.prerequisites else Reason.STATIC
+
+
+def compile_answer(
+    outcomes: Outcomes,
+    answer: Answer,
+    rule: str | None,
+    serve_reason: Reason,
+    *,
+    overlays: Mapping[str, RampOverlay],
+    kills: FlagKills,
+    stale: bool,
+) -> Program:
+    """Return what gives the answer of a rule, or (without a rule's name) of the default."""
+    rollout, name = answer.rollout, rule or DEFAULT_ROLLOUT
+    if rollout is None:
+        variant = outcomes.flag.off_variant if answer.serve is None else answer.serve
+        served = outcomes.of(variant, Reason.STALE if stale else serve_reason, rule)
+        return lambda context, scope, run: served
+    return compile_rollout(outcomes, rollout, rule, overlays.get(name), killed=name in kills.rollouts, stale=stale)
 
 
 def _first_match(rules: list[tuple[CompiledCondition, Program]], default: Program) -> Program:

@@ -39,13 +39,17 @@ def compile_rollout(
             return _ramping(outcomes, rollout, rule, overlay)
         answer = outcomes.fallback(rollout.fallback, Reason.STALE, rule)
         return lambda context, scope, run: answer
+    exposure_ppm, holdback_ppm = shares_in_force(rollout, overlay, killed=killed)
+    reason = Reason.STALE if stale else Reason.SPLIT
+    return _fixed_share(outcomes, rollout, rule, reason, exposure_ppm=exposure_ppm, holdback_ppm=holdback_ppm)
+
+
+def shares_in_force(rollout: Rollout, overlay: RampOverlay | None, *, killed: bool) -> tuple[int, int]:
+    """Return the exposure and the holdback that stand, in ppm."""
     exposure_ppm, holdback_ppm = rollout.exposure_ppm, 0
     if overlay is not None:
         exposure_ppm, holdback_ppm = overlay.exposure_ppm, overlay.holdback_ppm
-    if killed:
-        exposure_ppm = 0
-    reason = Reason.STALE if stale else Reason.SPLIT
-    return _fixed_share(outcomes, rollout, rule, reason, exposure_ppm=exposure_ppm, holdback_ppm=holdback_ppm)
+    return 0 if killed else exposure_ppm, holdback_ppm
 
 
 def _fixed_share(

@@ -1,5 +1,6 @@
 """Contexts, shares, identities and overlays: the small promises that everything rests on."""
 
+import enum
 from uuid import UUID
 
 import pytest
@@ -13,11 +14,16 @@ from tests.builders import an_overlay
 from tests.strategies import shares
 
 
+class Level(int, enum.Enum):
+    HIGH = 3
+
+
 def test_a_targeting_key_is_text_a_number_or_a_uuid() -> None:
     """What has no one text is refused when the context is made."""
     assert Context(7).targeting_key == "7"
     assert Context(UUID(int=7)).targeting_key == "00000000-0000-0000-0000-000000000007"
-    for wrong in (True, 1.5, ["a"]):
+    assert Context(Level.HIGH).targeting_key == "3"
+    for wrong in (True, 1.5, ["a"], 10**5000):
         with pytest.raises(InvalidContext):
             Context(wrong)  # type: ignore[arg-type]
 

@@ -7,12 +7,23 @@ from rheostat.model.document import (
     AnswerDocument,
     EnvironmentDocument,
     FlagDocument,
+    LayerDocument,
     RampDocument,
     RolloutDocument,
     RuleDocument,
+    SegmentDocument,
 )
-from rheostat.model.flag import Answer, FlagType, Operator, Rollout, Rule
-from rheostat.model.serving import environments_changed, keep_unlisted, rollout_of, serve
+from rheostat.model.flag import Answer, FlagType, Operator, Rollout, Rule, Segment
+from rheostat.model.layer import Layer
+from rheostat.model.serving import (
+    environments_changed,
+    keep_unlisted,
+    rollout_of,
+    serve,
+    serve_layer,
+    serve_segment,
+)
+from rheostat.model.window import Window, WindowDocument
 from tests.builders import a_clause, a_prerequisite
 
 WHEN = a_clause("n", Operator.IN, 1)
@@ -121,7 +132,82 @@ def test_a_rollout_is_found_by_name(name: str, salt: str | None) -> None:
 
 def test_a_document_is_the_same_after_json() -> None:
     """Documents are kept and sent as JSON, with their kind."""
-    for document in (a_document(production=HERE), RampDocument(flag="checkout", environment="production")):
+    for kind, document in {
+        "flag": a_document(production=HERE, staging=LAYERED),
+        "ramp": RampDocument(flag="checkout", environment="production"),
+        "segment": SegmentDocument(key="beta", conditions=(WHEN,)),
+        "layer": LayerDocument(key="checkout", unit="org"),
+    }.items():
         text = msgspec.json.encode(document)
         assert msgspec.json.decode(text, type=type(document)) == document
-        assert msgspec.json.decode(text)["kind"] in {"flag", "ramp"}
+        assert msgspec.json.decode(text)["kind"] == kind
+
+
+LAYERED = EnvironmentDocument(
+    rules=(
+        RuleDocument(
+            name="sale",
+            when=WHEN,
+            active=WindowDocument(from_="2026-11-27T00:00", timezone="Europe/Madrid"),
+            serve="on",
+        ),
+    ),
+    default=AnswerDocument(
+        rollout=RolloutDocument(exposure=50, split={"on": 1}, layer="page", range=(33.3333, 66.6666))
+    ),
+)
+PAGE = serve_layer(LayerDocument(key="page", unit="org"))
+
+
+def test_a_rollout_in_a_layer_has_its_salt_unit_and_range() -> None:
+    """The range in parts per million; without one the whole line."""
+    document = a_document(p=LAYERED)
+    whole = RolloutDocument(exposure=50, split={"on": 1}, layer="page")
+
+    served = serve(document, "p", 1, {"page": PAGE}).default.rollout
+    all_of_it = serve(
+        a_document(p=EnvironmentDocument(default=AnswerDocument(rollout=whole))), "p", 1, {"page": PAGE}
+    ).default.rollout
+
+    assert served is not None
+    assert (served.salt, served.bucket_by, served.low, served.high) == ("layer:page", "org", 333_333, 666_666)
+    assert all_of_it is not None
+    assert (all_of_it.low, all_of_it.high) == (0, 1_000_000)
+
+
+def test_a_layer_that_is_not_there_is_an_error() -> None:
+    """Nobody is placed on a line that nobody defined."""
+    with pytest.raises(KeyError):
+        serve(a_document(p=LAYERED), "p", 1)
+
+
+def test_an_edited_layer_changes_what_its_flags_serve() -> None:
+    """Only where a rollout is in it."""
+    document = a_document(p=LAYERED, q=HERE)
+    salted = serve_layer(LayerDocument(key="page", unit="org", salt="s"))
+
+    def changed(layer: Layer) -> set[str]:
+        return environments_changed(document, document, ["p", "q"], {"page": layer}, {"page": PAGE})
+
+    assert salted.salt == "s"
+    assert (changed(salted), changed(PAGE)) == ({"p"}, set())
+    assert environments_changed(document, document, ["p"], {"page": PAGE}) == set()
+
+
+def test_a_segment_serves_what_decides_membership() -> None:
+    """Owner, description and tags stay behind."""
+    document = SegmentDocument(
+        key="beta", unit="org", included=("a",), excluded=("b",), conditions=(WHEN,), owner="me", tags=("x",)
+    )
+
+    assert serve_segment(document) == Segment(
+        key="beta", unit="org", included=("a",), excluded=("b",), conditions=(WHEN,)
+    )
+
+
+def test_a_rules_window_is_served_as_instants() -> None:
+    """So that no evaluation needs to know of timezones."""
+    assert serve(a_document(p=LAYERED), "q", 1).rules == ()
+    active = serve(a_document(p=LAYERED), "p", 1, {"page": PAGE}).rules[0].active
+
+    assert active == Window(from_ms=1_795_734_000_000)
