@@ -1,12 +1,14 @@
 """What each operator says of one attribute value: true, false or unknown."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from math import isnan
 from operator import ge, gt, le, lt
 from typing import Any
 
 from rheostat.engine.equality import Equality
+from rheostat.engine.matcher import Matches, PatternError, matcher
 from rheostat.engine.networks import address, holds, network
 from rheostat.engine.semver import version_key
 from rheostat.model.flag import Operator
@@ -54,6 +56,26 @@ def _starts_with(values: Sequence[Any]) -> Test:
 def _ends_with(values: Sequence[Any]) -> Test:
     texts = _texts(values)
     return lambda value: value.endswith(texts) if isinstance(value, str) else None
+
+
+def _matches(values: Sequence[Any]) -> Test:
+    """True if a pattern matches, else unknown if one cannot be read, else false."""
+    searches: list[Matches] = []
+    for pattern in values:
+        # One that validation would have refused. Merely left out, it would let ``not`` match.
+        with suppress(PatternError):
+            searches += [matcher(pattern)] if isinstance(pattern, str) else []
+    otherwise = False if searches and len(searches) == len(values) else None
+
+    def test(value: Any) -> bool | None:
+        if not isinstance(value, str):
+            return None
+        for search in searches:
+            if search(value):
+                return True
+        return otherwise
+
+    return test
 
 
 def _texts(values: Sequence[Any]) -> tuple[str, ...]:
@@ -135,6 +157,7 @@ _COMPILERS: dict[Operator, Callable[[Sequence[Any]], Test]] = {
     Operator.CONTAINS: _contains,
     Operator.STARTS_WITH: _starts_with,
     Operator.ENDS_WITH: _ends_with,
+    Operator.MATCHES: _matches,
     Operator.EXISTS: _exists,
     Operator.LT: _ordered(number, lt),
     Operator.LE: _ordered(number, le),

@@ -31,6 +31,7 @@ class Operator(enum.StrEnum):
     CONTAINS = "contains"
     STARTS_WITH = "starts_with"
     ENDS_WITH = "ends_with"
+    MATCHES = "matches"
     EXISTS = "exists"
     LT = "lt"
     LE = "le"

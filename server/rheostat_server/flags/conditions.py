@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from rheostat.model.moment import moment_ns
+from rheostat.engine.matcher import PatternError, matcher
 from rheostat.engine.networks import is_block, network
 from rheostat.engine.semver import version_key
 from rheostat.model.flag import Condition, Operator
+from rheostat.model.moment import moment_ns
 from rheostat_server.faults import QUOTE_IT, Faults, Fields, is_number, items_at, spelled, type_name
 from rheostat_server.flags.keys import is_key, key_fault
 from rheostat_server.flags.values import DEEPEST, json_value
@@ -83,7 +84,7 @@ def _clause(fields: Fields) -> Condition:
     if not attribute and not isinstance(fields.raw("attribute"), (bool, int, float, list, dict)):
         fields.fault("attribute", "an attribute has a name")
     fields.required("operator")
-    name = fields.choice("operator", _OPERATORS, later=("matches",))
+    name = fields.choice("operator", _OPERATORS)
     if name is None:
         return Condition(attribute=attribute)
     operator = Operator(name)
@@ -113,6 +114,8 @@ def _check_operand(operator: Operator, value: object, path: str, faults: Faults)
     if operator in _TEXTS:
         if not isinstance(value, str):
             faults.add(path, f"{operator.value} compares with text, not {type_name(value)}", QUOTE_IT)
+    elif operator is Operator.MATCHES:
+        _check_pattern(value, path, faults)
     elif operator in _NUMBERS:
         if not is_number(value):
             hint = "semver_lt and its kin compare versions, before and after dates" if isinstance(value, str) else None
@@ -128,3 +131,13 @@ def _check_operand(operator: Operator, value: object, path: str, faults: Faults)
             faults.add(path, f"{spelled(value)} is not an IP address or CIDR block", hint)
     elif operator.value.startswith("semver") and version_key(value) is None:
         faults.add(path, f"{spelled(value)} is not a semantic version", "such as 1.4.0 or 2.0.0-beta.1, in quotes")
+
+
+def _check_pattern(value: object, path: str, faults: Faults) -> None:
+    if not isinstance(value, str):
+        faults.add(path, f"a pattern is text, not {type_name(value)}", QUOTE_IT)
+        return
+    try:
+        matcher(value)
+    except PatternError as error:
+        faults.add(path, f"this is no pattern: {error}", error.hint)
