@@ -1,17 +1,22 @@
-# Two commands matter: `make run` and `make test`. Each does all its set-up on a fresh clone.
+# Two commands matter: `make run` and `make test`. Each does all its set-up on a fresh clone. `make` alone lists them all.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run demo test lint lock clean
+.PHONY: help run demo test lint docs lock clean
 
 help:
-	@echo "make run    install, migrate and start the server on http://127.0.0.1:8080"
-	@echo "make demo   watch a ramp take back a change that hurts (under three minutes)"
-	@echo "make test   install what the tests need and run them all"
-	@echo "make lint   ruff, mypy --strict, import-linter"
-	@echo "make lock   pin the requirements again, with hashes"
+	@echo "make run     install, migrate and start the server on http://127.0.0.1:8080"
+	@echo "             (RHEOSTAT_HOST, RHEOSTAT_PORT, RHEOSTAT_DATA_DIR: docs/reference/settings.md)"
+	@echo "make demo    watch a ramp take back a change that hurts (under three minutes);"
+	@echo "             DEMO=--harmless: the same ramp without a fault, to 100 %"
+	@echo "make test    install what the tests need and run them all; TESTS=tests/unit runs a part"
+	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make docs    write the pages that are made from the code"
+	@echo "make lock    pin the requirements again, with hashes"
+	@echo "make clean   take away .venv and caches; the data in .rheostat stays"
 
+# exec: a signal for make reaches the server, with no shell in between that would leave it behind.
 run: .venv/run.stamp
 	@exec $(BIN)/rheostat serve
 
@@ -35,6 +40,9 @@ lint: .venv/test.stamp
 .venv/test.stamp: requirements/test.txt pyproject.toml sdk/pyproject.toml scripts/make-venv
 	@scripts/make-venv $(PYTHON) requirements/test.txt
 	@touch $@ .venv/run.stamp
+
+docs: .venv/run.stamp
+	$(BIN)/python -m rheostat_server.cli.reference > docs/reference/cli.md
 
 lock:
 	@scripts/lock-requirements

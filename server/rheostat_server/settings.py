@@ -9,7 +9,23 @@ import msgspec
 from rheostat_server.errors import StartupRefused
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Secret = Annotated[str, msgspec.Meta(min_length=16, pattern=r"^[!-~]+$")]
+HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/]")]
+RedisUrl = Annotated[str, msgspec.Meta(pattern=r"^(rediss?|unix)://")]
+
+_LONG_WORDS = "at least 16 visible characters, without spaces"
+_WANTED = {
+    "port": "a whole number, 0 … 65535",
+    "redis_url": "a Redis URL, such as redis://127.0.0.1:6379",
+    "prometheus_url": "a URL, such as http://127.0.0.1:9090",
+    "admin_token": _LONG_WORDS,
+    "sdk_key": _LONG_WORDS,
+    "poll_seconds": "a number of seconds above 0, at most 86400",
+    "tick_seconds": "a number of seconds above 0, at most 86400",
+    "prometheus_interval": "a number of seconds above 0, at most 86400",
+}
+"""What to give for a setting that can be wrong. A value is not repeated: some are secret."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,10 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Port = 8080
     data_dir: str = ".rheostat"
     database_url: str | None = None
-    redis_url: str | None = None
-    prometheus_url: str | None = None
-    admin_token: Annotated[str, msgspec.Meta(min_length=16)] | None = None
-    sdk_key: Annotated[str, msgspec.Meta(min_length=16)] | None = None
+    redis_url: RedisUrl | None = None
+    prometheus_url: HttpUrl | None = None
+    admin_token: Secret | None = None
+    sdk_key: Secret | None = None
     cors_origins: str = ""
     log_level: str = "info"
     poll_seconds: Seconds = 1.0
@@ -50,5 +66,5 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
-        name = path.rstrip("`").upper()
-        raise StartupRefused(f"RHEOSTAT_{name}: {message}" if name else message) from error
+        name = path.rstrip("`")
+        raise StartupRefused(f"RHEOSTAT_{name.upper()}: give {_WANTED.get(name, message)}") from error

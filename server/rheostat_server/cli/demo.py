@@ -19,14 +19,33 @@ def demo(harmless: bool, rate: float, users: int) -> None:
         asyncio.run(_until_told(harmless=harmless, rate=rate, users=users))
     except StoryBroken as error:
         raise CommandFailed(str(error)) from error
+    except _Interrupted:
+        # Not an error: this is how people leave.
+        click.echo("Stopped before its end.")
     except asyncio.CancelledError:
         raise click.exceptions.Exit(130) from None
+
+
+class _Interrupted(Exception):
+    """Ctrl-C."""
 
 
 async def _until_told(*, harmless: bool, rate: float, users: int) -> None:
     """Tell the story; a closed terminal ends it in order, as Ctrl-C does: its processes are not to outlive it."""
     loop, told = asyncio.get_running_loop(), asyncio.ensure_future(tell(harmless=harmless, rate=rate, users=users))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signals: set[signal.Signals] = set()
+
+    def stop(number: signal.Signals) -> None:
         # A second signal does not hurry: the children are being stopped, which takes two seconds.
-        loop.add_signal_handler(number, told.cancel)
-    await told
+        if not signals:
+            told.cancel()
+        signals.add(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await told
+    except asyncio.CancelledError:
+        if signals == {signal.SIGINT}:
+            raise _Interrupted from None
+        raise

@@ -36,7 +36,13 @@ def list_keys(session: Session) -> None:
 
 @key.command("create")
 @click.option("--label", default="", help="What it is for.")
-@click.option("--scope", type=click.Choice(["server", "client"]), default="server", show_default=True)
+@click.option(
+    "--scope",
+    type=click.Choice(["server", "client"]),
+    default="server",
+    show_default=True,
+    help="Where it will be: `client` keys get answers only, of flags that are marked for clients.",
+)
 @click.option("--expires-in", help="For example 90d.")
 @connected
 def create_key(session: Session, label: str, scope: str, expires_in: str | None) -> None:

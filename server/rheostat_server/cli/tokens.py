@@ -32,7 +32,13 @@ def list_tokens(session: Session) -> None:
 
 @token.command("create")
 @click.option("--label", required=True, help="Who or what it is for; the audit log names it.")
-@click.option("--scope", type=click.Choice(["admin", "write", "read"]), default="write", show_default=True)
+@click.option(
+    "--scope",
+    type=click.Choice(["admin", "write", "read"]),
+    default="write",
+    show_default=True,
+    help="What it may do; only `admin` makes keys and tokens.",
+)
 @click.option("--only-project", help="Bind it to one project.")
 @click.option("--expires-in", help="For example 90d.")
 @connected
