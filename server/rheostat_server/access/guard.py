@@ -1,15 +1,19 @@
 """What stands before every route of the admin API."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 
 from rheostat_server.access.keyring import KeyRing
 from rheostat_server.access.model import Principal, Scope
 from rheostat_server.errors import Malformed
+
+Caller: TypeAlias = NamedDependency[Principal]
+"""Who asks, as a parameter of a route: ``principal``."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 from litestar import Router, delete, get, patch, post
+from litestar.params import FromPath, RawBody
 from msgspec import UNSET, UnsetType
 
 from rheostat.clock import Clock
-from rheostat_server.access.model import Principal, Scope
+from rheostat_server.access.guard import Caller
+from rheostat_server.access.model import Scope
 from rheostat_server.access.service import AccessService
 from rheostat_server.access.wire import (
     CredentialChange,
@@ -44,12 +46,14 @@ def access_routes(service: AccessService, clock: Clock) -> Router:
         return read_moment(body.expires_at, "expires_at") if isinstance(body.expires_at, str) else body.expires_at
 
     @get(_KEYS)
-    async def list_keys(project: str, environment: str) -> KeyList:
+    async def list_keys(project: FromPath[str], environment: FromPath[str]) -> KeyList:
         """List an environment's SDK keys."""
         return KeyList([credential_view(row) for row in await service.keys(project, environment)])
 
     @post(_KEYS, operation_class=takes(KeyBody), scope=Scope.ADMIN)
-    async def make_key(project: str, environment: str, body: bytes, principal: Principal) -> CredentialView:
+    async def make_key(
+        project: FromPath[str], environment: FromPath[str], body: RawBody, principal: Caller
+    ) -> CredentialView:
         """Make an SDK key; its secret is in this answer only."""
         asked = decode(body, KeyBody)
         made = await service.make_key(
@@ -59,7 +63,7 @@ def access_routes(service: AccessService, clock: Clock) -> Router:
 
     @patch(_KEYS + "/{key_id:str}", operation_class=takes(CredentialChange), scope=Scope.ADMIN)
     async def change_key(
-        project: str, environment: str, key_id: str, body: bytes, principal: Principal
+        project: FromPath[str], environment: FromPath[str], key_id: FromPath[str], body: RawBody, principal: Caller
     ) -> CredentialView:
         """Change a key's label or expiry."""
         asked = decode(body, CredentialChange)
@@ -69,13 +73,15 @@ def access_routes(service: AccessService, clock: Clock) -> Router:
         return credential_view(row)
 
     @delete(_KEYS + "/{key_id:str}", status_code=200, scope=Scope.ADMIN)
-    async def revoke_key(project: str, environment: str, key_id: str, principal: Principal) -> CredentialView:
+    async def revoke_key(
+        project: FromPath[str], environment: FromPath[str], key_id: FromPath[str], principal: Caller
+    ) -> CredentialView:
         """Revoke a key."""
         return credential_view(await service.revoke(principal, key_id, within=(project, environment)))
 
     @post(_KEYS + "/{key_id:str}/rotate", operation_class=takes(RotateBody), scope=Scope.ADMIN)
     async def rotate_key(
-        project: str, environment: str, key_id: str, body: bytes, principal: Principal
+        project: FromPath[str], environment: FromPath[str], key_id: FromPath[str], body: RawBody, principal: Caller
     ) -> CredentialView:
         """Make a key's successor; the old one stays valid for the overlap."""
         overlap_ms = read_duration(decode(body, RotateBody).overlap, "overlap")
@@ -83,12 +89,12 @@ def access_routes(service: AccessService, clock: Clock) -> Router:
         return credential_view(made.row, made.secret)
 
     @get("/tokens", scope=Scope.ADMIN)
-    async def list_tokens(principal: Principal) -> TokenList:
+    async def list_tokens(principal: Caller) -> TokenList:
         """List API tokens."""
         return TokenList([credential_view(row) for row in await service.tokens(principal)])
 
     @post("/tokens", operation_class=takes(TokenBody), scope=Scope.ADMIN)
-    async def make_token(body: bytes, principal: Principal) -> CredentialView:
+    async def make_token(body: RawBody, principal: Caller) -> CredentialView:
         """Make an API token; its secret is in this answer only."""
         asked = decode(body, TokenBody)
         made = await service.make_token(
@@ -101,7 +107,7 @@ def access_routes(service: AccessService, clock: Clock) -> Router:
         return credential_view(made.row, made.secret)
 
     @patch("/tokens/{token_id:str}", operation_class=takes(CredentialChange), scope=Scope.ADMIN)
-    async def change_token(token_id: str, body: bytes, principal: Principal) -> CredentialView:
+    async def change_token(token_id: FromPath[str], body: RawBody, principal: Caller) -> CredentialView:
         """Change a token's label or expiry."""
         asked = decode(body, CredentialChange)
         row = await service.change(
@@ -110,12 +116,12 @@ def access_routes(service: AccessService, clock: Clock) -> Router:
         return credential_view(row)
 
     @delete("/tokens/{token_id:str}", status_code=200, scope=Scope.ADMIN)
-    async def revoke_token(token_id: str, principal: Principal) -> CredentialView:
+    async def revoke_token(token_id: FromPath[str], principal: Caller) -> CredentialView:
         """Revoke a token."""
         return credential_view(await service.revoke(principal, token_id, within=None))
 
     @post("/tokens/{token_id:str}/rotate", operation_class=takes(RotateBody), scope=Scope.ADMIN)
-    async def rotate_token(token_id: str, body: bytes, principal: Principal) -> CredentialView:
+    async def rotate_token(token_id: FromPath[str], body: RawBody, principal: Caller) -> CredentialView:
         """Make a token's successor; the old one stays valid for the overlap."""
         overlap_ms = read_duration(decode(body, RotateBody).overlap, "overlap")
         made = await service.rotate(principal, token_id, within=None, overlap_ms=overlap_ms)

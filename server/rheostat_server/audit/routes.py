@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 
-from rheostat_server.access.model import Principal
+from rheostat_server.access.guard import Caller
 from rheostat_server.audit.service import AuditService
 from rheostat_server.audit.wire import AuditPage, ChangeList
 
@@ -15,13 +15,13 @@ def audit_routes(service: AuditService) -> Router:
 
     @get("/audit")
     async def read_audit(
-        principal: Principal,
+        principal: Caller,
         *,
-        project: str | None = None,
-        environment: str | None = None,
-        subject: str | None = None,
-        limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
-        before: Annotated[int | None, Parameter(ge=1, le=2**53)] = None,
+        project: FromQuery[str | None] = None,
+        environment: FromQuery[str | None] = None,
+        subject: FromQuery[str | None] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+        before: Annotated[int | None, QueryParameter(ge=1, le=2**53)] = None,
     ) -> AuditPage:
         """Read who did what, the newest first."""
         return await service.page(
@@ -30,7 +30,11 @@ def audit_routes(service: AuditService) -> Router:
 
     @get("/changes")
     async def read_changes(
-        principal: Principal, *, since: str = "30m", project: str | None = None, environment: str | None = None
+        principal: Caller,
+        *,
+        since: FromQuery[str] = "30m",
+        project: FromQuery[str | None] = None,
+        environment: FromQuery[str | None] = None,
     ) -> ChangeList:
         """Read what changed since then (``30m`` ago, or an RFC 3339 time)."""
         return await service.changes(principal, since=since, project=project, environment=environment)

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get, patch, post, put
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
 
 from rheostat.model.document import FlagDocument
-from rheostat_server.access.model import Principal
+from rheostat_server.access.guard import Caller
 from rheostat_server.errors import Fault, Invalid, Malformed, NotFound
 from rheostat_server.flags.apply import ApplyService
 from rheostat_server.flags.service import Condition, FlagService
@@ -63,25 +63,31 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
 
     @get(_FLAGS)
     async def list_flags(
-        project: str,
+        project: FromPath[str],
         *,
-        archived: bool = False,
-        tag: str | None = None,
-        words: Annotated[str | None, Parameter(query="query")] = None,
-        limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
-        after: str | None = None,
+        archived: FromQuery[bool] = False,
+        tag: FromQuery[str | None] = None,
+        words: Annotated[str | None, QueryParameter(name="query")] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+        after: FromQuery[str | None] = None,
     ) -> FlagPage:
         """List flags."""
         return await service.page(project, archived=archived, tag=tag, query=words, limit=limit, after=after)
 
     @get(_FLAG)
-    async def get_flag(project: str, key: str) -> Response[FlagView]:
+    async def get_flag(project: FromPath[str], key: FromPath[str]) -> Response[FlagView]:
         """Get a flag: its document, and what is in force over it."""
         return answer(await service.get(project, key))
 
     @put(_FLAG, operation_class=takes(FlagDocument))
     async def put_flag(
-        request: AnyRequest, project: str, key: str, *, body: bytes, principal: Principal, restart_ramp: bool = False
+        request: AnyRequest,
+        project: FromPath[str],
+        key: FromPath[str],
+        *,
+        body: RawBody,
+        principal: Caller,
+        restart_ramp: FromQuery[bool] = False,
     ) -> Response[FlagView]:
         """Write a whole flag document; environments that it does not list stay as they were."""
         view = await service.put(
@@ -91,7 +97,13 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
 
     @patch(_FLAG)
     async def patch_flag(
-        request: AnyRequest, project: str, key: str, *, body: bytes, principal: Principal, restart_ramp: bool = False
+        request: AnyRequest,
+        project: FromPath[str],
+        key: FromPath[str],
+        *,
+        body: RawBody,
+        principal: Caller,
+        restart_ramp: FromQuery[bool] = False,
     ) -> Response[FlagView]:
         """Merge a patch (RFC 7386) into a flag's document."""
         view = await service.patch(
@@ -101,7 +113,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
 
     @post(_FLAG + "/archive", operation_class=takes(ArchiveBody), status_code=200)
     async def archive_flag(
-        request: AnyRequest, project: str, key: str, body: bytes, principal: Principal
+        request: AnyRequest, project: FromPath[str], key: FromPath[str], body: RawBody, principal: Caller
     ) -> Response[FlagView]:
         """Take a flag out of service."""
         asked = decode(body, ArchiveBody)
@@ -110,17 +122,19 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         )
 
     @post(_FLAG + "/unarchive", status_code=200)
-    async def unarchive_flag(request: AnyRequest, project: str, key: str, principal: Principal) -> Response[FlagView]:
+    async def unarchive_flag(
+        request: AnyRequest, project: FromPath[str], key: FromPath[str], principal: Caller
+    ) -> Response[FlagView]:
         """Put a flag back into service."""
         return answer(await service.unarchive(project, key, principal, condition=condition_of(request)))
 
     @get(_FLAG + "/history")
-    async def flag_history(project: str, key: str) -> History:
+    async def flag_history(project: FromPath[str], key: FromPath[str]) -> History:
         """List a flag's versions, newest first."""
         return await service.history(project, key)
 
     @get(_FLAG + "/versions/{version:int}")
-    async def flag_version(project: str, key: str, version: int) -> VersionView:
+    async def flag_version(project: FromPath[str], key: FromPath[str], version: FromPath[int]) -> VersionView:
         """Get one version of a flag."""
         if not 0 < version <= _NEWEST:
             raise NotFound(f"there is no version {version}")
@@ -128,17 +142,23 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
 
     @get(_FLAG + "/diff")
     async def flag_diff(
-        project: str,
-        key: str,
-        from_version: Annotated[int | None, Parameter(query="from", ge=1, le=_NEWEST)] = None,
-        to_version: Annotated[int | None, Parameter(query="to", ge=1, le=_NEWEST)] = None,
+        project: FromPath[str],
+        key: FromPath[str],
+        from_version: Annotated[int | None, QueryParameter(name="from", ge=1, le=_NEWEST)] = None,
+        to_version: Annotated[int | None, QueryParameter(name="to", ge=1, le=_NEWEST)] = None,
     ) -> DiffView:
         """Compare two versions of a flag; by default the newest with the one before."""
         return await service.diff(project, key, from_version, to_version)
 
     @post(_FLAG + "/restore", operation_class=takes(RestoreBody), status_code=200)
     async def restore_flag(
-        request: AnyRequest, project: str, key: str, *, body: bytes, principal: Principal, restart_ramp: bool = False
+        request: AnyRequest,
+        project: FromPath[str],
+        key: FromPath[str],
+        *,
+        body: RawBody,
+        principal: Caller,
+        restart_ramp: FromQuery[bool] = False,
     ) -> Response[FlagView]:
         """Write an earlier version again, as a new version."""
         asked = decode(body, RestoreBody)
@@ -156,7 +176,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         return answer(view)
 
     @post("/projects/{project:str}/apply", operation_class=takes(ApplyBody), status_code=200)
-    async def apply_documents(project: str, body: bytes, principal: Principal) -> AppliedView:
+    async def apply_documents(project: FromPath[str], body: RawBody, principal: Caller) -> AppliedView:
         """Hold all of these documents, or, when something is wrong, change nothing."""
         asked = decode(body, ApplyBody)
         documents = [msgspec.json.decode(document) for document in asked.documents]
@@ -168,7 +188,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         )
 
     @get("/projects/{project:str}/export")
-    async def export_documents(project: str) -> Export:
+    async def export_documents(project: FromPath[str]) -> Export:
         """Export all documents of a project."""
         return await applying.export(project)
 

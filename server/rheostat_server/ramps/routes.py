@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from litestar import Router, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
 
 from rheostat.model.document import RampDocument
-from rheostat_server.access.model import Principal
+from rheostat_server.access.guard import Caller
 from rheostat_server.ramps.kills import KillOrder
 from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.service import MOST_DECISIONS, MOST_RAMPS, RampService
@@ -41,40 +41,44 @@ def ramp_routes(service: RampService) -> Router:
     """Return the routes of ramps and kills."""
 
     @post(_RAMPS, operation_class=takes(RampDocument))
-    async def start_ramp(project: str, environment: str, body: bytes, principal: Principal) -> RampView:
+    async def start_ramp(
+        project: FromPath[str], environment: FromPath[str], body: RawBody, principal: Caller
+    ) -> RampView:
         """Start the ramp that a document describes."""
         return await service.start(project, environment, decode_plain(body), actor=principal.actor)
 
     @get(_RAMPS)
     async def list_ramps(
-        project: str,
-        environment: str,
-        flag: str | None = None,
-        limit: Annotated[int, Parameter(ge=1, le=MOST_RAMPS)] = 100,
+        project: FromPath[str],
+        environment: FromPath[str],
+        flag: FromQuery[str | None] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST_RAMPS)] = 100,
     ) -> RampList:
         """List ramps, newest first."""
         return await service.all(project, environment, flag=flag, limit=limit)
 
     @get(_RAMP)
-    async def get_ramp(project: str, environment: str, ramp_id: str) -> RampView:
+    async def get_ramp(project: FromPath[str], environment: FromPath[str], ramp_id: FromPath[str]) -> RampView:
         """Get a ramp: where it stands, its evidence against its lines, and its plan."""
         return await service.get(project, environment, ramp_id)
 
     @get(_RAMP + "/decisions")
     async def list_decisions(
-        project: str,
-        environment: str,
-        ramp_id: str,
+        project: FromPath[str],
+        environment: FromPath[str],
+        ramp_id: FromPath[str],
         *,
-        after: Annotated[int, Parameter(ge=0, le=2**53)] = 0,
-        limit: Annotated[int, Parameter(ge=1, le=MOST_DECISIONS)] = 200,
-        last: Annotated[int | None, Parameter(ge=1, le=MOST_DECISIONS)] = None,
+        after: Annotated[int, QueryParameter(ge=0, le=2**53)] = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=MOST_DECISIONS)] = 200,
+        last: Annotated[int | None, QueryParameter(ge=1, le=MOST_DECISIONS)] = None,
     ) -> DecisionList:
         """List what was decided of a ramp, with the evidence: from a number on, or the last few."""
         return await service.decisions(project, environment, ramp_id, after=after, limit=limit, last=last)
 
     @post(_FLAG + "/kill", operation_class=takes(KillBody), status_code=200)
-    async def kill_flag(project: str, environment: str, key: str, body: bytes, principal: Principal) -> KillAnswer:
+    async def kill_flag(
+        project: FromPath[str], environment: FromPath[str], key: FromPath[str], body: RawBody, principal: Caller
+    ) -> KillAnswer:
         """Take a flag or its ramping rollout back, now. It stays so until it is revived."""
         asked = decode(body, KillBody)
         order = KillOrder(
@@ -87,7 +91,9 @@ def ramp_routes(service: RampService) -> Router:
         return await service.kill(project, environment, order)
 
     @post(_FLAG + "/revive", operation_class=takes(ReviveBody), status_code=200)
-    async def revive_flag(project: str, environment: str, key: str, body: bytes, principal: Principal) -> KillAnswer:
+    async def revive_flag(
+        project: FromPath[str], environment: FromPath[str], key: FromPath[str], body: RawBody, principal: Caller
+    ) -> KillAnswer:
         """Lift a flag's kills. What was in force when a killed ramp started serves again."""
         asked = decode(body, ReviveBody)
         return await service.revive(project, environment, key, reason=asked.reason, actor=principal.actor)
@@ -105,7 +111,9 @@ def _action_route(service: RampService, action: Action, words: str) -> HTTPRoute
         description=words,
         status_code=200,
     )
-    async def act_on_ramp(project: str, environment: str, ramp_id: str, body: bytes, principal: Principal) -> RampView:
+    async def act_on_ramp(
+        project: FromPath[str], environment: FromPath[str], ramp_id: FromPath[str], body: RawBody, principal: Caller
+    ) -> RampView:
         asked = decode(body, ActionBody)
         return await service.act(project, environment, ramp_id, action, reason=asked.reason, actor=principal.actor)
 
