@@ -140,11 +140,10 @@ class FeedProtocol:
         if before is None or not self._same_environment(snapshot):
             self.ruleset = Ruleset.of(snapshot)
             return
-        held = before.extra_kills
-        if snapshot.generation == before.snapshot.generation:
-            # A node may name a kill that it has not yet committed, so another node's snapshot may not know it.
-            # In a new generation (a restore) the snapshot alone decides what had been committed.
-            held = union(held, in_force(before.snapshot.kills))
+        # A kill leaves only when a snapshot names it as revived. A node may name one that it has not yet committed, so
+        # another node's snapshot may not know it; nor may one of a new generation, from a backup or a standby that
+        # is older than the kill.
+        held = union(before.extra_kills, in_force(before.snapshot.kills))
         ruleset = before.with_snapshot(snapshot)
         self.ruleset = ruleset.with_kills(held) if held != before.extra_kills else ruleset
 

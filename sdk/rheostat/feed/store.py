@@ -11,6 +11,7 @@ import msgspec
 
 from rheostat.engine.kills import digest, in_force, unabsorbed, union
 from rheostat.errors import InvalidSnapshot
+from rheostat.feed.lock import exclusive
 from rheostat.model.kill import Kill
 from rheostat.model.snapshot import Identity, Snapshot
 
@@ -92,13 +93,14 @@ def _checksum(body: bytes) -> str:
 class DiskStore:
     """One file for one server and SDK key. Never raises: a directory that cannot be used is said once and left alone.
 
-    Many processes may share the file: each write replaces it whole, by rename.
+    Many processes may share the file: each write replaces it whole, by rename, while it holds a lock beside it.
     """
 
     def __init__(self, directory: Path, url: str, sdk_key: str) -> None:
         # The key is 128 random bits or more, so its hash in a file name tells nobody anything.
         name = hashlib.sha256(f"{url}\0{sdk_key}".encode()).hexdigest()[:32]
         self.path = directory / f"{name}.rheostat"
+        self._lock = directory / f"{name}.lock"
         self._complained = False
         self._swept = False
 
@@ -123,12 +125,14 @@ class DiskStore:
         """Write, and return whether what is on disk now holds at least this.
 
         A file with a higher identity of the same environment is kept, and kills that only the file knows are
-        carried over: another process heard more than this one.
+        carried over: another process heard more than this one. Waits up to 2 s for others that write.
         """
         try:
-            stored, write = self._beside_others(stored)
-            if write:
-                self._replace(encode(stored))
+            # Nothing that another process writes may fall between reading the file and replacing it.
+            with exclusive(self._lock):
+                stored, write = self._beside_others(stored)
+                if write:
+                    self._replace(encode(stored))
         except OSError as error:
             self._complain(f"the cache {self.path} cannot be written: {error}")
             return False
@@ -151,15 +155,10 @@ class DiskStore:
             missing = unabsorbed(in_force(ours.kills, stored.extra_kills), other.kills)
             kept = msgspec.structs.replace(other, extra_kills=union(other.extra_kills, missing))
             return kept, bool(missing)
-        if theirs.generation < ours.generation:
-            # A restore decides what had been committed; only what no snapshot named goes on beside it.
-            missing = unabsorbed(other.extra_kills, stored.kills)
-        else:
-            missing = unabsorbed(in_force(theirs.kills, other.extra_kills), stored.kills)
+        missing = unabsorbed(in_force(theirs.kills, other.extra_kills), stored.kills)
         return msgspec.structs.replace(stored, extra_kills=union(stored.extra_kills, missing)), True
 
     def _replace(self, data: bytes) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from rheostat.engine.kills import in_force
 from rheostat.errors import InvalidSnapshot
+from rheostat.feed.lock import exclusive
 from rheostat.feed.store import DiskStore, Stored, decode, encode
 from rheostat.model.kill import Kill
 from rheostat.model.snapshot import Snapshot
@@ -52,7 +55,7 @@ def test_only_the_owner_may_read(store: DiskStore) -> None:
     store.save(stored(a_snapshot(a_flag(), revision=2)))
 
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
-    assert list(store.path.parent.iterdir()) == [store.path]
+    assert set(store.path.parent.iterdir()) == {store.path, store.path.with_suffix(".lock")}
 
 
 def test_each_server_and_key_has_its_own_file(tmp_path: Path) -> None:
@@ -146,14 +149,15 @@ def test_a_kill_that_the_file_names_outlives_a_snapshot_that_does_not(store: Dis
     assert standing(store.load()) == {a_kill().kill_id}
 
 
-def test_a_restore_decides_what_was_committed_on_disk_too(store: DiskStore) -> None:
-    """A kill that the old generation's snapshot named goes with it; one that no snapshot named stays."""
-    committed, only_heard = a_kill(kill_id="k1"), a_kill(kill_id="k2")
-    store.save(stored(a_snapshot(a_flag(), kills=(committed,)), only_heard))
+@pytest.mark.parametrize("revision", [1, 9])
+def test_a_new_generation_takes_no_kill_from_the_file(store: DiskStore, revision: int) -> None:
+    """A kill that the old generation's snapshot named, and one that none named, stand beside the new one's."""
+    named, only_heard = a_kill(kill_id="k1"), a_kill(kill_id="k2")
+    store.save(stored(a_snapshot(a_flag(), revision=5, kills=(named,)), only_heard))
 
-    store.save(stored(a_snapshot(a_flag(), generation=2)))
+    store.save(stored(a_snapshot(a_flag(), generation=2, revision=revision)))
 
-    assert standing(store.load()) == {"k2"}
+    assert standing(store.load()) == {"k1", "k2"}
 
 
 def test_a_revived_kill_does_not_come_back_from_the_file(store: DiskStore) -> None:
@@ -187,7 +191,35 @@ def test_what_killed_writers_left_is_swept(store: DiskStore) -> None:
 
     DiskStore(store.path.parent, "http://rheostat.test", "rhs_key").save(stored())
 
-    assert set(store.path.parent.iterdir()) == {store.path, young}
+    assert set(store.path.parent.iterdir()) == {store.path, store.path.with_suffix(".lock"), young}
+
+
+def test_no_write_falls_between_another_ones_reading_and_writing(store: DiskStore) -> None:
+    """Of kills that many processes hear at the same moment, all are on disk when each has written its own."""
+    writers = 8
+    for number in range(5):
+        kills = [a_kill(kill_id=f"{number}-{writer}") for writer in range(writers)]
+        start = threading.Barrier(writers)
+
+        def write(kill: Kill, start: threading.Barrier = start) -> None:
+            own = DiskStore(store.path.parent, "http://rheostat.test", "rhs_key")
+            start.wait()
+            assert own.save(stored(None, kill))
+
+        with ThreadPoolExecutor(writers) as threads:
+            list(threads.map(write, kills))
+
+        assert standing(store.load()) >= {kill.kill_id for kill in kills}
+
+
+def test_who_was_stopped_while_writing_keeps_nobody_waiting_for_ever(tmp_path: Path) -> None:
+    """The wait for the lock is bounded; after it the block runs all the same, and says that it holds nothing."""
+    path = tmp_path / "file.lock"
+    with exclusive(path) as first, exclusive(path, wait_seconds=0.02) as second:
+        assert (first, second) == (True, False)
+
+    with exclusive(path, wait_seconds=0) as third:
+        assert third
 
 
 def test_age_goes_on_while_nobody_runs() -> None:
