@@ -13,6 +13,7 @@ from rheostat_server.flags.references import (
     check_segments,
     dependents,
 )
+from rheostat_server.layers.references import check_layers
 from rheostat_server.ports.flags import FlagRow, FlagUse
 from rheostat_server.ports.projects import ProjectRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
@@ -58,6 +59,7 @@ class Catalogue(msgspec.Struct, frozen=True):
         return [
             *check_environments(document, self.environment_keys),
             *check_segments(document, ()),
+            *check_layers(document, ()),
             *check_prerequisites(document, flags),
             *check_dependents(document, flags),
         ]

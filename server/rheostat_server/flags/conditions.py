@@ -1,5 +1,6 @@
 """Whether a condition says something that can be judged. Pure."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from rheostat.engine.matcher import PatternError, matcher
@@ -141,3 +142,18 @@ def _check_pattern(value: object, path: str, faults: Faults) -> None:
         matcher(value)
     except PatternError as error:
         faults.add(path, f"this is no pattern: {error}", error.hint)
+
+
+def parts_of(condition: Condition, path: str) -> Iterator[tuple[str, Condition]]:
+    """Yield the condition and all within it, each with its path."""
+    yield path, condition
+    for name, parts in (("all", condition.all), ("any", condition.any)):
+        for index, part in enumerate(parts or ()):
+            yield from parts_of(part, f"{path}.{name}[{index}]")
+    if condition.not_ is not None:
+        yield from parts_of(condition.not_, f"{path}.not")
+
+
+def segments_named(condition: Condition, path: str) -> list[tuple[str, str]]:
+    """Return the path and the key of each segment that a condition names."""
+    return [(where, part.segment) for where, part in parts_of(condition, path) if part.segment is not None]

@@ -1,11 +1,11 @@
 """Whether what a flag names is there: environments, other flags and their variants, segments. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 from rheostat.model.document import FlagDocument
-from rheostat.model.flag import Condition
 from rheostat_server.errors import Fault
 from rheostat_server.faults import did_you_mean
+from rheostat_server.flags.conditions import segments_named
 
 
 def check_environments(document: FlagDocument, environments: Collection[str]) -> list[Fault]:
@@ -25,7 +25,7 @@ def check_segments(document: FlagDocument, segments: Collection[str]) -> list[Fa
             path = f"environments.{name}.rules[{index}].when"
             faults += [
                 Fault(f"{where}.segment", f"there is no segment {key!r}", did_you_mean(key, segments))
-                for where, key in _segments_in(rule.when, path)
+                for where, key in segments_named(rule.when, path)
                 if key not in segments
             ]
     return faults
@@ -80,16 +80,6 @@ def dependents(key: str, flags: Mapping[str, FlagDocument]) -> list[tuple[str, s
         for prerequisite in here.prerequisites
         if prerequisite.flag == key
     ]
-
-
-def _segments_in(condition: Condition, path: str) -> Iterator[tuple[str, str]]:
-    if condition.segment is not None:
-        yield path, condition.segment
-    for name, parts in (("all", condition.all), ("any", condition.any)):
-        for index, part in enumerate(parts or ()):
-            yield from _segments_in(part, f"{path}.{name}[{index}]")
-    if condition.not_ is not None:
-        yield from _segments_in(condition.not_, f"{path}.not")
 
 
 def _way_back(target: str, start: str, environment: str, flags: Mapping[str, FlagDocument]) -> list[str]:

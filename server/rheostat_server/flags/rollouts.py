@@ -10,13 +10,15 @@ from rheostat_server.faults import (
     below,
     did_you_mean,
     is_number,
+    items_at,
     object_at,
     plain_number,
+    share_fault,
     type_name,
 )
 from rheostat_server.flags.keys import key_at
 
-_LATER_ROLLOUT = ("layer", "range")
+_ROLLOUT = ("exposure", "split", "fallback", "bucket_by", "salt", "layer", "range")
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -56,8 +58,7 @@ def check_answer(fields: Fields, known: Known) -> AnswerDocument | None:
 
 def check_rollout(data: object, path: str, known: Known, faults: Faults) -> RolloutDocument:
     """Return the rollout, with what is faulty left at a default."""
-    names = ("exposure", "split", "fallback", "bucket_by", "salt")
-    fields = Fields(data, path, faults, names, later=_LATER_ROLLOUT)
+    fields = Fields(data, path, faults, _ROLLOUT)
     if isinstance(data, dict):
         fields.required("exposure", "split")
     exposure = fields.percent("exposure")
@@ -72,7 +73,47 @@ def check_rollout(data: object, path: str, known: Known, faults: Faults) -> Roll
         fallback=variant_at(fields, "fallback", known),
         bucket_by=bucket_by,
         salt=key_at(fields, "salt", "salt"),
+        layer=_check_layer(fields),
+        range=_check_range(fields),
     )
+
+
+def _check_layer(fields: Fields) -> str | None:
+    if fields.raw("layer") is None:
+        if fields.raw("range") is not None:
+            fields.fault("range", "only a rollout in a layer has a range", "name the layer, or leave the range out")
+        return None
+    for name in ("salt", "bucket_by"):
+        if fields.raw(name) is not None:
+            fields.fault(name, "the layer fixes this for all rollouts in it", "leave it out")
+    if fields.raw("range") is None:
+        fields.fault("range", "a rollout in a layer says which range of it is its own", "such as range: [0, 50]")
+    return key_at(fields, "layer", "layer's key")
+
+
+def _check_range(fields: Fields) -> tuple[int | float, int | float] | None:
+    """Return from and to in percent; ``None`` where there is none, or where it is faulty."""
+    raw = fields.raw("range")
+    if raw is None:
+        return None
+    if not isinstance(raw, (list, tuple)) or len(raw) != 2:
+        fields.fault("range", "a range is a list of two percentages", "such as [0, 33.3333]")
+        return None
+    bounds: list[int | float] = []
+    for where, value in items_at(raw, fields.at("range"), fields.faults):
+        if not is_number(value):
+            fields.faults.add(where, f"this is {type_name(value)}, not a finite number")
+        elif (fault := share_fault(value)) is not None:
+            fields.faults.add(where, fault)
+        else:
+            bounds.append(plain_number(value))
+    if len(bounds) < 2:
+        return None
+    low, high = bounds
+    if low >= high:
+        fields.fault("range", "a range ends above where it begins")
+        return None
+    return low, high
 
 
 def _check_split(fields: Fields, known: Known) -> dict[str, int | float]:

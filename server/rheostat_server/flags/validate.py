@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
 from rheostat.model.document import AnswerDocument, EnvironmentDocument, FlagDocument, RuleDocument
 from rheostat.model.flag import DEFAULT_ROLLOUT, FlagType, Prerequisite
 from rheostat_server.faults import (
@@ -20,10 +18,9 @@ from rheostat_server.faults import (
 from rheostat_server.flags.conditions import check_condition
 from rheostat_server.flags.keys import is_key, key_at, key_fault
 from rheostat_server.flags.rollouts import Known, check_answer, check_variant, variant_at
-from rheostat_server.flags.values import check_value, json_value
-
-LARGEST_DOCUMENT: Final = 1024 * 1024
-"""The most bytes of a document as JSON."""
+from rheostat_server.flags.tags import tags_at
+from rheostat_server.flags.values import check_size, check_value, json_value
+from rheostat_server.flags.windows import check_window
 
 _FLAG: Final = (
     "kind",
@@ -41,7 +38,7 @@ _FLAG: Final = (
     "environments",
 )
 _ENVIRONMENT: Final = ("enabled", "max_staleness", "prerequisites", "targets", "rules", "default")
-_RULE: Final = ("name", "when", "serve", "rollout")
+_RULE: Final = ("name", "when", "active", "serve", "rollout")
 
 
 def validate_flag(data: object) -> FlagDocument:
@@ -53,7 +50,7 @@ def validate_flag(data: object) -> FlagDocument:
     faults = Faults()
     document = _check_flag(data, faults)
     faults.raise_any(f"the flag {document.key}" if document.key else "the flag document")
-    _check_size(document, faults)
+    check_size(document, faults)
     faults.raise_any(f"the flag {document.key}")
     return document
 
@@ -78,20 +75,10 @@ def _check_flag(data: object, faults: Faults) -> FlagDocument:
         hook_kill=fields.boolean("hook_kill", False),
         owner=fields.text("owner"),
         description=fields.text("description", longest=65_536),
-        tags=_check_tags(fields),
+        tags=tags_at(fields),
         metadata=_check_metadata(fields),
         environments=_check_environments(fields, key, known),
     )
-
-
-def _check_size(document: FlagDocument, faults: Faults) -> None:
-    try:
-        size = len(msgspec.json.encode(document))
-    except UnicodeEncodeError:
-        faults.add("", "the document holds text that UTF-8 cannot say")
-        return
-    if size > LARGEST_DOCUMENT:
-        faults.add("", f"the document is {size:,} bytes; the most is {LARGEST_DOCUMENT:,}")
 
 
 def _check_variants(fields: Fields, kind: FlagType | None) -> dict[str, Any] | None:
@@ -114,20 +101,6 @@ def _check_variants(fields: Fields, kind: FlagType | None) -> dict[str, Any] | N
                 faults.add(where, key_fault("variant's name"))
             variants[str(name)] = value if kind is None else check_value(kind, value, where, faults)
     return None if nameless else variants
-
-
-def _check_tags(fields: Fields) -> tuple[str, ...]:
-    if fields.raw("tags") is None:
-        return ()
-    tags: list[str] = []
-    for where, tag in items_at(fields.raw("tags"), fields.at("tags"), fields.faults):
-        if not isinstance(tag, str):
-            fields.faults.add(where, f"a tag is text, not {type_name(tag)}", QUOTE_IT)
-        elif not 0 < len(tag) <= 128:
-            fields.faults.add(where, "a tag has 1 to 128 characters")
-        elif tag not in tags:
-            tags.append(str(tag))
-    return tuple(tags)
 
 
 def _check_metadata(fields: Fields) -> dict[str, str | int | float | bool]:
@@ -221,7 +194,7 @@ def _check_rules(fields: Fields, known: Known) -> tuple[RuleDocument, ...]:
     rules: list[RuleDocument] = []
     met: set[str] = set()
     for index, (where, data) in enumerate(items_at(fields.raw("rules"), fields.at("rules"), fields.faults), 1):
-        rule = Fields(data, where, fields.faults, _RULE, later=("active",))
+        rule = Fields(data, where, fields.faults, _RULE)
         name = key_at(rule, "name", "rule's name") or f"rule-{index}"
         if name == DEFAULT_ROLLOUT:
             rule.fault("name", "default is the name of the rollout in the default", "choose another name")
@@ -232,9 +205,12 @@ def _check_rules(fields: Fields, known: Known) -> tuple[RuleDocument, ...]:
             continue
         rule.required("when")
         when = check_condition(rule.raw("when"), rule.at("when"), fields.faults) if "when" in rule else None
+        active = None
+        if rule.raw("active") is not None:
+            active = check_window(rule.raw("active"), rule.at("active"), fields.faults)
         answer = check_answer(rule, known)
         if when is not None and answer is not None:
-            rules.append(RuleDocument(name=name, when=when, serve=answer.serve, rollout=answer.rollout))
+            rules.append(RuleDocument(name=name, when=when, active=active, serve=answer.serve, rollout=answer.rollout))
     return tuple(rules)
 
 

@@ -12,6 +12,8 @@ DEEPEST: Final = 16
 """The most levels of objects and lists within one value, and of conditions within one rule."""
 LARGEST_VALUE: Final = 256 * 1024
 """The most bytes of one value as JSON."""
+LARGEST_DOCUMENT: Final = 1024 * 1024
+"""The most bytes of a document as JSON."""
 _INT64: Final = 1 << 63
 
 
@@ -94,3 +96,14 @@ def _sized(value: Any, path: str, faults: Faults) -> Any:
     if size > LARGEST_VALUE:
         faults.add(path, f"this value is {size:,} bytes; the most is {LARGEST_VALUE:,}")
     return value
+
+
+def check_size(document: msgspec.Struct, faults: Faults) -> None:
+    """Note a fault when a document is too large, or holds text that cannot be kept."""
+    try:
+        size = len(msgspec.json.encode(document))
+    except UnicodeEncodeError:
+        faults.add("", "the document holds text that UTF-8 cannot say")
+        return
+    if size > LARGEST_DOCUMENT:
+        faults.add("", f"the document is {size:,} bytes; the most is {LARGEST_DOCUMENT:,}")
