@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -53,12 +53,13 @@ def watch(session: Session, path: str) -> dict[str, Any]:
     if session.as_json or not session.console.is_terminal:
         _watch_lines(watched, as_json=session.as_json)
     else:
-        _watch_live(session, watched)
+        _watch_live(watched)
     return watched.view
 
 
-def _watch_live(session: Session, watched: Watched) -> None:
-    console = session.console
+def _watch_live(watched: Watched) -> None:
+    # The session's own console leaves long lines to the terminal; in a panel they are to be folded.
+    console = Console(highlight=False)
     # What comes before the panel in the loop is cut where the terminal is low; the last picture is whole.
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         trouble = ""
