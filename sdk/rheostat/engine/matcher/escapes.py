@@ -1,4 +1,4 @@
-r"""What a backslash means: ``\d``, ``\.``, ``\x{1F642}``, in a class and outside of one."""
+"""What a backslash means, in a class and outside of one."""
 
 from typing import Final
 
