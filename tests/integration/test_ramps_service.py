@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from rheostat.model.kill import KillScope
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.errors import Conflict, Invalid, NotFound, Refused
 from rheostat_server.flags.service import ANY
+from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
 from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.replay import replay
 from tests.integration.ramp_world import (
@@ -278,6 +280,47 @@ async def test_an_edit_that_spoils_the_evidence_is_refused(world: RampWorld, edi
     fresh = await world.view(overlay.ramp)
     assert (fresh.status, fresh.steps, overlay.exposure_ppm) == ("arming", (10, 50, 100), 0)
     assert any(fresh.id in note for note in view.notes)
+
+
+async def test_a_restart_passes_the_checks_of_a_start(world: RampWorld) -> None:
+    """An edit after which a ramp could not be started is refused with a restart too, and says what is missing."""
+    ramp = (await world.start()).id
+    await world.act(ramp, Action.ADVANCE)
+
+    with pytest.raises(Conflict, match=r"cannot start afresh: .*fallback"):
+        await world.put(flag_document(rollout={"fallback": None}), restart=True)
+
+    assert (await world.view(ramp)).status == "running"
+    assert await world.exposure() == 100_000
+
+
+async def test_a_ramp_on_a_flag_that_is_killed_elsewhere_does_not_start_afresh(world: RampWorld) -> None:
+    """While another rollout of the flag is killed there is no fresh start, as there is no start."""
+    rollout = {"exposure": 0, "split": {"on": 1}, "fallback": "off"}
+    when = {"attribute": "country", "operator": "in", "values": ["ES"]}
+    rule = {"name": "sale", "when": when, "rollout": rollout}
+    await world.put(flag_document(environment={"rules": [rule]}))
+    ramp, sale = (await world.start()).id, await world.start(rollout="sale")
+    async with world.storage.transaction() as tx:
+        row = await tx.ramps.get(sale.id)
+        kill = kill_of_ramp(
+            row, scope=KillScope.ROLLOUT, source="controller", actor="controller", reason="it burns", at_ms=1
+        )
+        await tx.kills.add(kill)
+
+    with pytest.raises(Conflict, match="is killed in production"):
+        await world.put(flag_document(rollout={"salt": "fresh"}, environment={"rules": [rule]}), restart=True)
+    assert (await world.view(ramp)).status == "arming"
+
+
+async def test_a_ramp_that_would_kill_the_flag_keeps_its_off_variant(world: RampWorld) -> None:
+    """What its kill will serve was settled at the start: another off variant is refused, or starts the ramp afresh."""
+    await world.start(kill="flag")
+
+    with pytest.raises(Conflict, match="this changes off_variant"):
+        await world.put(flag_document(off_variant="on"))
+    with pytest.raises(Conflict, match=r"cannot start afresh: .*no off variant"):
+        await world.put(flag_document(off_variant=None), restart=True)
 
 
 @pytest.mark.parametrize(("exposure", "words"), [(20, "20 % now"), (40, "says 40 % itself")])

@@ -6,6 +6,7 @@ import msgspec
 
 from rheostat.model.document import FlagDocument
 from rheostat.model.serving import environments_changed, serve
+from rheostat_server.flags.catalogue import read_document
 from rheostat_server.flags.change import changes
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.projects import ProjectRow
@@ -66,7 +67,7 @@ async def write_edits(
     The project and the flags' rows are locked already.
 
     Raises:
-        Conflict: an edit would spoil the evidence of a live ramp.
+        Conflict: an edit would end a kill, or spoil the evidence of a live ramp.
     """
     effects: dict[str, RampEffects] = {}
     for edit in edits:
@@ -79,6 +80,7 @@ async def write_edits(
             actor=writer.actor,
             at_ms=writer.at_ms,
             restart=writer.restart_ramp,
+            archived=read_document(edit.row) if edit.before is None and edit.row is not None else None,
         )
     rows: dict[str, FlagRow] = {}
     served: list[_Served] = []

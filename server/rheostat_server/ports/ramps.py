@@ -215,13 +215,15 @@ class RampWatcher(Protocol):
         actor: str,
         at_ms: int,
         restart: bool,
+        archived: "FlagDocument | None" = None,
     ) -> RampEffects:
         """Return what the write does to the flag's ramps, which are changed in this transaction.
 
-        ``before`` is ``None`` for a new flag, ``after`` for one that is archived. ``restart``: start a ramp
-        afresh where the edit would spoil its evidence.
+        ``before`` is ``None`` for a flag that was not in service; ``archived`` is then its document, unless it is
+        new. ``after`` is ``None`` for one that is archived now. ``restart``: start a ramp afresh where the edit
+        would spoil its evidence.
 
         Raises:
-            Conflict: the edit would spoil the evidence of a live ramp.
+            Conflict: the edit would end a kill, or spoil the evidence of a live ramp.
         """
         ...

@@ -1,17 +1,22 @@
-"""What a write of a flag's document does to the ramps on it.
+"""What a write of a flag's document does to the ramps and kills on it.
 
 A document and a ramp never fight: the ramp's exposure is in force until a write says otherwise on purpose.
+A kill is not ended by any write.
 """
 
 from collections.abc import Sequence
 
 from rheostat.model.document import FlagDocument
 from rheostat.model.flag import Flag
+from rheostat.model.kill import KillScope
 from rheostat.model.serving import rollout_of, serve
 from rheostat.model.shares import ppm_to_percent
-from rheostat_server.errors import Conflict
+from rheostat_server.errors import Conflict, Invalid
 from rheostat_server.ports.ramps import RampEffects, RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
+from rheostat_server.ramps.latching import kill_ended_by
+from rheostat_server.ramps.model import Plan
+from rheostat_server.ramps.plan import replanned
 from rheostat_server.ramps.records import happened
 from rheostat_server.ramps.spoiling import spoiled_by
 from rheostat_server.ramps.starting import new_row
@@ -32,22 +37,28 @@ class OverlayRules:
         actor: str,
         at_ms: int,
         restart: bool,
+        archived: FlagDocument | None = None,
     ) -> RampEffects:
         """Return what the write does to the flag's ramps, which are changed in this transaction.
 
         Raises:
-            Conflict: the edit would spoil the evidence of a live ramp, and no restart was asked for.
+            Conflict: the edit would end a kill; or it would spoil the evidence of a live ramp, and no restart was
+                asked for, or the ramp cannot start afresh.
         """
-        if before is None:
+        known = archived if before is None else before
+        if known is None:
             return RampEffects()
         notes: list[str] = []
         overlays: dict[str, dict[str, bytes | None]] = {}
         for environment in await tx.environments.of_project(project):
             write = _Write(tx, environment, actor=actor, at_ms=at_ms)
-            was = serve(before, environment.key, 0)
+            was = serve(known, environment.key, 0)
             now = None if after is None else serve(after, environment.key, 0)
-            await write.live_ramps(was, now, restart=restart)
-            await write.promoted_ramps(before.key, now)
+            if before is not None:
+                await write.live_ramps(was, now, restart=restart)
+                await write.promoted_ramps(before.key, now)
+            # After the ramps' rows are held: a kill by the controller has been committed by now, or comes later.
+            await write.kills(was, now)
             notes += write.notes
             if write.served.overlays:
                 overlays[environment.key] = write.served.overlays
@@ -72,14 +83,14 @@ class _Write:
                 continue
             if (why := _aborted_by(row, now)) is not None:
                 await self._abort(row, why)
-            elif now is not None and (spoiled := spoiled_by(was, now, row.rollout)):
+            elif now is not None and (spoiled := _spoiled(row, was, now)):
                 words = ", ".join(spoiled)
                 if not restart:
                     raise Conflict(
                         f"ramp {row.id} of rollout {row.rollout} in {self._environment.key} is {row.state.status}, and "
                         f"this changes {words}: its evidence would mean nothing; abort it first, or restart it"
                     )
-                await self._restart(row, words)
+                await self._restart(row, now, words)
 
     async def promoted_ramps(self, flag: str, now: Flag | None) -> None:
         """End the overlays of promoted ramps for which the document speaks again."""
@@ -88,6 +99,19 @@ class _Write:
                 continue
             await end_overlay(self._tx, row, self._at_ms, self.served, actor=self._actor)
             await self._told(row, "ramp.end", f"the overlay of ramp {row.id} ({row.rollout}) ended: {why}")
+
+    async def kills(self, was: Flag, now: Flag | None) -> None:
+        """Refuse the write where it would end a kill; one that archives the flag leaves its kills latched."""
+        here = self._environment
+        for kill in await self._tx.kills.in_force(here.id, was.key):
+            what = f"the {kill.scope} kill {kill.kill_id}"
+            if now is None:
+                self.notes.append(f"{here.key}: {what} stays latched: unarchived, the flag is killed as before")
+            elif ended := kill_ended_by(was, now, kill.scope, kill.rollout):
+                raise Conflict(
+                    f"{what} of {was.key} is in force in {here.key} ({kill.reason}), and this {ended}; no write ends "
+                    "a kill: revive first. A rollout whose exposure is 0 % is revived without exposing anybody"
+                )
 
     async def _rows(self, flag: str) -> Sequence[RampRow]:
         return await self._tx.ramps.lock_of_flag(self._environment.id, flag)
@@ -99,7 +123,8 @@ class _Write:
         await write_next(self._tx, row, after, decision, self.served)
         await self._told(after, "ramp.abort", f"ramp {row.id} ({row.rollout}) was aborted: {why}")
 
-    async def _restart(self, row: RampRow, words: str) -> None:
+    async def _restart(self, row: RampRow, now: Flag, words: str) -> None:
+        plan = await self._plan_afresh(row, now)
         why = f"started afresh, because {words} changed"
         state = restored(row.plan, row.state, self._at_ms, why)
         ended = following(row, state, self._at_ms)
@@ -107,7 +132,7 @@ class _Write:
         # The overlay that it covers stays covered: the new ramp goes on in its place.
         await write_next(self._tx, row, ended, decision, self.served, uncover=False)
         fresh = new_row(
-            row.plan,
+            plan,
             row.environment_id,
             declared_ppm=row.declared_ppm,
             before=row.before_ramp,
@@ -117,10 +142,31 @@ class _Write:
         await write_new(self._tx, fresh, self.served, actor=self._actor)
         await self._told(fresh, "ramp.restart", f"ramp {row.id} ({row.rollout}) was {why}: it is {fresh.id} now")
 
+    async def _plan_afresh(self, row: RampRow, now: Flag) -> Plan:
+        """Return the plan for the rollout as it is now, checked as that of a new ramp is."""
+        kills = await self._tx.kills.in_force(row.environment_id, row.flag)
+        if kills:
+            raise Conflict(f"{row.flag} is killed in {self._environment.key} ({kills[0].reason}); revive it first")
+        rollout = rollout_of(now, row.rollout)
+        assert rollout is not None, "a ramp whose rollout is gone is aborted"
+        start_ppm = rollout.exposure_ppm if row.before_ramp is None else row.start_ppm
+        try:
+            return replanned(row.plan, now, rollout, start_ppm)
+        except Invalid as error:
+            faults = "; ".join(map(str, error.faults))
+            raise Conflict(f"ramp {row.id} of rollout {row.rollout} cannot start afresh: {faults}") from error
+
     async def _told(self, row: RampRow, action: str, line: str) -> None:
         line = f"{self._environment.key}: {line}"
         self.notes.append(line)
         await self._tx.audit.add(audit_entry(row, action, line, actor=self._actor, at_ms=self._at_ms))
+
+
+def _spoiled(row: RampRow, was: Flag, now: Flag) -> tuple[str, ...]:
+    spoiled = spoiled_by(was, now, row.rollout)
+    # What a kill of this ramp will serve was settled when it started.
+    settled = row.plan.kill_scope != KillScope.FLAG or was.off_variant == now.off_variant
+    return spoiled if settled else (*spoiled, "off_variant")
 
 
 def _aborted_by(row: RampRow, now: Flag | None) -> str | None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from rheostat.model.document import GuardrailDocument, RampDocument, StepDocument
 from rheostat.model.duration import duration_ms
-from rheostat.model.flag import Rollout
+from rheostat.model.flag import Flag, Rollout
+from rheostat.model.kill import KillScope
 from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.ladder import treated_share
@@ -87,10 +90,36 @@ def plan_of(
         low_ppm=rollout.low,
         width_ppm=rollout.high - rollout.low,
     )
-    faults = [*faults, *_faults(document, plan, rollout)]
+    faults = [*faults, *_faults(plan, rollout, asked_steps=len(document.steps))]
     if faults:
         raise Invalid(faults, "the ramp")
     return plan
+
+
+def replanned(plan: Plan, flag: Flag, rollout: Rollout, start_ppm: int) -> Plan:
+    """Return the plan for starting afresh on the flag and its rollout as they are now, and this exposure in force.
+
+    Raises:
+        Invalid: the plan cannot work any more; all faults are listed.
+    """
+    again = msgspec.structs.replace(
+        plan,
+        start_ppm=start_ppm,
+        steps=tuple(step for step in plan.steps if step.exposure_ppm > start_ppm),
+        low_ppm=rollout.low,
+        width_ppm=rollout.high - rollout.low,
+    )
+    faults = [*off_variant_faults(flag, plan.kill_scope), *_faults(again, rollout, asked_steps=len(plan.steps))]
+    if faults:
+        raise Invalid(faults, "the ramp")
+    return again
+
+
+def off_variant_faults(flag: Flag, kill_scope: str) -> list[Fault]:
+    """Return what keeps a ramp on the flag from being killed as planned."""
+    if kill_scope != KillScope.FLAG or flag.off_variant is not None:
+        return []
+    return [Fault("kill", f"{flag.key} has no off variant to kill to", "set off_variant, or use kill: rollout")]
 
 
 def default_steps(users: int | None) -> tuple[int, ...]:
@@ -199,7 +228,7 @@ def _acceptable(document: RampDocument) -> float | None:
     return DEFAULT_ACCEPTABLE
 
 
-def _faults(document: RampDocument, plan: Plan, rollout: Rollout) -> Iterator[Fault]:
+def _faults(plan: Plan, rollout: Rollout, *, asked_steps: int) -> Iterator[Fault]:
     if rollout.fallback is None:
         yield Fault("rollout", "a ramp needs a rollout with a fallback, which those not exposed get")
     if not 0 < plan.alpha <= _MOST_ALPHA:
@@ -217,11 +246,11 @@ def _faults(document: RampDocument, plan: Plan, rollout: Rollout) -> Iterator[Fa
     if width * plan.start_ppm // TOTAL_PPM > width - width * plan.holdback_ppm // TOTAL_PPM:
         yield Fault("holdback", f"it would take the variant from users who have it at {exposure(plan.start_ppm)}")
     if plan.guarded and plan.users is not None:
-        yield from _too_few(document, plan, plan.users)
+        yield from _too_few(plan, plan.users, asked_steps)
 
 
-def _too_few(document: RampDocument, plan: Plan, users: int) -> Iterator[Fault]:
-    skipped = len(document.steps) - len(plan.steps) if document.steps else 0
+def _too_few(plan: Plan, users: int, asked_steps: int) -> Iterator[Fault]:
+    skipped = asked_steps - len(plan.steps) if asked_steps else 0
     for i, step in enumerate(plan.steps, start=skipped):
         share = treated_share(plan, step.exposure_ppm)
         needed = users_to_kill(plan, step.exposure_ppm)
@@ -232,7 +261,7 @@ def _too_few(document: RampDocument, plan: Plan, users: int) -> Iterator[Fault]:
         first = _first_usable(plan, users)
         at = exposure(step.exposure_ppm)
         yield Fault(
-            f"steps[{i}]" if document.steps else "users",
+            f"steps[{i}]" if asked_steps else "users",
             f"{at} exposes {exposed} of {count(users)} users, and can kill only after {needed} failing ones",
             f"the first usable step is {exposure(first)}"
             if first

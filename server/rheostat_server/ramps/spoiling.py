@@ -30,8 +30,10 @@ def spoiled_by(before: Flag, after: Flag, rollout: str) -> tuple[str, ...]:
         found.append("targets")
     if not _same(_earlier(before, rollout), _earlier(after, rollout)):
         found.append("earlier rules")
-    if rollout != DEFAULT_ROLLOUT and not _same(_condition(before, rollout), _condition(after, rollout)):
+    if rollout != DEFAULT_ROLLOUT and not _same(_rule(before, rollout).when, _rule(after, rollout).when):
         found.append("the rule's condition")
+    if rollout != DEFAULT_ROLLOUT and not _same(_rule(before, rollout).active, _rule(after, rollout).active):
+        found.append("the rule's window")
     return tuple(found)
 
 
@@ -41,8 +43,8 @@ def _earlier(flag: Flag, rollout: str) -> tuple[Rule, ...]:
     return flag.rules if rollout == DEFAULT_ROLLOUT else flag.rules[: names.index(rollout)]
 
 
-def _condition(flag: Flag, rollout: str) -> object:
-    return next(rule.when for rule in flag.rules if rule.name == rollout)
+def _rule(flag: Flag, rollout: str) -> Rule:
+    return next(rule for rule in flag.rules if rule.name == rollout)
 
 
 def _same(a: object, b: object) -> bool:

@@ -6,7 +6,6 @@ import msgspec
 
 from rheostat.model.document import FlagDocument, RampDocument
 from rheostat.model.flag import Flag, Rollout
-from rheostat.model.kill import KillScope
 from rheostat.model.serving import rollout_of, serve
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused
@@ -15,7 +14,7 @@ from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.model import Family, Plan
-from rheostat_server.ramps.plan import plan_of, remarks
+from rheostat_server.ramps.plan import off_variant_faults, plan_of, remarks
 from rheostat_server.ramps.transition import start
 from rheostat_server.ramps.validate import validate_ramp
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
@@ -144,9 +143,8 @@ def _ramping(flag: Flag, document: RampDocument, environment: str) -> Rollout:
             named.insert(0, "default")
         there = f"there are {', '.join(named)}" if named else f"{flag.key} has none in {environment}"
         raise Invalid([Fault("rollout", f"there is no rollout {document.rollout!r}", there)], "the ramp")
-    if document.kill is KillScope.FLAG and flag.off_variant is None:
-        fault = Fault("kill", f"{flag.key} has no off variant to kill to", "set off_variant, or use kill: rollout")
-        raise Invalid([fault], "the ramp")
+    if faults := off_variant_faults(flag, document.kill):
+        raise Invalid(faults, "the ramp")
     return rollout
 
 
