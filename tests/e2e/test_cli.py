@@ -233,7 +233,7 @@ def test_a_ramp_is_watched_to_its_end(cli: Cli, tmp_path: Path) -> None:
     assert views[-1]["status"] == "promoted"
     assert views[-1]["exposure"] == 100
     assert cli.evaluate("gated") is True
-    assert "by ramp" in cli("flag", "get", "gated")
+    assert "in force 100 % by a ramp" in cli("flag", "get", "gated")
 
 
 def test_a_watch_ends_badly_with_the_ramp(cli: Cli) -> None:

@@ -7,7 +7,7 @@ from rheostat_server.cli.connection import CommandFailed
 
 
 def exposure_words(view: dict[str, Any], environment: str) -> str:
-    """Say in a few words what a flag does in an environment, as ``declared 5 %, in force 25 %``."""
+    """Say in a few words what a flag does in an environment, as ``declared 5 %, in force 25 % by a ramp``."""
     settings = view["document"].get("environments", {}).get(environment)
     force = (view.get("in_force") or {}).get(environment) or {}
     if view.get("archived"):
@@ -33,7 +33,7 @@ def _rollout_words(rollout: dict[str, Any], force: dict[str, Any] | None) -> str
     declared = rollout["exposure"]
     if force is None or force["in_force"] == declared:
         return f"{declared:g} %"
-    by = f" by ramp {force['ramp']}" if force.get("ramp") else ""
+    by = " by a ramp" if force.get("ramp") else ""
     return f"declared {declared:g} %, in force {force['in_force']:g} %{by}"
 
 

@@ -24,7 +24,7 @@ STATUS_STYLES = {
 _DECISION_STYLES = {"kill": "bold red", "promote": "bold green", "begin": "green", "advance": "green"}
 _BAR_WIDTH = 28
 _MOST_DECISIONS = 6
-_ROWS_WITHOUT_DECISIONS = 23
+_ROWS_WITHOUT_DECISIONS = 24
 
 
 def status_text(view: dict[str, Any]) -> Text:

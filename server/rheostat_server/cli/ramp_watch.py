@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -65,10 +65,9 @@ def _watch_live(watched: Watched) -> None:
         trouble = ""
         while True:
             shown = telling(watched.decisions, decisions_that_fit(console.height))
-            parts: list[RenderableType] = [ramp_panel(watched.view, width=panel_width(console), decisions=shown)]
-            if trouble:
-                parts.append(Text(trouble, "yellow"))
-            live.update(Group(*parts), refresh=True)
+            panel = ramp_panel(watched.view, width=panel_width(console), decisions=shown)
+            # The last line is never a full one: the terminal's own ^C would wrap there, and the picture stand twice.
+            live.update(Group(panel, Text(trouble, "yellow")), refresh=True)
             if watched.ended:
                 return
             trouble = _look_again(watched)

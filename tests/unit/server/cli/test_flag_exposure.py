@@ -35,7 +35,7 @@ ROLLOUT = {"rollout": {"exposure": 5, "split": {"on": 1}, "fallback": "off"}}
                 {"enabled": True, "default": ROLLOUT},
                 {"rollouts": {"default": {"declared": 5, "in_force": 100, "ramp": "R"}}, "kills": []},
             ),
-            "declared 5 %, in force 100 % by ramp R",
+            "declared 5 %, in force 100 % by a ramp",
         ),
         (
             a_view(
