@@ -13,6 +13,39 @@ from tests.golden.awkward import ADDRESSES, BLOCKS, MOMENTS, NAMES, NUMBERS, TEX
 Json = dict[str, Any]
 T = TypeVar("T")
 
+ATOMS = [
+    "a",
+    "b",
+    "k",
+    "S",
+    "ß",
+    "日",
+    "🙂",
+    "0",
+    "_",
+    "-",
+    ".",
+    "^",
+    "$",
+    r"\d",
+    r"\w",
+    r"\W",
+    r"\s",
+    r"\S",
+    r"\D",
+    r"\.",
+    r"\x4b",
+    r"\x{1F642}",
+    "[ab]",
+    "[^a]",
+    "[a-k]",
+    "[^\\W_]",
+    "[-0]",
+    "[]a]",
+    "[a-]",
+    r"[\d\-]",
+]
+COUNTS = ["*", "+", "?", "{2}", "{0}", "{0,2}", "{1,3}", "{2,}"]
 WEIGHTS = [0, 0.0, 1, 1.0, 2, 3, 0.1, 1e-9, 1e9, 33.3333, 99.9999]
 KINDS: dict[str, list[str]] = {
     "texts": ["contains", "starts_with", "ends_with"],
@@ -21,6 +54,7 @@ KINDS: dict[str, list[str]] = {
     "versions": ["semver_eq", "semver_lt", "semver_le", "semver_gt", "semver_ge"],
     "blocks": ["in_cidr"],
     "lists": ["any_of", "all_of"],
+    "patterns": ["matches"],
     "any": ["in", "not_in", "equals", "exists"],
 }
 SEGMENTS = ["beta", "staff", "outer", "round-1", "round-2", "gone"]
@@ -84,6 +118,23 @@ class Draws:
         time = f"{self.between(0, 23):02}:{self.between(0, 59):02}:{self.between(0, 60):02}"
         return f"{day}T{time}{self.pick(['', '.5', '.123456789', '.1234567899'])}{self.pick(['Z', '+05:30', '-11:00'])}"
 
+    def pattern(self, depth: int = 2) -> str:
+        """A pattern, one in a few spoilt."""
+        chains = ["".join(self._counted(depth) for _ in range(self.between(0, 3))) for _ in range(self.between(1, 2))]
+        found = "|".join(chains)
+        if depth == 2 and self.chance(0.1):
+            at = self.between(0, len(found))
+            found = found[:at] + self.pick("\\[](){}*+?|^$-:=,i09") + found[at:]
+        return f"(?i){found}" if depth == 2 and self.chance(0.3) else found
+
+    def _counted(self, depth: int) -> str:
+        body = (
+            self.pick(ATOMS)
+            if depth == 0 or self.chance(0.8)
+            else f"{self.pick(['(', '(?:'])}{self.pattern(depth - 1)})"
+        )
+        return body if self.chance(0.6) else body + self.pick(COUNTS) + self.pick(["", "", "?"])
+
     def address(self) -> str:
         if self.chance(0.5):
             return self.pick(ADDRESSES)
@@ -122,6 +173,8 @@ class Draws:
                 return self.version()
             case "blocks":
                 return self.address()
+            case "patterns":
+                return "".join(self.pick("aabBkKsſß0 -_\n日🙂") for _ in range(self.between(0, 8)))
             case "lists":
                 return self.many(self.scalar, 4)
         return self.json()
@@ -133,6 +186,8 @@ class Draws:
             draw = self.block
         elif kind == "lists":
             draw = self.scalar
+        elif kind == "patterns":
+            draw = self.pattern
         if kind in {"numbers", "moments", "versions"} and self.chance(0.9):
             return [draw()] if self.chance(0.85) else [x]
         values = self.many(draw, 4)

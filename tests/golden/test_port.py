@@ -108,6 +108,22 @@ def test_the_port_gives_the_vectors_of_conditions() -> None:
         assert row == case["truths"], case["condition"]
 
 
+def test_the_port_gives_the_vectors_of_patterns() -> None:
+    """The port matches, and refuses, the patterns that the vectors say."""
+    vectors = golden("patterns")
+    pairs = [(pattern, text, truth) for pattern, texts in vectors["matches"] for text, truth in texts]
+
+    found, refused = ported(
+        {"operators": [["matches", [pattern], text] for pattern, text, _ in pairs]},
+        {"refused": [pattern for pattern, _ in vectors["refused"]]},
+    )
+
+    for pair, truth in zip(pairs, found, strict=True):
+        assert truth is pair[2], pair
+    for (pattern, _), gone in zip(vectors["refused"], refused, strict=True):
+        assert gone, pattern
+
+
 def test_the_port_gives_the_vectors_of_evaluations() -> None:
     """The port evaluates whole flags as the vectors say."""
     byhand, worlds = golden("evaluations"), golden("snapshots")

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import { Engine, contextOf, truthOf } from "./evaluate.mjs";
 import { entryOf, isExposed, isHeldBack, murmur3, placeOf, unitHash, utf8, variantOf } from "./hashing.mjs";
 import { parse, write } from "./json.mjs";
+import { patternOf } from "./patterns.mjs";
 import { OPERATORS } from "./values.mjs";
 
 function context(given) {
@@ -24,6 +25,7 @@ const ANSWERS = {
       isHeldBack(place, holdback, low, high),
       entryOf(place, levels, holdback, low, high),
     ]),
+  refused: (patterns) => patterns.map((pattern) => patternOf(pattern) === null),
   operators: (cases) => cases.map(([operator, values, x]) => OPERATORS[operator](values, x)),
   conditions({ segments, contexts, conditions }) {
     const known = new Map(segments.map((segment) => [segment.get("key"), segment]));
