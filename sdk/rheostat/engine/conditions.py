@@ -56,34 +56,25 @@ def _clause(attribute: str, operator: Operator, values: Sequence[object]) -> Com
     if operator is Operator.EXISTS:
         return lambda context, _: read(context) is not None
     test = compile_test(operator, values)
-    again = _converting(attribute, test)
+    judge = _judge(attribute, test)
     if is_plain(attribute):
-        # Most clauses read a plain attribute; without the reader in between they take half the time.
-        def plain(context: Context, segments: Segments) -> bool | None:
-            value = context.attributes.get(attribute)
-            if value is None:
-                return None
-            truth = test(value)
-            return again(value, segments) if truth is None else truth
+        return _of_text(attribute, operator, values, judge) or _of_plain(attribute, test, judge)
+    return lambda context, segments: judge(read(context), segments)
 
-        return plain
 
-    def clause(context: Context, segments: Segments) -> bool | None:
-        value = read(context)
+_Judge = Callable[[object, Segments], bool | None]
+"""Judges a value, which may be ``None``."""
+
+
+def _judge(attribute: str, test: Test) -> _Judge:
+    """Return what judges a value as it is, and one of which the test could make nothing by what it converts to."""
+
+    def judge(value: object, segments: Segments) -> bool | None:
         if value is None:
             return None
         truth = test(value)
-        return again(value, segments) if truth is None else truth
-
-    return clause
-
-
-def _converting(attribute: str, test: Test) -> Callable[[object, Segments], bool | None]:
-    """Return what judges a value of which the test could make nothing: by what it converts to, if to anything."""
-
-    def again(value: object, segments: Segments) -> bool | None:
-        if type(value) in SCALARS:
-            return None
+        if truth is not None or type(value) in SCALARS:
+            return truth
         try:
             plain = converted(value)
         except Strange:
@@ -91,7 +82,47 @@ def _converting(attribute: str, test: Test) -> Callable[[object, Segments], bool
             return None
         return None if plain is None else test(plain)
 
-    return again
+    return judge
+
+
+# Most clauses compare a plain attribute with texts. Written out, with no call in between, they take half the time.
+
+
+def _of_text(attribute: str, operator: Operator, values: Sequence[object], judge: _Judge) -> CompiledCondition | None:
+    """Return the clause for the operators of which text is judged by one expression; ``None`` for the others."""
+    texts = tuple(value for value in values if isinstance(value, str))
+    known = frozenset(texts)
+
+    def among(context: Context, segments: Segments) -> bool | None:
+        value = context.attributes.get(attribute)
+        return value in known if type(value) is str else judge(value, segments)
+
+    def begins(context: Context, segments: Segments) -> bool | None:
+        value = context.attributes.get(attribute)
+        return value.startswith(texts) if type(value) is str else judge(value, segments)
+
+    def ends(context: Context, segments: Segments) -> bool | None:
+        value = context.attributes.get(attribute)
+        return value.endswith(texts) if type(value) is str else judge(value, segments)
+
+    written: dict[Operator, CompiledCondition] = {
+        Operator.IN: among,
+        Operator.EQUALS: among,
+        Operator.STARTS_WITH: begins,
+        Operator.ENDS_WITH: ends,
+    }
+    return written.get(operator)
+
+
+def _of_plain(attribute: str, test: Test, judge: _Judge) -> CompiledCondition:
+    def plain(context: Context, segments: Segments) -> bool | None:
+        value = context.attributes.get(attribute)
+        if value is None:
+            return None
+        truth = test(value)
+        return judge(value, segments) if truth is None else truth
+
+    return plain
 
 
 def _all(parts: list[CompiledCondition]) -> CompiledCondition:

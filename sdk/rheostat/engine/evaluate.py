@@ -128,7 +128,10 @@ class Ruleset:
         if compiled is None:
             return not_found(key)
         try:
-            return compiled.run(context, self, Pass(age_ms, now_ms) if compiled.carries else None)
+            # Most flags read neither, and most callers give neither: local names are the cheapest to ask.
+            if (age_ms is None and now_ms is None) or not compiled.carries:
+                return compiled.run(context, self, None)
+            return compiled.run(context, self, Pass(age_ms, now_ms))
         except Exception as error:  # noqa: BLE001 - an attribute may be any object, and any method of it may raise
             return failed(compiled.flag, error)
 
