@@ -15,7 +15,9 @@ from rheostat.model.kill import KillScope
 from rheostat.model.snapshot import Patch, Snapshot
 from rheostat_server.access.model import Scope, TokenKind
 from rheostat_server.adapters.propagation.postgres import PostgresPropagation
+from rheostat_server.adapters.storage.postgres.identity import ensure_generation
 from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.errors import Unavailable
 from tests.builders import a_flag, a_kill, a_rollout, an_overlay
 from tests.data_plane import World, let_in, shut
 from tests.data_plane_node import API_TOKEN, CLIENT_KEY, SERVER_KEY, Node, a_node, a_stream, add_key
@@ -216,6 +218,28 @@ async def test_a_raised_generation_resyncs_everybody(node: Node, world: World, e
         resync = await events.data("resync")
 
     assert resync["to"] == {"generation": held.generation + 1, "revision": held.revision}
+
+
+async def test_a_failover_under_a_running_node_resyncs_everybody(node: Node, world: World, environment: int) -> None:
+    """Another timeline raises the generation within a poll: a revision that was used twice reaches every reader."""
+    async with world.database.connection() as connection:
+        await ensure_generation(connection, 1_000)
+    await node.settle(environment, await world.serve(environment, a_flag("lost")))
+    held = await get_snapshot(node)
+
+    async with a_stream(node, held=str(held.identity)) as events:
+        async with world.database.connection() as connection:
+            # As on a standby that had not heard of the last revision, and was promoted.
+            await connection.execute("UPDATE environments SET revision = revision - 1 WHERE id = $1", environment)
+            await connection.execute("DELETE FROM served WHERE environment_id = $1", environment)
+            await connection.execute("UPDATE meta SET timeline = timeline - 1")
+        assert await world.serve(environment, a_flag("written-again")) == held.revision
+        resync = await events.data("resync")
+    after = await get_snapshot(node)
+
+    assert resync["to"]["generation"] > held.generation
+    assert [flag.key for flag in after.flags] == ["written-again"]
+    assert (after.revision, after.generation) == (held.revision, resync["to"]["generation"])
 
 
 async def test_a_node_never_goes_back(node: Node, world: World, environment: int) -> None:

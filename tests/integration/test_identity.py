@@ -3,7 +3,12 @@
 import asyncpg
 import pytest
 
-from rheostat_server.adapters.storage.postgres.identity import ensure_generation, raise_generation, read_identity
+from rheostat_server.adapters.storage.postgres.identity import (
+    ClusterWatch,
+    ensure_generation,
+    raise_generation,
+    read_identity,
+)
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.errors import StartupRefused
 
@@ -64,3 +69,38 @@ async def test_a_user_without_the_right_is_told_what_to_grant(database: Database
                 await plain.close()
         finally:
             await conn.execute("DROP ROLE plain")
+
+
+async def test_a_running_server_notices_another_cluster_once(database: Database) -> None:
+    """The watch raises the generation when the stored pair is another one, and is silent before and after."""
+    watch = ClusterWatch()
+    async with database.connection() as conn:
+        assert await watch.check(conn, 500) is None
+        await ensure_generation(conn, 1_000)
+        assert await watch.check(conn, 2_000) is None
+        await conn.execute("UPDATE meta SET timeline = timeline + 1")
+
+        assert await watch.check(conn, 3_000) == 3_000
+        assert await watch.check(conn, 4_000) is None
+
+
+@pytest.mark.parametrize(("closed", "notices"), [("pg_walfile_name(pg_lsn)", True), ("pg_control_system()", False)])
+async def test_a_watch_that_may_not_ask_stands_back(
+    database: Database, database_url: str, closed: str, notices: bool
+) -> None:
+    """Without the log's file name the control file answers; without either the watch says nothing and fails nobody."""
+    async with database.connection() as conn:
+        await ensure_generation(conn, 1_000)
+        await conn.execute("UPDATE meta SET system_identifier = 'another'")
+        await conn.execute(f"REVOKE EXECUTE ON FUNCTION {closed} FROM PUBLIC")
+        await conn.execute("CREATE ROLE plain LOGIN PASSWORD 'p'")
+        await conn.execute("GRANT SELECT, UPDATE ON meta TO plain")
+        try:
+            head, _, tail = database_url.rpartition("@")
+            plain = await asyncpg.connect(f"{head.split('://', maxsplit=1)[0]}://plain:p@{tail}")
+            try:
+                assert await ClusterWatch().check(plain, 9_000) == (9_000 if notices else None)
+            finally:
+                await plain.close()
+        finally:
+            await conn.execute("DROP OWNED BY plain; DROP ROLE plain")

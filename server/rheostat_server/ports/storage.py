@@ -87,7 +87,15 @@ class EnvironmentStore(Protocol):
         ...
 
     async def bump(self, ids: Iterable[int]) -> dict[int, int]:
-        """Raise the revision of each by one, locking in ascending id; return the new revisions."""
+        """Raise the revision of each by one, locking in ascending id; return the new revisions.
+
+        Raises:
+            NotFound: one was deleted meanwhile.
+        """
+        ...
+
+    async def lock_to_delete(self, ids: Iterable[int]) -> None:
+        """Hold these to the end of the transaction, in ascending id: nobody may begin to refer to one."""
         ...
 
 
@@ -180,4 +188,11 @@ class Storage(Protocol):
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` in a transaction; again, from the start, when PostgreSQL asks to (deadlock, serialisation)."""
+        ...
+
+    async def check_generation(self, now_ms: int) -> int | None:
+        """Raise the generation if the database has become another one since it was last asked (a failover).
+
+        Cheap enough for every poll. Returns the generation where it was raised just now, else ``None``.
+        """
         ...

@@ -180,6 +180,9 @@ class Hub:
     async def _poll(self) -> None:
         # Taken before the question: the answer is true at least since then.
         asked = self._clock.monotonic()
+        raised = await self._storage.check_generation(self._clock.wall_ms())
+        if raised is not None:
+            log.warning("another_database", generation=raised, says="all is read, and sent to readers, anew")
         whole: list[tuple[EnvironmentRow, list[ServedRow]]] = []
         changed: list[tuple[EnvironmentRow, list[ServedRow]]] = []
         async with self._storage.transaction(snapshot=True) as transaction:

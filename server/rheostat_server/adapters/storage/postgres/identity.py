@@ -14,6 +14,19 @@ _TIMELINES = (
     "SELECT timeline_id::bigint FROM pg_control_checkpoint()",
 )
 _SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
+# A standby answers for the primary that it follows, which raises the generation itself; and it cannot be asked for the
+# log's file. An empty identifier is that of a database that no server has started on yet.
+_MOVED = """
+SELECT m.system_identifier <> '' AND CASE WHEN pg_is_in_recovery() THEN false
+    ELSE (m.system_identifier, m.timeline) <> (c.system_identifier::text, ({timeline})) END
+FROM meta m, pg_control_system() c
+"""
+_NOT_SAID = (
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.FeatureNotSupportedError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+)
 
 
 async def ensure_generation(conn: Connection, now_ms: int) -> int:
@@ -34,6 +47,28 @@ async def ensure_generation(conn: Connection, now_ms: int) -> int:
         if (row["system_identifier"], row["timeline"]) == (system, timeline):
             return stored
         return await _raise(conn, stored, now_ms, system, timeline)
+
+
+class ClusterWatch:
+    """Notices in one query that the database has become another cluster or timeline under a running server."""
+
+    def __init__(self) -> None:
+        self._timelines = list(_TIMELINES)
+
+    async def check(self, conn: Connection, now_ms: int) -> int | None:
+        """Return the generation where it had to be raised just now; ``None`` where all is as it was.
+
+        Where this user may not ask any more, nothing is noticed: the next start says what to grant.
+        """
+        while self._timelines:
+            try:
+                moved = await conn.fetchval(_MOVED.format(timeline=self._timelines[0]))
+            except _NOT_SAID:
+                # For good, or every poll would leave an error in the database's log.
+                del self._timelines[0]
+                continue
+            return await ensure_generation(conn, now_ms) if moved else None
+        return None
 
 
 async def raise_generation(conn: Connection, now_ms: int) -> int:
@@ -83,10 +118,5 @@ async def _ask(conn: Connection, question: str) -> Any:
         # A savepoint where there is a transaction already, so that a refusal does not spoil it.
         async with conn.transaction():
             return await conn.fetchval(question)
-    except (
-        asyncpg.InsufficientPrivilegeError,
-        asyncpg.FeatureNotSupportedError,
-        asyncpg.UndefinedFunctionError,
-        asyncpg.ObjectNotInPrerequisiteStateError,
-    ):
+    except _NOT_SAID:
         return None

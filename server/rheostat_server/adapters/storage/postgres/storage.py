@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from rheostat_server.adapters.storage.postgres.audit import PostgresAudit
 from rheostat_server.adapters.storage.postgres.environments import PostgresEnvironments
 from rheostat_server.adapters.storage.postgres.flags import PostgresFlags
+from rheostat_server.adapters.storage.postgres.identity import ClusterWatch
 from rheostat_server.adapters.storage.postgres.kills import PostgresKills
 from rheostat_server.adapters.storage.postgres.lease import PostgresLease
 from rheostat_server.adapters.storage.postgres.outcomes import PostgresOutcomes
@@ -100,6 +101,7 @@ class PostgresStorage:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._watch = ClusterWatch()
 
     @asynccontextmanager
     async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[Transaction]:
@@ -115,3 +117,8 @@ class PostgresStorage:
             return await work(PostgresTransaction(connection))
 
         return await self._database.run(over)
+
+    async def check_generation(self, now_ms: int) -> int | None:
+        """Raise the generation if the database has become another one; return it where it was raised."""
+        async with self._database.connection() as connection:
+            return await self._watch.check(connection, now_ms)
