@@ -137,7 +137,7 @@ async def _watch(
             if not harmless and broken_at is None and exposed_at and now - exposed_at > _FAULT_AFTER_SECONDS:
                 await stage.break_shop(FAULT)
                 broken_at = now
-            shown = telling(decisions, decisions_that_fit(console.height))
+            shown = telling(decisions, decisions_that_fit(console.height if console.is_terminal else 99))
             live.update(
                 Group(
                     ramp_panel(view, width=panel_width(console), decisions=shown),
