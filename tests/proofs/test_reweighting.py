@@ -136,3 +136,12 @@ def test_the_formula_is_never_below_the_least(pairs: list[tuple[float, float]]) 
     assert share >= least - 1e-9
     if len(pairs) == 2:
         assert share == pytest.approx(least, abs=1e-9)
+
+
+@given(st.lists(weights, min_size=2, max_size=5), weights)
+def test_one_changed_weight_moves_as_few_as_any_assignment_must(drawn: list[float], weight: float) -> None:
+    """Where one weight alone changes, the formula gives the least possible."""
+    before = {str(number): one for number, one in enumerate(drawn)}
+    after = before | {"0": weight}
+
+    assert share_moved(before, after) == pytest.approx(least_moved(before, after), abs=1e-9)
