@@ -141,9 +141,9 @@ async def test_a_reader_that_was_away_is_brought_up_in_one_patch(node: Node, wor
     await node.settle(environment, await world.serve(environment, a_flag("gone")))
     held_later = await get_snapshot(node)
     async with world.database.connection() as connection:
-        await connection.execute("UPDATE environments SET revision = revision + 1200 WHERE id = $1", environment)
+        await connection.execute("UPDATE environments SET revision = revision + 900 WHERE id = $1", environment)
     await world.serve(environment, a_flag("here", version=3), gone=[("flag", "gone")])
-    await node.settle(environment, held_later.revision + 1201)
+    await node.settle(environment, held_later.revision + 901)
 
     whole = await get_snapshot(node)
     for before in (held, held_later):

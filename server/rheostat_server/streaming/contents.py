@@ -18,12 +18,27 @@ class Contents:
     def __init__(self, revision: int, rows: Iterable[ServedRow]) -> None:
         self.known_from = revision
         self._rows: dict[tuple[ServedKind, str], ServedRow] = {}
+        # The removed ones, the longest gone first.
+        self._removed: dict[tuple[ServedKind, str], int] = {}
         self.merge(rows)
 
     def merge(self, rows: Iterable[ServedRow]) -> None:
         """Take over rows of a later revision."""
-        for row in rows:
-            self._rows[row.kind, row.key] = row
+        for row in sorted(rows, key=lambda row: row.revision):
+            place = row.kind, row.key
+            self._rows[place] = row
+            self._removed.pop(place, None)
+            if row.body is None:
+                self._removed[place] = row.revision
+
+    def forget(self, revision: int) -> None:
+        """Forget what was removed up to this revision: readers below it need a whole snapshot from now on."""
+        self.known_from = max(self.known_from, revision)
+        while self._removed:
+            place, removed_at = next(iter(self._removed.items()))
+            if removed_at > revision:
+                break
+            del self._removed[place], self._rows[place]
 
     def since(self, revision: int) -> list[ServedRow]:
         """Return the rows above this revision, removals too, by kind and key.

@@ -14,11 +14,12 @@ from rheostat_server.ports.storage import EnvironmentRow, ServedRow
 from rheostat_server.streaming.compression import deflate, gzip_joined
 from rheostat_server.streaming.contents import Contents, snapshot_head, snapshot_tail
 from rheostat_server.streaming.decoding import in_force, one_line, patch_of, snapshot_of
-from rheostat_server.streaming.events import beat_event, kill_event, patch_event, resync_event
+from rheostat_server.streaming.events import beat_event, kill_event, resync_event
+from rheostat_server.streaming.patches import Patches
 from rheostat_server.streaming.subscriber import Subscriber
 
-PATCH_BYTES = 1 << 20
-"""A larger patch is not sent to everybody at once: readers fetch the snapshot, compressed and spread over time."""
+RING_REVISIONS = 1_000
+"""A reader that is further behind fetches the snapshot; what was removed before is forgotten."""
 SPREAD_MS = 2
 """A resync gives each reader this much of the time over which all of them fetch."""
 LONGEST_SPREAD_MS = 30_000
@@ -53,7 +54,7 @@ class EnvironmentFeed:
         self._subscribers: set[Subscriber] = set()
         self._tail: bytes | None = None
         self._deflated: asyncio.Task[bytes] | None = None
-        self._patches: dict[int, bytes] = {}
+        self._patches = Patches(self.identity)
         # The kills in force as events, each with the revision of its row; made once, sent to many.
         self._kills: list[tuple[int, bytes]] = []
 
@@ -149,6 +150,7 @@ class EnvironmentFeed:
         rows = [one_line(row) for row in rows]
         before = self.identity
         self._contents.merge(rows)
+        self._contents.forget(identity.revision - RING_REVISIONS)
         if any(row.kind == "kill" and row.body is None for row in rows):
             # A patch only ever adds kills.
             present = self._contents.present()
@@ -182,7 +184,7 @@ class EnvironmentFeed:
         self.identity = identity
         self.etag = f'"{identity}-{FORMAT}-{digest(self.ruleset.snapshot.kills)}"'
         self._tail = self._deflated = None
-        self._patches.clear()
+        self._patches = Patches(identity)
         self._kills = [
             (row.revision, kill_event(row.body)) for row in self._contents.kills() if row.body and in_force(row)
         ]
@@ -193,11 +195,7 @@ class EnvironmentFeed:
         """Return the patch from there to here, made once for all who need it; ``None`` where only a resync will do."""
         if held.generation != self.identity.generation or held.revision < self._contents.known_from:
             return None
-        patch = self._patches.get(held.revision)
-        if patch is None:
-            patch = patch_event(held, self.identity, self._contents.since(held.revision))
-            self._patches[held.revision] = patch
-        return patch if len(patch) <= PATCH_BYTES else None
+        return self._patches.since(held, self._contents)
 
     def _resync(self, subscriber: Subscriber) -> None:
         self._push_kills(subscriber, -1)
