@@ -27,6 +27,7 @@ def walk_rollout(rollout: Rollout, context: Context, overlay: RampOverlay | None
     low, high = rollout.low, rollout.high
     unit = unit_reader(rollout.bucket_by)(context)
     at = None if unit is None else place(rollout.salt, unit)
+    in_range = at is not None and low <= at < high
     held_back = at is not None and is_held_back(at, holdback_ppm, low, high)
     return RolloutWalk(
         bucket_by=rollout.bucket_by,
@@ -43,9 +44,9 @@ def walk_rollout(rollout: Rollout, context: Context, overlay: RampOverlay | None
         ramp=None if overlay is None else overlay.ramp,
         ramp_live=overlay is not None and overlay.live,
         killed=killed,
-        in_range=at is not None and low <= at < high,
+        in_range=in_range,
         held_back=held_back,
-        exposed=at is not None and not held_back and is_exposed(at, exposure_ppm, low, high),
+        exposed=at is not None and in_range and not held_back and is_exposed(at, exposure_ppm, low, high),
         fallback=rollout.fallback,
         split=() if unit is None else _split(rollout, unit),
         chosen=None if unit is None else choose(rollout.split, rollout.salt, unit),

@@ -346,3 +346,14 @@ def test_an_explanation_can_be_sent() -> None:
         assert [step["exit"] for step in sent["steps"]][:3] == ["kill", "enabled", "prerequisite"]
         assert sent["steps"][3]["condition"]["parts"][0]["shown"] == {"type": "object", "text": "?"}
         assert sent["identity"] == {"generation": 1, "revision": 1}
+
+
+def test_no_share_reaches_beyond_the_range() -> None:
+    """Not even one that no document can have."""
+    flag = a_flag(rollout=a_rollout(10**12, low=0, high=1))
+
+    found = explained(flag)
+
+    assert found.evaluation.variant == "off"
+    assert found.steps[-1].rollout is not None
+    assert not found.steps[-1].rollout.exposed
