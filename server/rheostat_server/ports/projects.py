@@ -29,11 +29,11 @@ class ProjectStore(Protocol):
         """
         ...
 
-    async def lock(self, key: str) -> ProjectRow:
+    async def lock(self, key: str, *, to_delete: bool = False) -> ProjectRow:
         """Return one, held to the end of the transaction: writers of its flags and environments take turns.
 
-        It comes before every other lock. A rule over several flags (prerequisites exist, none is circular)
-        could otherwise be broken by two writes that are each right.
+        ``to_delete``: nobody may begin to refer to it either. It comes before every other lock. A rule over several
+        flags (prerequisites exist, none is circular) could otherwise be broken by two writes that are each right.
 
         Raises:
             NotFound: there is no such project.

@@ -113,6 +113,7 @@ class EnvironmentService:
             rows = await tx.flags.of_project(home.id)
             await tx.flags.lock(home.id, [row.key for row in rows])
             await refuse_live_ramps(tx, [here])
+            await tx.environments.lock_to_delete([here.id])
             now_ms = self._clock.wall_ms()
             for row in rows:
                 document = read_document(row)

@@ -81,10 +81,13 @@ class ProjectService:
         """
 
         async def work(tx: Transaction) -> list[int]:
-            row = await tx.projects.lock(key)
+            row = await tx.projects.lock(key, to_delete=True)
             confirm_by(key, confirm)
+            # A ramp or a kill begins by holding its flag.
+            await tx.flags.lock(row.id, [flag.key for flag in await tx.flags.of_project(row.id)])
             environments = await tx.environments.of_project(key)
             await refuse_live_ramps(tx, environments)
+            await tx.environments.lock_to_delete([environment.id for environment in environments])
             await tx.environments.bump([environment.id for environment in environments])
             await tx.tokens.raise_access_revision()
             await tx.projects.delete(row.id)

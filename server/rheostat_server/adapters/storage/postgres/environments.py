@@ -47,14 +47,23 @@ class PostgresEnvironments:
         return EnvironmentRow(**row)
 
     async def bump(self, ids: Iterable[int]) -> dict[int, int]:
-        """Raise each revision by one, locking in ascending id."""
+        """Raise each revision by one, locking in ascending id; or raise ``NotFound``."""
         revisions: dict[int, int] = {}
         for environment_id in sorted(set(ids)):
             # One statement each: an UPDATE over several rows locks them in any order.
-            revisions[environment_id] = await self._connection.fetchval(
+            revision = await self._connection.fetchval(
                 "UPDATE environments SET revision = revision + 1 WHERE id = $1 RETURNING revision", environment_id
             )
+            if revision is None:
+                raise NotFound("the environment was deleted meanwhile")
+            revisions[environment_id] = revision
         return revisions
+
+    async def lock_to_delete(self, ids: Iterable[int]) -> None:
+        """Hold these to the end of the transaction, in ascending id: nobody may begin to refer to one."""
+        await self._connection.execute(
+            "SELECT id FROM environments WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE", sorted(set(ids))
+        )
 
 
 def _without_generation(row: Any) -> dict[str, Any] | None:

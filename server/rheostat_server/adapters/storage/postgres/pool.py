@@ -44,7 +44,11 @@ _CANNOT_CONNECT = (
     asyncpg.ObjectNotInPrerequisiteStateError,  # the database was closed to connections
 )
 _CUT = ("closed", "closing", "released")
-_CLASHES = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_CLASHES = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.ForeignKeyViolationError,  # what was read a moment ago is deleted; who looks again finds it gone
+)
 
 
 class Database:
@@ -135,7 +139,8 @@ class Database:
         isolation: str | None = None,
         readonly: bool = False,
     ) -> T:
-        """Run ``work`` in a transaction, again when it clashes with another (deadlock, serialisation failure).
+        """Run ``work`` in a transaction, again when it clashes with another (deadlock, serialisation failure,
+        a row that it refers to deleted meanwhile).
 
         So ``work`` may run several times; all its effects must be in the transaction.
 

@@ -25,10 +25,10 @@ class PostgresProjects:
         """Return one, or raise ``NotFound``."""
         return self._found(key, await self._connection.fetchrow(_SELECT + " WHERE key = $1", key))
 
-    async def lock(self, key: str) -> ProjectRow:
+    async def lock(self, key: str, *, to_delete: bool = False) -> ProjectRow:
         """Return one, held to the end of the transaction."""
-        # Not FOR UPDATE: that would also stop everything that only refers to the project.
-        query = _SELECT + " WHERE key = $1 FOR NO KEY UPDATE"
+        # FOR UPDATE also stops everything that only refers to the project. Taken later than here it would deadlock.
+        query = _SELECT + (" WHERE key = $1 FOR UPDATE" if to_delete else " WHERE key = $1 FOR NO KEY UPDATE")
         return self._found(key, await self._connection.fetchrow(query, key))
 
     async def add(self, key: str, name: str, at_ms: int) -> ProjectRow:

@@ -42,12 +42,13 @@ class PostgresTokens:
         return None if row is None else _row(row)
 
     async def add(self, row: TokenRow) -> None:
-        """Keep a new one, or raise ``Conflict``."""
+        """Keep a new one, or raise ``Conflict``; ``NotFound`` where its project or environment is gone."""
+        project_id = None if row.project is None else await self._project(row.project)
         added = await self._connection.fetchval(
             """
             INSERT INTO tokens (id, kind, scope, hash, hint, label, project_id, environment_id, created_at_ms,
                                 expires_at_ms)
-            VALUES ($1, $2, $3, $4, $5, $6, (SELECT id FROM projects WHERE key = $7), $8, $9, $10)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             ON CONFLICT (hash) DO NOTHING RETURNING id
             """,
             UUID(row.id),
@@ -56,13 +57,20 @@ class PostgresTokens:
             row.hash,
             row.hint,
             row.label,
-            row.project,
+            project_id,
             row.environment_id,
             row.created_at_ms,
             row.expires_at_ms,
         )
         if added is None:
             raise Conflict("this secret is in use already")
+
+    async def _project(self, key: str) -> int:
+        # Held to the end: were it deleted meanwhile, the token would be of no project, and so of every one.
+        found: int | None = await self._connection.fetchval("SELECT id FROM projects WHERE key = $1 FOR KEY SHARE", key)
+        if found is None:
+            raise NotFound(f"there is no project {key!r}")
+        return found
 
     async def change(self, token_id: str, *, label: str, expires_at_ms: int | None, revoked_at_ms: int | None) -> None:
         """Write what can change about one."""
