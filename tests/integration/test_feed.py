@@ -136,7 +136,7 @@ async def test_a_stream_begins_with_a_beat_and_then_sends_patches(node: Node, wo
 
 
 async def test_a_reader_that_was_away_is_brought_up_in_one_patch(node: Node, world: World, environment: int) -> None:
-    """A reader from 1 200 revisions before gets one patch to the present, removals in it."""
+    """A reader from 900 revisions before gets one patch to the present, removals in it."""
     held = await get_snapshot(node)
     await node.settle(environment, await world.serve(environment, a_flag("gone")))
     held_later = await get_snapshot(node)
@@ -301,6 +301,28 @@ async def test_environments_come_and_go(node: Node, world: World) -> None:
 
     answer = await node.client.get("/sdk/v1/snapshot", headers={"X-API-Key": "rhs_staging-in-a-test"})
     assert answer.status_code in (401, 404)
+
+
+async def test_an_environment_that_cannot_be_read_stops_no_other(node: Node, world: World, environment: int) -> None:
+    """What a mistake in one environment's rows keeps back is that environment alone, until it is mended."""
+    staging = await world.environment("staging")
+    before = await world.serve(staging, a_flag())
+    await node.settle(staging, before)
+    async with world.database.connection() as connection:
+        await connection.execute(
+            "UPDATE served SET body = E'{\\n', revision = $2 WHERE environment_id = $1", staging, before + 1
+        )
+        await connection.execute("UPDATE environments SET revision = revision + 1 WHERE id = $1", staging)
+
+    await node.settle(environment, await world.serve(environment, a_flag("after")))
+
+    assert node.hub.feed(staging).identity.revision == before
+    async with a_node(world.database) as fresh:
+        assert fresh.hub.feed(environment).ruleset.flag("after") is not None
+        with pytest.raises(Unavailable):
+            fresh.hub.feed(staging)
+    await node.settle(staging, await world.serve(staging, a_flag()))
+    assert node.hub.feed(staging).ruleset.flag(a_flag().key) is not None
 
 
 async def test_a_revoked_keys_stream_ends(node: Node, world: World, environment: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -54,6 +54,7 @@ class Hub:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._forget: Forget | None = None
         self._loaded = False
+        self._stuck: set[int] = set()
         self._away = False
         self.closing = False
 
@@ -91,7 +92,7 @@ class Hub:
         feed = self._feeds.get(environment_id)
         if feed is not None:
             return feed
-        if not self._loaded:
+        if not self._loaded or environment_id in self._stuck:
             raise Unavailable("this node has not read its first snapshot yet")
         raise NotFound("this key's environment does not exist")
 
@@ -175,7 +176,8 @@ class Hub:
         if self._away:
             log.info("database_back")
         self._away = False
-        return True
+        # What cannot be read now is not asked for more often than usual either.
+        return not self._stuck
 
     async def _poll(self) -> None:
         # Taken before the question: the answer is true at least since then.
@@ -193,13 +195,18 @@ class Hub:
                     whole.append((row, await transaction.served.since(row.id, 0)))
                 elif feed.identity < Identity(heads.generation, row.revision):
                     changed.append((row, await transaction.served.since(row.id, feed.identity.revision)))
+        self._stuck = set()
         for row, rows in whole:
-            feed = self._feeds.get(row.id) or EnvironmentFeed(row, self._node, self._clock, self._metrics)
-            feed.load(Identity(heads.generation, row.revision), rows)
-            self._feeds[row.id] = feed
+            with self._alone(row):
+                feed = self._feeds.get(row.id) or EnvironmentFeed(row, self._node, self._clock, self._metrics)
+                feed.load(Identity(heads.generation, row.revision), rows)
+                self._feeds[row.id] = feed
         for row, rows in changed:
-            self._feeds[row.id].advance(Identity(heads.generation, row.revision), rows)
+            with self._alone(row):
+                self._feeds[row.id].advance(Identity(heads.generation, row.revision), rows)
         for row in heads.environments:
+            if row.id in self._stuck:
+                continue
             feed = self._feeds[row.id]
             if feed.identity == Identity(heads.generation, row.revision):
                 feed.confirm(asked)
@@ -208,6 +215,16 @@ class Hub:
                 log.error("database_behind", environment=row.key, holds=str(feed.identity), says=row.revision)
         self._drop({row.id for row in heads.environments})
         self._loaded = True
+
+    @contextlib.contextmanager
+    def _alone(self, row: EnvironmentRow) -> Iterator[None]:
+        """Keep a mistake in reading one environment from stopping the others, and their kills."""
+        try:
+            yield
+        except Exception:
+            # It is tried again at the next poll; the age shows that it stands still.
+            log.exception("environment_not_taken_over", environment=f"{row.project}/{row.key}", revision=row.revision)
+            self._stuck.add(row.id)
 
     def _drop(self, existing: set[int]) -> None:
         for environment_id in [known for known in self._feeds if known not in existing]:
