@@ -1,5 +1,6 @@
 """How request bodies are read: strictly, with the place of what is wrong."""
 
+import json
 import re
 from typing import Annotated, Any, TypeVar
 
@@ -31,10 +32,12 @@ def decode(body: bytes, kind: type[T]) -> T:
 
     Raises:
         Malformed: it is not JSON; the message says where.
-        Invalid: a field is unknown, missing or of another type; the fault has its path.
+        Invalid: a field is unknown, missing, twice there or of another type; the fault has its path.
     """
     try:
-        return msgspec.json.decode(body or b"{}", type=kind, strict=True)
+        decoded = msgspec.json.decode(body or b"{}", type=kind, strict=True)
+        _refuse_duplicates(body or b"{}")
+        return decoded
     except msgspec.ValidationError as error:
         raise Invalid([fault_of(error)], "the request") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -46,9 +49,12 @@ def decode_plain(body: bytes) -> Any:
 
     Raises:
         Malformed: it is not JSON; the message says where.
+        Invalid: an object has a field twice.
     """
     try:
-        return msgspec.json.decode(body)
+        decoded = msgspec.json.decode(body)
+        _refuse_duplicates(body)
+        return decoded
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(body, error) from error
 
@@ -59,6 +65,20 @@ def fault_of(error: msgspec.ValidationError) -> Fault:
     place = _AT_PATH.search(text)
     message = text[: place.start()] if place else text
     return Fault(place[2] if place else "", message[:1].lower() + message[1:])
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    """Refuse an object with a field twice: readers take the one or the other, so nobody knows what was meant."""
+    # Numbers stay text: a long one takes long to read, and is of no interest here.
+    json.loads(body.decode(), object_pairs_hook=_unique, parse_int=str, parse_float=str)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise Invalid([Fault(name[:128], "this field is twice in one object")], "the request")
+        seen.add(name)
 
 
 def _malformed(body: bytes, error: Exception) -> Malformed:

@@ -24,6 +24,7 @@ from rheostat_server.errors import (
     Unavailable,
     VersionConflict,
 )
+from rheostat_server.web.decoding import MAX_BODY_BYTES
 
 STATUS: dict[type[RheostatServerError], int] = {
     Malformed: 400,
@@ -42,6 +43,7 @@ PROBLEM = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
 
 _log = structlog.get_logger("rheostat.web")
+_LONGEST_SHOWN = 200
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -85,10 +87,10 @@ def answer_error(_: Request[Any, Any, Any], error: RheostatServerError) -> Respo
     return _response(problem_of(error), headers)
 
 
-def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what the framework raises: no such route, wrong method, a wrong query parameter, a body too large."""
     status = HTTPStatus(error.status_code)
-    detail = "" if error.detail == status.phrase else error.detail
+    detail = _said_of(request, status, error) if error.detail == status.phrase else error.detail
     faults: tuple[Fault, ...] = ()
     if isinstance(error, ValidationException):
         detail, faults = "the request has faults", _faults_of(error)
@@ -106,6 +108,18 @@ def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
         type="about:blank", title=status.phrase, status=status, detail="the server made a mistake; its log says more"
     )
     return _response(problem, {})
+
+
+def _said_of(request: Request[Any, Any, Any], status: HTTPStatus, error: HTTPException) -> str:
+    """Return what is wrong, where the framework says no more than the status does."""
+    if status == HTTPStatus.NOT_FOUND:
+        return f"there is nothing at {request.url.path[:_LONGEST_SHOWN]}; /docs lists the addresses"
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "")
+        return f"{request.method} is not answered here" + (f", but {allowed}" if allowed else "")
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return f"a body is at most {MAX_BODY_BYTES >> 10} KiB"
+    return ""
 
 
 def _faults_of(error: ValidationException) -> tuple[Fault, ...]:

@@ -26,7 +26,10 @@ def read_moment(text: str, path: str) -> int:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             raise ValueError(text)
-        return round(moment.timestamp() * 1000)
+        at_ms = round(moment.timestamp() * 1000)
+        # What is kept is shown again, in UTC: there the first and the last hours of Python's calendar do not exist.
+        rfc3339(at_ms)
+        return at_ms
     except (ValueError, OverflowError) as error:
         raise Invalid([Fault(path, f"{text!r} is not a time such as 2026-11-27T09:00:00Z")], "the request") from error
 

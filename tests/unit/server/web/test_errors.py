@@ -90,6 +90,23 @@ def test_what_is_not_json_is_said_with_its_place(body: bytes, words: str) -> Non
         decode_plain(body)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{"key": "a", "key": "b"}', b'{"key": "a", "inner": [{"on": true, "on": false}]}', b'{"k\\u0065y": 1, "key": 1}'],
+)
+def test_a_field_twice_is_a_fault(body: bytes) -> None:
+    """Readers disagree on which of two equal fields counts, so neither is taken."""
+    with pytest.raises(Invalid) as caught:
+        decode_plain(body)
+    assert "twice" in caught.value.faults[0].message
+
+
+def test_equal_fields_of_different_objects_are_no_duplicates() -> None:
+    """The same name may be in many objects, however many digits the numbers beside it have."""
+    assert decode_plain(b'[{"a": 1}, {"a": {"a": 1e5}}]') == [{"a": 1}, {"a": {"a": 1e5}}]
+    assert decode(b'{"key": "a", "inner": [{"on": true}, {"on": false}]}', Outer).inner[1].on is False
+
+
 def test_a_body_nested_too_deeply_is_malformed() -> None:
     """Nesting never exhausts the stack."""
     with pytest.raises(Malformed):

@@ -15,10 +15,19 @@ def test_a_moment_reads_back_as_it_was(at_ms: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "now", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-99:99"]
+    "text",
+    [
+        "",
+        "now",
+        "2026-01-01T00:00:00",
+        "2026-13-01T00:00:00Z",
+        "9999-12-31T23:59:59-99:99",
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00+14:00",
+    ],
 )
 def test_what_is_no_moment_is_a_fault(text: str) -> None:
-    """A moment without an offset, or that does not exist, is a fault at its path."""
+    """A moment without an offset, that does not exist, or that cannot be written in UTC is a fault at its path."""
     with pytest.raises(Invalid) as caught:
         read_moment(text, "expires_at")
     assert caught.value.faults[0].path == "expires_at"
