@@ -56,7 +56,12 @@ async def test_a_batch_that_was_long_on_its_way_is_late(node: Node, age: str, la
 @pytest.mark.parametrize(
     ("body", "encoding", "status"),
     [
-        (b"{", "", 422),
+        (b"{", "", 400),
+        (b"", "", 400),
+        (b'{"instance": "\xff"}', "", 400),
+        (b'{"instance": "\\ud800"}', "", 400),
+        (b'{"more": ' * 20_000, "", 400),
+        (b"[]", "", 422),
         (b'{"instance":"x","sequence":1}', "", 422),
         (b"not gzip", "gzip", 400),
         (gzip.compress(b"{}")[:-4], "gzip", 400),

@@ -136,7 +136,7 @@ class Group:
 
     def _add_row(self, row: Row, arrival: Arrival) -> None:
         oldest, newest = (age + arrival.age_ms for age in row.ages)
-        late = oldest > LATE_MS
+        late = oldest > LATE_MS or self._unheard_of(row.ramp, row.epoch)
         self.late_rows += late
         self._said.setdefault((row.ramp, row.epoch), row.exposure_ppm)
         tally = self._blocks.setdefault(Block(row.ramp, row.epoch, row.exposure_ppm, late), Tally())
@@ -163,6 +163,10 @@ class Group:
         else:
             self._late_failing.discard(key)
 
+    def _unheard_of(self, ramp: str, epoch: int) -> bool:
+        """Whether the ramp never had this epoch: a mistake, or a database restored to before it. No evidence."""
+        return epoch not in self._ramps[ramp].exposures
+
     def _exposure(self, ramp: str, epoch: int) -> int | None:
         known = self._ramps[ramp].exposures.get(epoch)
         return self._said.get((ramp, epoch)) if known is None else known
@@ -183,6 +187,7 @@ class Group:
         exposure = self._exposure(ramp, epoch)
         if exposure is None:  # held or never, in an epoch that nobody else told of
             exposure = 0
+        late = late or self._unheard_of(ramp, epoch)
         # Units join the rows that they belong to; only these can tell an exposure other than the epoch's own.
         return self._blocks.setdefault(Block(ramp, epoch, exposure, late), Tally())
 

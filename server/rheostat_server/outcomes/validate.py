@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from rheostat.model.outcome import NEVER, Batch
-from rheostat_server.errors import Fault, Invalid
+from rheostat_server.errors import Fault, Invalid, Malformed
 
 _INSTANCE = re.compile(r"[0-9a-f]{32}").fullmatch
 _UNIT = re.compile(r"[0-9a-f]{16}").fullmatch
@@ -28,13 +28,20 @@ def read_batch(body: bytes) -> Batch:
     """Decode and check a batch. Fields that this version does not know are ignored.
 
     Raises:
-        Invalid: it is not JSON, or has faults.
+        Malformed: it is not JSON.
+        Invalid: it has faults.
     """
     try:
         batch = _DECODER.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         raise Invalid([Fault(path.rstrip("`").lstrip("."), message)], "the batch") from error
+    except RecursionError as error:
+        raise Malformed("the batch is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise Malformed("the batch is not UTF-8") from error
+    except msgspec.DecodeError as error:
+        raise Malformed(f"the batch is not JSON: {error}") from error
     faults: list[Fault] = []
     for fault in _faults(batch):
         faults.append(fault)

@@ -148,14 +148,14 @@ def test_a_unit_whose_arm_cannot_be_told_is_dropped() -> None:
     assert grouped(Arrival(1, batch, NOW), Arrival(1, unknown, NOW)).failing == []
 
 
-def test_an_epoch_missing_in_the_history_is_taken_from_the_rows() -> None:
-    """Rows of the same epoch say the exposure that the ramp's own history lacks."""
+def test_an_epoch_missing_in_the_history_is_counted_but_is_no_evidence() -> None:
+    """Rows of the same epoch say the exposure that the ramp's own history lacks; a ramp moves on neither."""
     batch = a_batch(rows=(a_row("r", epoch=4, exposure_ppm=500_000),), failing=failing("r", (1, 2), epoch=4))
 
     group = grouped(Arrival(1, batch, NOW), ramp=a_ramp(exposures={}))
 
     [increment] = group.increments()["r"]
-    assert (increment.exposure_ppm, increment.treatment.failing) == (500_000, 1)
+    assert (increment.exposure_ppm, increment.treatment.failing, increment.late) == (500_000, 1, True)
 
 
 def test_the_highest_sequence_says_where_an_instance_stands() -> None:

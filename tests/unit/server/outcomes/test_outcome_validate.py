@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rheostat_server.errors import Invalid
+from rheostat_server.errors import Invalid, Malformed
 from rheostat_server.outcomes.validate import read_batch, service_text
 
 ROW = {"ramp": "r", "epoch": 1, "exposure_ppm": 10, "arm": "control", "variant": "off"}
@@ -67,10 +67,22 @@ def test_a_faulty_batch_is_refused_by_the_place_of_its_fault(changes: dict[str, 
     assert caught.value.faults[0].path.startswith(next(iter(changes)))
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"instance":"\\ud800"}', b"[" * 100_000])
-def test_what_is_no_batch_is_refused(body: bytes) -> None:
-    """Bytes that are not a batch in JSON are refused, whatever they are."""
-    with pytest.raises(Invalid):
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", Malformed),
+        (b"{", Malformed),
+        (b"\xff", Malformed),
+        (b'{"instance":"\xff"}', Malformed),
+        (b'{"instance":"\\ud800"}', Malformed),
+        (b'{"more":' * 100_000, Malformed),
+        (b"[]", Invalid),
+        (b"[" * 100_000, Invalid),
+    ],
+)
+def test_what_is_no_batch_is_refused(body: bytes, kind: type[Exception]) -> None:
+    """Bytes that are not JSON are malformed; JSON that is not a batch has faults."""
+    with pytest.raises(kind):
         read_batch(body)
 
 
