@@ -321,11 +321,13 @@ async def test_other_methods_and_addresses_are_refused(node: Node) -> None:
     """Another method is 405, another address 404; both have errorDetails."""
     wrong_method = await node.client.get("/ofrep/v1/evaluate/flags/int", headers=AUTH)
     wrong_address = await node.client.post("/ofrep/v1/configuration", json={}, headers=AUTH)
+    wrong_mount = await node.client.post("/ofrep/x/v1/evaluate/flags/int", json={}, headers=AUTH)
     wrong_key = await node.client.post("/ofrep/v1/evaluate/flags/a/b", json={}, headers=AUTH)
 
     assert wrong_method.status_code == 405
     assert wrong_method.headers["allow"] == "POST, OPTIONS"
-    assert {wrong_address.status_code, wrong_key.status_code} == {404}
+    assert {wrong_address.status_code, wrong_mount.status_code, wrong_key.status_code} == {404}
+    assert "nothing at this address" in wrong_mount.json()["errorDetails"]
     for answer in (wrong_method, wrong_address, wrong_key):
         assert answer.json()["errorDetails"]
 

@@ -55,10 +55,10 @@ class OfrepPlane:
             await _send(send, Reply(204, b"", self._cors.preflight(origin)))
             return
         # Within a mount the path is what follows it, with a slash at the end.
-        _, found, rest = scope["path"].rstrip("/").partition(BULK)
+        before, found, rest = scope["path"].rstrip("/").partition(BULK)
         key = rest[1:] if rest.startswith("/") else ""
         single = bool(key)
-        if not found or (rest and not single) or "/" in key:
+        if before or not found or (rest and not single) or "/" in key:
             reply = failure(404, "there is nothing at this address; OFREP is below /ofrep/v1/evaluate/flags")
         elif scope["method"] != "POST":
             reply = failure(405, "evaluations are asked for by POST")
