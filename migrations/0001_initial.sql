@@ -148,7 +148,15 @@ CREATE TABLE sampled_units (
     bad     boolean NOT NULL,
     PRIMARY KEY (ramp_id, unit, win, epoch)  -- a step shorter than a window counts its units too
 );
-CREATE INDEX sampled_units_by_epoch ON sampled_units (ramp_id, epoch, arm);
+
+-- How many units have a row of an epoch above: kept with each batch, for nobody could count them at every observation.
+CREATE TABLE sampled_counts (
+    ramp_id uuid   NOT NULL REFERENCES ramps ON DELETE CASCADE,
+    epoch   bigint NOT NULL,
+    arm     text   NOT NULL,
+    units   bigint NOT NULL,
+    PRIMARY KEY (ramp_id, epoch, arm)
+);
 
 CREATE TABLE batches (
     instance       text   NOT NULL,
@@ -179,6 +187,7 @@ CREATE TABLE evaluations (
     last_at_ms     bigint NOT NULL,
     PRIMARY KEY (environment_id, flag, variant, service, day)
 );
+CREATE INDEX evaluations_by_day ON evaluations (day);
 
 CREATE TABLE kills (
     kill_id        uuid   PRIMARY KEY,

@@ -102,8 +102,8 @@ class Application:
         names = ("project", "environment", "flag", "variant", "arm", "outcome")
         self._counter = Counter("feature_flag_requests", "Requests.", names, registry=self.registry)
 
-    async def serve(self, requests: int = 500) -> None:
-        """Serve this many requests of random users by what is served now, and report them in one batch."""
+    async def serve(self, requests: int = 500, *, age_ms: int = 0) -> None:
+        """Serve this many requests of random users by what is served now, and report them in one batch of this age."""
         overlays, kills = await self.world.served()
         self.sequence += 1
         live = [overlay for overlay in overlays if overlay.live and not kills]
@@ -111,7 +111,7 @@ class Application:
         failing: dict[str, FailingUnit] = {}
         sampled: list[SampledUnit] = []
         for overlay in live[:1]:
-            window = self.world.clock.wall_ms() // WINDOW_MS
+            window = (self.world.clock.wall_ms() - age_ms) // WINDOW_MS
             key = bytes.fromhex(overlay.unit_key or "")
             for unit in self.random.choices(list(self.places), k=requests):
                 at = self.places[unit]
@@ -156,7 +156,8 @@ class Application:
                 ),
                 failing={} if ramp is None else {ramp.ramp: FailingUnits(1.0, tuple(failing.values()))},
                 sampled={} if ramp is None else {ramp.ramp: SampledUnits(1.0, tuple(sampled))},
-            )
+            ),
+            age_ms=age_ms,
         )
 
 
@@ -241,9 +242,9 @@ class RampWorld:
         async with self.storage.transaction() as tx:
             return (await tx.environments.get(PROJECT, ENVIRONMENT)).revision
 
-    async def report(self, batch: Batch) -> None:
+    async def report(self, batch: Batch, *, age_ms: int = 0) -> None:
         """Hand in a batch."""
-        await self.outcomes.ingest(self.environment.id, batch)
+        await self.outcomes.ingest(self.environment.id, batch, age_ms=age_ms)
 
     async def audited(self) -> list[str]:
         """Return the audit's actions, oldest first."""
@@ -256,7 +257,7 @@ class RampWorld:
             self.manual.advance(1)
         else:
             await asyncio.sleep(1)
-        await (controller or self.controller).tick()
+        await asyncio.gather(*await (controller or self.controller).tick())
 
     async def ride(
         self, ramp: str, application: Application | None, *, until: Sequence[str], seconds: int = 300

@@ -224,10 +224,10 @@ async def test_old_batches_are_forgotten(world: World, service: OutcomeService, 
     now = clock.wall_ms()
 
     async with world.storage.transaction() as transaction:
-        await transaction.outcomes.prune(batches_before_ms=now, instances_before_ms=now)
+        await transaction.outcomes.prune(batches_before_ms=now, instances_before_ms=now, limit=9)
     assert len(await world.fetch("SELECT 1 FROM batches")) == 1
     async with world.storage.transaction() as transaction:
-        await transaction.outcomes.prune(batches_before_ms=now + 1, instances_before_ms=now)
+        await transaction.outcomes.prune(batches_before_ms=now + 1, instances_before_ms=now, limit=9)
 
     assert await world.fetch("SELECT 1 FROM batches") == []
     assert len(await world.fetch("SELECT 1 FROM instances")) == 1
@@ -248,7 +248,7 @@ async def test_what_was_committed_is_exported(
     await service.ingest(environment, batch)
     await service.ingest(environment, batch)
 
-    labels = {"project": "default", "environment": "production", "flag": "checkout", "ramp": ramp}
+    labels = {"project": "default", "environment": "production", "flag": "checkout", "ramp": ramp, "node": metrics.node}
     treatment = {**labels, "arm": "treatment", "exposure_ppm": "100000"}
     value: Callable[..., float | None] = metrics.registry.get_sample_value
     assert value("rheostat_failing_units_total", treatment) == 1

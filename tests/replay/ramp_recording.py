@@ -124,7 +124,7 @@ def recorded(
 
 def scenarios() -> dict[str, Recording]:
     """All recordings by name."""
-    short: dict[str, Any] = {"interval_s": 30.0, "soak_s": 60.0}
+    short: dict[str, Any] = {"interval_s": 30.0, "preflight_s": 30.0, "soak_s": 60.0}
     gated = (Step(exposure_ppm=50_000, gate=Gate.MANUAL), Step(exposure_ppm=500_000))
     return {
         "harmless": recorded("A harmless change is proved at each step and promoted.", a_plan(5, 50, **short)),

@@ -10,6 +10,7 @@ from rheostat.model.outcome import Batch, BatchReceipt
 from rheostat_server.errors import RheostatServerError, StorageUnavailable, Unavailable
 from rheostat_server.outcomes.grouping import Arrival, Group, evaluations_of, ramps_of, reporters_of
 from rheostat_server.outcomes.model import BatchKey, RampRow
+from rheostat_server.outcomes.pruning import forget_batches
 from rheostat_server.ports.metrics import Metrics, RampLabels
 from rheostat_server.ports.storage import Storage, Transaction
 
@@ -22,8 +23,6 @@ GROUP_UNITS = 20_000
 WAITING_BATCHES = 5_000
 """More than these are refused: their senders keep and resend them."""
 PRUNE_SECONDS = 600.0
-BATCH_MEMORY_MS = 24 * 3_600_000
-INSTANCE_MEMORY_MS = 7 * 24 * 3_600_000
 
 
 class _Waiting:
@@ -177,15 +176,8 @@ class OutcomeService:
     async def _prune(self) -> None:
         while True:
             await asyncio.sleep(PRUNE_SECONDS)
-            now_ms = self._clock.wall_ms()
-
-            async def work(transaction: Transaction, now_ms: int = now_ms) -> None:
-                await transaction.outcomes.prune(
-                    batches_before_ms=now_ms - BATCH_MEMORY_MS, instances_before_ms=now_ms - INSTANCE_MEMORY_MS
-                )
-
             try:
-                await self._storage.run(work)
+                await forget_batches(self._storage, self._clock.wall_ms())
             except RheostatServerError as error:
                 log.warning("prune_failed", error=str(error))
             except Exception:

@@ -1,5 +1,6 @@
 """What happened to a ramp's traffic. Adapters: reported outcomes, Prometheus."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -33,11 +34,19 @@ class EvidenceSource(Protocol):
       be asked for again and says the same and more.
     - Blocks come in order of their epochs. Both arms of a block cover the same interval at the same exposure.
     - A source that cannot be reached, or knows nothing, says so by its sight; it never raises and its blocks
-      are then empty. Nothing new within a moment (a few intervals, at least 15 s) after traffic is SEEN.
+      are then empty (``late`` need not be). Nothing new within a moment (a few intervals, at least 15 s) after
+      traffic is SEEN.
     """
 
     async def read(self, question: Question) -> Reading:
         """Return what is new since the cursor."""
+        ...
+
+    async def forget(self, ramp: str, cursors: Sequence[str]) -> None:
+        """Let go of what no reading will ask for again.
+
+        ``cursors`` are the saved ones of all guardrails that read this source for the ramp; none: nobody will read.
+        """
         ...
 
     async def close(self) -> None:

@@ -46,7 +46,7 @@ class OutcomeStore(Protocol):
         ...
 
     async def append(self, ramp: str, increments: Sequence[Increment], at_ms: int) -> None:
-        """Append to the ramp's inbox, in commit order. The ramp must be locked."""
+        """Append to the ramp's inbox, in commit order, and count the units in them. The ramp must be locked."""
         ...
 
     async def seen(self, reporters: Sequence[Reporter]) -> None:
@@ -57,8 +57,23 @@ class OutcomeStore(Protocol):
         """Add to the counts; one row a key."""
         ...
 
-    async def prune(self, *, batches_before_ms: int, instances_before_ms: int) -> None:
-        """Forget batches received, and instances last heard of, before these times."""
+    async def prune(self, *, batches_before_ms: int, instances_before_ms: int, limit: int) -> int:
+        """Forget batches received, and instances last heard of, before these times, so many of each at most.
+
+        Returns how many of that of which there were most; so do the others that forget.
+        """
+        ...
+
+    async def forget_inbox(self, ramp_id: str, up_to_seq: int | None, limit: int) -> int:
+        """Forget increments up to this one (``None``: all), so many at most; return how many."""
+        ...
+
+    async def forget_units(self, ended_before_ms: int, limit: int) -> int:
+        """Forget the units and increments of ramps that ended before this time, so many of each kind at most."""
+        ...
+
+    async def forget_evaluations(self, before_day: int, limit: int) -> int:
+        """Forget the counts of days before this one, so many at most."""
         ...
 
     async def inbox_after(self, ramp_id: str, seq: int, limit: int = 1000) -> list[InboxRow]:
@@ -66,11 +81,15 @@ class OutcomeStore(Protocol):
         ...
 
     async def distinct_exposed_units(self, ramp_id: str, epoch: int, arm: str = "treatment") -> int:
-        """Return how many units of this arm finished a sampled request in this epoch."""
+        """Return how many units of this arm finished a sampled request in this epoch. Its cost does not grow."""
         ...
 
     async def reporters(self, environment_id: int, since_ms: int) -> list[Reporter]:
         """Return the instances that reported since then, by service and instance; also those that said goodbye."""
+        ...
+
+    async def anyone_reports(self, environment_id: int, since_ms: int) -> bool:
+        """Whether any instance reported since then."""
         ...
 
     async def evaluated_since(self, project: str, flag: str, since_ms: int) -> list[str]:

@@ -1,7 +1,7 @@
 """Move ramps: fetch evidence, ask the rule, carry out the answer."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -10,9 +10,10 @@ from rheostat.clock import Clock
 from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import RheostatServerError, Unavailable, VersionConflict
+from rheostat_server.outcomes.pruning import forget_evaluations, forget_units
 from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.metrics import Metrics, RampLabels
-from rheostat_server.ports.ramps import RampRow
+from rheostat_server.ports.ramps import EpochMark, RampRow
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
@@ -28,7 +29,7 @@ from rheostat_server.ramps.model import (
     Sight,
 )
 from rheostat_server.ramps.observe import observe
-from rheostat_server.ramps.records import decided
+from rheostat_server.ramps.records import decided, worth_keeping
 from rheostat_server.ramps.transition import transition
 from rheostat_server.ramps.writing import (
     Announce,
@@ -42,7 +43,8 @@ from rheostat_server.ramps.writing import (
 
 ACTOR = "controller"
 AT_ONCE = 4
-"""Ramps moved at the same time: each needs a connection to the database."""
+"""Ramps that use the database at the same time: each needs a connection. Sources are waited for without one."""
+PRUNE_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -73,6 +75,8 @@ class RampController:
         self._tick_seconds = tick_seconds
         self.lease = Lease(storage, clock, node)
         self._due: dict[str, float] = {}
+        self._moving: dict[str, asyncio.Task[None]] = {}
+        self._marks: dict[str, tuple[EpochMark, ...]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._places = asyncio.Semaphore(AT_ONCE)
 
@@ -81,62 +85,99 @@ class RampController:
         self._tasks = [
             asyncio.create_task(self._keep_lease(), name="ramp-lease"),
             asyncio.create_task(self._keep_ticking(), name="ramp-controller"),
+            asyncio.create_task(self._keep_pruning(), name="ramp-pruning"),
         ]
 
     async def stop(self) -> None:
         """Stop, and leave the lease to another node."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for tasks in (self._tasks, list(self._moving.values())):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks = []
         with suppress(Unavailable):
             await self.lease.give_up()
         for source in set(self._sources.values()):
             await source.close()
 
-    async def tick(self) -> None:
-        """Observe, and perhaps move, each live ramp whose interval has passed. Nothing while another node leads.
+    async def tick(self) -> Sequence[asyncio.Task[None]]:
+        """Begin to observe, and perhaps move, each live ramp whose interval has passed; return the tasks that do so.
+
+        A ramp that is still being moved is left to that: a source that hangs slows no ramp but its own. Nothing
+        while another node leads.
 
         Raises:
             StorageUnavailable: the live ramps cannot be read; all stand still.
         """
         token = self.lease.token
         if token is None:
-            return
+            return []
         async with self._storage.transaction() as tx:
             rows = await tx.ramps.live()
         live = {row.id for row in rows}
+        self._marks = {ramp_id: marks for ramp_id, marks in self._marks.items() if ramp_id in live}
         self._due = {ramp_id: due for ramp_id, due in self._due.items() if ramp_id in live}
         now = self._clock.monotonic()
         # Half a tick early rather than a whole one late.
-        due = [row for row in rows if now + self._tick_seconds / 2 >= self._due.get(row.id, now)]
-        for row in due:
+        begun = []
+        for row in rows:
+            if row.id in self._moving or now + self._tick_seconds / 2 < self._due.get(row.id, now):
+                continue
             self._due[row.id] = now + row.plan.interval_s
-        await asyncio.gather(*(self._move(row, token) for row in due))
+            task = asyncio.create_task(self._move(row, token), name=row.id)
+            self._moving[row.id] = task
+            task.add_done_callback(self._moved)
+            begun.append(task)
+        return begun
+
+    def _moved(self, task: asyncio.Task[None]) -> None:
+        self._moving.pop(task.get_name(), None)
 
     async def _move(self, row: RampRow, token: int) -> None:
         """Move one ramp. Whatever goes wrong with it stops no other."""
-        async with self._places:
-            try:
-                self._touch(row)
-                evidence = await self._evidence(row)
-                await self._carry_out(row, evidence, token)
-            except VersionConflict:
-                # A person was faster. The next tick sees what they did, and reads the same evidence again.
-                log.info("ramp_moved_by_another", ramp=row.id)
-            except LeaseLostError:
+        try:
+            self._touch(row)
+            evidence = await self._evidence(row)
+            await self._carry_out(row, evidence, token)
+        except VersionConflict:
+            # A person was faster. The next tick sees what they did, and reads the same evidence again.
+            log.info("ramp_moved_by_another", ramp=row.id)
+        except LeaseLostError:
+            # A ramp that hung since an earlier lease says nothing of the present one.
+            if self.lease.token == token:
                 self.lease.lost()
-            except RheostatServerError as error:
-                log.warning("ramp_not_moved", ramp=row.id, flag=row.flag, error=str(error))
-            except Exception:
-                # One ramp's defect must not blind the others.
-                log.exception("ramp_not_moved", ramp=row.id, flag=row.flag)
+        except RheostatServerError as error:
+            log.warning("ramp_not_moved", ramp=row.id, flag=row.flag, error=str(error))
+        except Exception:
+            # One ramp's defect must not blind the others.
+            log.exception("ramp_not_moved", ramp=row.id, flag=row.flag)
+
+    async def _epochs(self, row: RampRow) -> tuple[EpochMark, ...]:
+        marks = self._marks.get(row.id)
+        if marks is None or marks[-1].epoch != row.state.epoch:
+            async with self._places, self._storage.transaction() as tx:
+                marks = tuple(await tx.ramps.epochs(row.id))
+            if marks:
+                self._marks[row.id] = marks
+        return marks
+
+    async def _exposed_units(self, row: RampRow) -> int:
+        """Return how many exposed units were seen in the present step; as many as were known, where nobody can say.
+
+        They are wanted for going on alone, and must not keep the ramp from being watched.
+        """
+        try:
+            async with self._places, self._storage.transaction() as tx:
+                return await tx.outcomes.distinct_exposed_units(row.id, row.state.epoch)
+        except Unavailable as error:
+            log.warning("exposed_units_unknown", ramp=row.id, error=str(error))
+        except Exception:
+            log.exception("exposed_units_unknown", ramp=row.id)
+        return row.state.exposed_units
 
     async def _evidence(self, row: RampRow) -> Evidence:
         state = row.state
-        async with self._storage.transaction() as tx:
-            marks = tuple(await tx.ramps.epochs(row.id))
-            exposed_units = await tx.outcomes.distinct_exposed_units(row.id, state.epoch)
+        marks = await self._epochs(row)
         at_ms = self._clock.wall_ms()
 
         async def ask(guardrail: Guardrail) -> Reading:
@@ -147,26 +188,34 @@ class RampController:
                     sight=Sight.QUERY_FAILED,
                     detail=f"this node has no source for {guardrail.family.value}; set RHEOSTAT_PROMETHEUS_URL",
                 )
-            return await source.read(
-                Question(
-                    ramp=row.id,
-                    environment_id=row.environment_id,
-                    plan=row.plan,
-                    guardrail=guardrail,
-                    marks=marks,
-                    asked_ms=at_ms,
-                    exposed_epoch=0 if state.exposed_since_ms is None else state.exposed_epoch,
-                    cursor=state.guardrails.get(guardrail.name, GuardrailState()).cursor,
-                )
+            question = Question(
+                ramp=row.id,
+                environment_id=row.environment_id,
+                plan=row.plan,
+                guardrail=guardrail,
+                marks=marks,
+                asked_ms=at_ms,
+                exposed_epoch=0 if state.exposed_since_ms is None else state.exposed_epoch,
+                cursor=state.guardrails.get(guardrail.name, GuardrailState()).cursor,
             )
+            try:
+                return await source.read(question)
+            except Exception:
+                # The other guardrails still see, and may have to kill.
+                log.exception("source_failed", ramp=row.id, family=guardrail.family.value)
+                return Reading(guardrail=guardrail.name, sight=Sight.QUERY_FAILED, detail="its source failed")
 
-        readings = await asyncio.gather(*(ask(guardrail) for guardrail in row.plan.guardrails))
+        exposed_units, readings = await asyncio.gather(
+            self._exposed_units(row), asyncio.gather(*(ask(guardrail) for guardrail in row.plan.guardrails))
+        )
         return Evidence(at_ms=at_ms, readings=tuple(readings), exposed_units=exposed_units)
 
     async def _carry_out(self, row: RampRow, evidence: Evidence, token: int) -> None:
         observed = observe(row.plan, row.state, evidence)
         decision = decide(row.plan, observed, evidence.at_ms)
         after = following(row, transition(row.plan, observed, decision, evidence.at_ms), evidence.at_ms)
+        if not worth_keeping(row.state, after.state, evidence.at_ms):
+            return
 
         async def write(tx: Transaction) -> bool:
             if not await tx.lease.hold(token):
@@ -190,7 +239,8 @@ class RampController:
                 await tx.audit.add(audit_entry(after, action, summary, actor=ACTOR, at_ms=evidence.at_ms))
             return bool(served)
 
-        changed = await self._storage.run(write)
+        async with self._places:
+            changed = await self._storage.run(write)
         if changed:
             self._announce([row.environment_id])
             self._touch(after)
@@ -207,6 +257,36 @@ class RampController:
     def _touch(self, row: RampRow) -> None:
         if row.live:
             self._metrics.touch(labels_of(row))
+
+    async def prune(self) -> None:
+        """Clear away what no ramp will ask for again. Nothing while another node leads.
+
+        Raises:
+            StorageUnavailable: the rest waits for the next time.
+        """
+        if self.lease.token is None:
+            return
+        async with self._storage.transaction() as tx:
+            rows = await tx.ramps.live()
+        for row in rows:
+            for family, source in self._sources.items():
+                readers = [guardrail.name for guardrail in row.plan.guardrails if guardrail.family is family]
+                cursors = [row.state.guardrails.get(name, GuardrailState()).cursor for name in readers]
+                await source.forget(row.id, cursors)
+        now_ms = self._clock.wall_ms()
+        await forget_units(self._storage, now_ms)
+        await forget_evaluations(self._storage, now_ms)
+
+    async def _keep_pruning(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            try:
+                await self.prune()
+            except Unavailable as error:
+                log.warning("prune_failed", error=str(error))
+            except Exception:
+                # What is left does no harm until the next time.
+                log.exception("prune_failed")
 
     async def _keep_lease(self) -> None:
         while True:

@@ -91,7 +91,7 @@ def _progress(plan: Plan, state: State, now_ms: int) -> Decision:
     if hindrance is not None:
         return hindrance
     if state.exposed_since_ms is None:
-        left_s = plan.preflight_s - (now_ms - state.started_ms) / 1000
+        left_s = plan.preflight_s - state.armed_s
         if left_s > 0:
             return Hold(Status.ARMING, f"pre-flight: {duration(left_s)} left")
         return Begin(f"the pre-flight is clean; exposing {exposure(plan.steps[0].exposure_ppm)}")

@@ -185,12 +185,14 @@ class Sight(enum.StrEnum):
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What one guardrail's source said: blocks in order, or why there are none.
 
-    ``cursor`` is opaque to the rule; it is saved with the state and given to the next reading.
+    ``cursor`` is opaque to the rule; it is saved with the state and given to the next reading. ``late`` is what
+    arrived too late to be evidence, whatever the sight: people see it in the totals, and nothing is judged by it.
     """
 
     guardrail: str
     sight: Sight
     blocks: tuple[Block, ...] = ()
+    late: tuple[Block, ...] = ()
     cursor: str = ""
     detail: str = ""
 
@@ -213,7 +215,9 @@ class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
     arming: since arming began). ``recent_*`` and ``earlier_*`` together are those since the present exposure began
     while M stayed above 1, of at most the last hour: the difference clause is judged on them, for a fault that
     begins late must not drown in a long clean past. ``recent_since_ms`` is when the newer half began.
+    ``blind_count`` are the observations without sight in a row, up to the number that makes a ramp blind.
     ``stepped_back`` says that the present hold has already cost a level. ``acceptable`` is p_ok as arming set it.
+    ``late_*`` came too late to be evidence: they are shown with the totals, and judged by nothing.
     """
 
     kill: KillProcess = KillProcess()
@@ -238,6 +242,8 @@ class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
     acceptable: float | None = None
     treatment: ArmTotals = ArmTotals()
     control: ArmTotals = ArmTotals()
+    late_treatment: ArmTotals = ArmTotals()
+    late_control: ArmTotals = ArmTotals()
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +251,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     ``step`` is -1 before the first step. ``epoch`` counts changes of exposure or arming. ``exposed_since_ms``
     is the first exposure (``None``: arming), ``exposed_epoch`` its epoch; blocks of an earlier one are arming's.
+    ``armed_s`` is how long arming has watched with every guardrail seeing: only that counts as pre-flight.
     ``soaking_since_ms`` is set while soaking, also when it is paused or held meanwhile. ``approved_step`` is the
     step that a person let through. ``why`` says in words why it stands where it stands.
     """
@@ -257,6 +264,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int = 0
     exposed_since_ms: int | None = None
     exposed_epoch: int = 0
+    armed_s: float = 0.0
     soaking_since_ms: int | None = None
     observed_ms: int | None = None
     observations: int = 0

@@ -26,7 +26,9 @@ from rheostat_server.ramps.stats import (
 )
 
 BLIND_AFTER = 3
-"""Observations without evidence after which a ramp is blind."""
+"""Observations without evidence after which a ramp is blind; nobody counts further."""
+WATCHED_INTERVALS = 3
+"""The most that the time between two observations counts as watched, in intervals of the plan."""
 DEFAULT_ACCEPTABLE = 0.005
 """p_ok where the plan names neither one nor a ceiling; the most that ``auto`` gives."""
 STRICTEST_ACCEPTABLE = 0.0005
@@ -50,17 +52,19 @@ def observe(plan: Plan, state: State, evidence: Evidence) -> State:
     if state.status not in LIVE:
         return state
     readings = {reading.guardrail: reading for reading in evidence.readings}
+    guardrails = {
+        guardrail.name: _observed(
+            plan, guardrail, state, readings.get(guardrail.name, _missing(guardrail)), evidence.at_ms
+        )
+        for guardrail in plan.guardrails
+    }
     return replace(
         state,
         observed_ms=evidence.at_ms,
         observations=state.observations + 1,
         exposed_units=evidence.exposed_units,
-        guardrails={
-            guardrail.name: _observed(
-                plan, guardrail, state, readings.get(guardrail.name, _missing(guardrail)), evidence.at_ms
-            )
-            for guardrail in plan.guardrails
-        },
+        armed_s=state.armed_s + _watched_s(plan, state, guardrails, evidence.at_ms),
+        guardrails=guardrails,
     )
 
 
@@ -92,6 +96,18 @@ def events(guardrail: Guardrail, totals: ArmTotals) -> int:
     return totals.failing if guardrail.grade == BY_UNITS else totals.bad
 
 
+def _watched_s(plan: Plan, before: State, guardrails: dict[str, GuardrailState], at_ms: int) -> float:
+    """Return for how long arming has watched since the observation before: with every guardrail seeing, then and now.
+
+    A long time between the two is not all watched: nobody knows what the sources would have said in it.
+    """
+    if before.exposed_since_ms is not None or before.observed_ms is None:
+        return 0.0
+    if any(seen.sight is not Sight.SEEN for seen in (*before.guardrails.values(), *guardrails.values())):
+        return 0.0
+    return min(max(0.0, (at_ms - before.observed_ms) / 1000), WATCHED_INTERVALS * plan.interval_s)
+
+
 def _missing(guardrail: Guardrail) -> Reading:
     return Reading(guardrail=guardrail.name, sight=Sight.QUERY_FAILED, detail="its source gave no reading")
 
@@ -104,9 +120,16 @@ def _observed(plan: Plan, guardrail: Guardrail, state: State, reading: Reading, 
         cursor=reading.cursor or before.cursor,
         sight=reading.sight,
         detail=reading.detail,
-        blind_count=0 if seen else before.blind_count + 1,
+        blind_count=0 if seen else min(before.blind_count + 1, BLIND_AFTER),
         blind_since_ms=None if seen else at_ms if before.blind_since_ms is None else before.blind_since_ms,
     )
+    for block in reading.late:
+        if block.epoch >= state.exposed_epoch:
+            after = replace(
+                after,
+                late_treatment=added(after.late_treatment, block.treatment),
+                late_control=added(after.late_control, block.control),
+            )
     if seen:
         for block in reading.blocks:
             # What was seen before the first exposure must not count for or against what the exposed then met.

@@ -3,6 +3,7 @@
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from rheostat_server.ports.ramps import DecisionRow
 from rheostat_server.ramps.model import Action, Decision, Evidence, Plan, State, Status
@@ -10,6 +11,10 @@ from rheostat_server.ramps.model import Action, Decision, Evidence, Plan, State,
 Event: TypeAlias = Literal["start", "covered", "uncovered", "ended", "aborted"]
 """What befalls a ramp by neither the rule nor a person's action on it: its start, another ramp on its rollout that
 covers its overlay or uncovers it again, a write of the flag that ends its overlay or aborts it."""
+
+
+KEEP_EVERY_MS = 60_000
+"""How often at least an observation of a live ramp is kept."""
 
 
 class GuardrailFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +46,22 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     actor: str | None = None
     reason: str | None = None
     plan: Plan | None = None
+
+
+def worth_keeping(before: State, after: State, at_ms: int) -> bool:
+    """Whether an observation of ``at_ms`` has to be saved, and its decision recorded.
+
+    Not where nothing new was read and nothing changed but how long it has been so. Then the ramp stays as it was
+    saved, as if nobody had looked: so what is recorded still gives each state again.
+    """
+    if before.observed_ms is None or not 0 <= at_ms - before.observed_ms < KEEP_EVERY_MS:
+        return True
+    return _but_for_time(before) != _but_for_time(after)
+
+
+def _but_for_time(state: State) -> State:
+    guardrails = {name: replace(seen, detail="") for name, seen in state.guardrails.items()}
+    return replace(state, observed_ms=None, observations=0, why="", guardrails=guardrails)
 
 
 def decided(seq: int, state: State, evidence: Evidence, decision: Decision) -> DecisionRow:

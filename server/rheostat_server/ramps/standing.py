@@ -15,7 +15,7 @@ from rheostat_server.ramps.model import (
     State,
     Status,
 )
-from rheostat_server.ramps.observe import acceptable_rate, events
+from rheostat_server.ramps.observe import acceptable_rate, added, events
 from rheostat_server.ramps.stats import PROOF_BAR, log_kill_bar, requests_needed
 from rheostat_server.ramps.words import about, count, duration, exposure
 
@@ -24,7 +24,7 @@ _MOST = math.log(1e12)
 
 
 class ArmStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """What one arm saw since the first exposure (while arming: since arming began).
+    """What one arm saw since the first exposure (while arming: since arming began), what was reported late included.
 
     ``rate`` is bad of requests, 0 … 1.
     """
@@ -67,13 +67,17 @@ class GuardrailStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How a ramp stands. ``line`` is for one line of a terminal; ``why`` is the reason that the last decision gave."""
+    """How a ramp stands. ``line`` is for one line of a terminal; ``why`` is the reason that the last decision gave.
+
+    ``preflight_left_s`` is how much longer arming has to watch, with all guardrails seeing; ``None`` where it is over.
+    """
 
     line: str
     status: str
     exposure_ppm: int
     why: str
     guardrails: tuple[GuardrailStanding, ...]
+    preflight_left_s: float | None = None
 
 
 def standing(plan: Plan, state: State, now_ms: int) -> Standing:
@@ -82,11 +86,13 @@ def standing(plan: Plan, state: State, now_ms: int) -> Standing:
         _guardrail(plan, guardrail, state, state.guardrails.get(guardrail.name, GuardrailState()), now_ms)
         for guardrail in plan.guardrails
     )
+    arming = state.status in LIVE and state.exposed_since_ms is None
     return Standing(
         line=_line(plan, state, guardrails, now_ms),
         status=state.status.value,
         exposure_ppm=state.exposure_ppm,
         why=state.why,
+        preflight_left_s=_preflight_left_s(plan, state) if arming else None,
         guardrails=guardrails,
     )
 
@@ -95,8 +101,7 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
     at = exposure(state.exposure_ppm)
     match state.status:
         case Status.ARMING:
-            left_s = plan.preflight_s - (now_ms - state.started_ms) / 1000
-            return f"arming {duration(left_s)} left"
+            return f"arming {duration(_preflight_left_s(plan, state))} left"
         case Status.SOAKING:
             since_ms = state.entered_ms if state.soaking_since_ms is None else state.soaking_since_ms
             return f"soaking at {at}, {duration(plan.soak_s - (now_ms - since_ms) / 1000)} left"
@@ -108,6 +113,10 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             return f"{state.status.value} at {at}{_of_steps(plan, state)}: {state.why}"
         case _:
             return f"{state.status.value}, exposure {at}: {state.why}"
+
+
+def _preflight_left_s(plan: Plan, state: State) -> float:
+    return max(0.0, plan.preflight_s - state.armed_s)
 
 
 def _of_steps(plan: Plan, state: State) -> str:
@@ -161,8 +170,8 @@ def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailSt
         advance_line=PROOF_BAR,
         proved=done,
         events=(events(guardrail, seen.treatment), events(guardrail, seen.control)),
-        treatment=_arm(seen.treatment),
-        control=_arm(seen.control),
+        treatment=_arm(added(seen.treatment, seen.late_treatment)),
+        control=_arm(added(seen.control, seen.late_control)),
         requests_to_proof=needed,
         seconds_to_proof=seconds,
     )

@@ -1,6 +1,7 @@
 """This node's metrics, as Prometheus reads them."""
 
 import platform
+import secrets
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
@@ -14,18 +15,19 @@ from rheostat.model.outcome import Outcome
 from rheostat_server.outcomes.model import ArmCount
 from rheostat_server.ports.metrics import RampLabels
 
-_RAMP = ("project", "environment", "flag", "ramp", "arm", "exposure_ppm")
+_RAMP = ("project", "environment", "flag", "ramp", "arm", "exposure_ppm", "node")
 _REPORTED = (Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT)
 
 
 class PrometheusMetrics:
     """Fulfils ``Metrics`` over a registry of its own. The counters start at zero with the node.
 
-    A restart is a counter reset to Prometheus, which its readers allow for. Series of ended ramps stay until then:
-    one that vanished and came back would read as a reset too.
+    What is counted of ramps bears the label ``node``, drawn anew at each start: so no series of it ever falls, and
+    whoever scrapes the node twice can tell that it is one. Series of ended ramps stay until the node ends.
     """
 
-    def __init__(self, clock: Clock, *, version: str) -> None:
+    def __init__(self, clock: Clock, *, version: str, node: str | None = None) -> None:
+        self.node = node or secrets.token_hex(8)
         # Nobody reads when a counter was made, and each would double its series.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=True)
@@ -73,16 +75,16 @@ class PrometheusMetrics:
             return
         self._touched.add(labels)
         for arm in Arm:
-            self._failing.labels(*_values(labels, arm))
+            self._failing.labels(*self._values(labels, arm))
             for outcome in _REPORTED:
-                self._requests.labels(*_values(labels, arm), outcome.value)
+                self._requests.labels(*self._values(labels, arm), outcome.value)
             for bad in ("false", "true"):
-                self._units.labels(*_values(labels, arm), bad)
+                self._units.labels(*self._values(labels, arm), bad)
 
     def reported(self, labels: RampLabels, arm: str, count: ArmCount) -> None:
         """Count what this node committed of SDKs' reports."""
         self.touch(labels)
-        values = _values(labels, arm)
+        values = self._values(labels, arm)
         self._failing.labels(*values).inc(count.failing)
         for outcome, requests in zip(_REPORTED, (count.ok, count.error, count.timeout), strict=True):
             self._requests.labels(*values, outcome.value).inc(requests)
@@ -117,6 +119,10 @@ class PrometheusMetrics:
             if (project, environment) in gauge._metrics:
                 gauge.remove(project, environment)
 
+    def _values(self, labels: RampLabels, arm: str) -> tuple[str, ...]:
+        ramp = (labels.project, labels.environment, labels.flag, labels.ramp)
+        return (*ramp, str(arm), str(labels.exposure_ppm), self.node)
+
     def render(self) -> tuple[bytes, str]:
         """Return the exposition text and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
@@ -140,7 +146,3 @@ class _Ages(Collector):
         for labels, at in self.confirmed.items():
             family.add_metric(labels, max(0.0, now - at))
         yield family
-
-
-def _values(labels: RampLabels, arm: str) -> tuple[str, ...]:
-    return (labels.project, labels.environment, labels.flag, labels.ramp, str(arm), str(labels.exposure_ppm))

@@ -38,13 +38,14 @@ def test_a_ramps_series_are_there_before_its_first_outcome(metrics: PrometheusMe
         assert all('exposure_ppm="50000"' in line and 'project="default"' in line for line in lines)
 
 
-def test_touching_again_takes_nothing_away(metrics: PrometheusMetrics) -> None:
+def test_touching_again_takes_nothing_away(clock: ManualClock) -> None:
     """A counter never falls, whatever is touched after it counted."""
+    metrics = PrometheusMetrics(clock, version="1.2.3", node="n1")
     metrics.reported(RAMP, "treatment", ArmCount(ok=5, error=2, timeout=1, failing=2, units_good=3, units_bad=1))
     metrics.touch(RAMP)
     metrics.reported(RAMP, "treatment", ArmCount(ok=1))
 
-    labels = 'arm="treatment",environment="production",exposure_ppm="50000",flag="checkout"'
+    labels = 'arm="treatment",environment="production",exposure_ppm="50000",flag="checkout",node="n1"'
     text = metrics.render()[0].decode()
     assert f'rheostat_failing_units_total{{{labels},project="default",ramp="r"}} 2.0' in text
     assert f'rheostat_reported_requests_total{{{labels},outcome="ok",project="default",ramp="r"}} 6.0' in text
@@ -68,9 +69,12 @@ def test_the_age_of_what_is_served_grows_by_itself(metrics: PrometheusMetrics, c
 
 
 def test_two_nodes_in_one_process_count_apart(metrics: PrometheusMetrics, clock: ManualClock) -> None:
-    """Each node has a registry of its own."""
+    """Each node has a registry of its own, and a name of its own on what it counts of ramps."""
     other = PrometheusMetrics(clock, version="1.2.3")
     other.batches(counted=3)
+    metrics.touch(RAMP)
+    other.touch(RAMP)
 
     assert 'rheostat_outcome_batches_total{result="counted"} 0.0' in series(metrics, "rheostat_outcome_batches_total")
+    assert set(series(metrics, "rheostat_failing_units")).isdisjoint(series(other, "rheostat_failing_units"))
     assert "rheostat_build_info{" in series(metrics, "rheostat_build_info")[0]

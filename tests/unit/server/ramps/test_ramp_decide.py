@@ -260,9 +260,9 @@ def test_unguarded_plan_moves_by_time_and_says_so() -> None:
 def test_arming_counts_down_then_begins() -> None:
     """The pre-flight lasts its time and then exposes the first step."""
     plan = a_plan()
-    state = seeing(replace(start(plan, 0), observed_ms=45 * SECOND))
+    state = seeing(replace(start(plan, 0), observed_ms=45 * SECOND, armed_s=45.0))
     assert decide(plan, state, 45 * SECOND) == Hold(Status.ARMING, "pre-flight: 0:15 left")
-    assert decide(plan, state, 60 * SECOND) == Begin("the pre-flight is clean; exposing 5 %")
+    assert decide(plan, replace(state, armed_s=60.0), 45 * SECOND) == Begin("the pre-flight is clean; exposing 5 %")
 
 
 def test_arming_that_would_have_killed_refuses() -> None:
@@ -279,7 +279,7 @@ def test_arming_that_would_have_killed_refuses() -> None:
 def test_suspicion_while_arming_does_not_outlast_it() -> None:
     """M below the line while arming stops nothing: it starts again at 1 with the first exposure."""
     plan = a_plan()
-    state = seeing(replace(start(plan, 0), observed_ms=60 * SECOND), holding=True, log_m=math.log(20))
+    state = seeing(replace(start(plan, 0), observed_ms=60 * SECOND, armed_s=60.0), holding=True, log_m=math.log(20))
 
     assert isinstance(decide(plan, state, 60 * SECOND), Begin)
 
@@ -298,7 +298,7 @@ def test_blind_after_three_observations() -> None:
 def test_blind_ramp_never_begins() -> None:
     """A pre-flight that saw nothing does not end in an exposure."""
     plan = a_plan()
-    arming = replace(start(plan, 0), observed_ms=2 * MINUTE)
+    arming = replace(start(plan, 0), observed_ms=2 * MINUTE, armed_s=120.0)
     waiting = decide(plan, seeing(arming, sight=Sight.SERIES_ABSENT, blind_count=1), 2 * MINUTE)
     blind = decide(plan, seeing(arming, sight=Sight.SERIES_ABSENT, blind_count=3), 2 * MINUTE)
 

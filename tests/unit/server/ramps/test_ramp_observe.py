@@ -292,3 +292,17 @@ def test_block_from_before_the_first_exposure_is_clipped_to_it() -> None:
     after = seen(observe(plan, state, evidence_of(MINUTE, a_reading(failing(1, 1, until_s=15)))))
 
     assert after.kill.until_s == 0
+
+
+@pytest.mark.parametrize("sight", [Sight.SEEN, Sight.NO_TRAFFIC])
+def test_late_reports_reach_the_totals_alone(sight: Sight) -> None:
+    """What came too late to be evidence moves nothing but what people see, whatever the source sees now."""
+    plan = a_plan()
+    late = a_reading(sight=sight, late=(failing(10, 2),))
+    with_it = observe(plan, running(plan), evidence_of(15_000, late))
+    without = observe(plan, running(plan), evidence_of(15_000, a_reading(sight=sight)))
+
+    seen = with_it.guardrails["errors"]
+    assert (seen.late_treatment.failing, seen.late_control.ended) == (10, 1_900)
+    bare = without.guardrails["errors"]
+    assert replace(seen, late_treatment=bare.late_treatment, late_control=bare.late_control) == bare

@@ -19,10 +19,23 @@ def at_first_step(plan: Plan, **seen: object) -> State:
 
 
 def test_arming_counts_down() -> None:
-    """An arming ramp shows the time left as a clock."""
+    """An arming ramp shows as a clock how much longer it has to watch, whatever the time of day."""
     plan = a_plan(preflight_s=600.0)
+    stands = standing(plan, replace(start(plan, 0), armed_s=19.0), 5 * MINUTE)
 
-    assert standing(plan, start(plan, 0), 19 * SECOND).line == "arming 9:41 left"
+    assert (stands.line, stands.preflight_left_s) == ("arming 9:41 left", 581.0)
+    assert standing(plan, running(plan), 5 * MINUTE).preflight_left_s is None
+
+
+def test_what_came_late_is_shown_and_proves_nothing() -> None:
+    """Outcomes that were reported late are in the totals that people see, and change no need for proof."""
+    plan = a_plan()
+    late = ArmTotals(ended=400, bad=4, failing=4)
+    before = standing(plan, at_first_step(plan), 2 * MINUTE).guardrails[0]
+    after = standing(plan, at_first_step(plan, late_treatment=late), 2 * MINUTE).guardrails[0]
+
+    assert (after.treatment.requests, after.treatment.bad, after.treatment.failing) == (1_000, 7, 6)
+    assert replace(after, treatment=before.treatment) == before
 
 
 def test_running_names_the_requests_to_proof_and_the_time() -> None:

@@ -11,6 +11,7 @@ from rheostat_server.adapters.evidence.prometheus.cursor import (
     Cursor,
     Growth,
     advanced,
+    advanced_by_node,
     read_cursor,
     write_cursor,
 )
@@ -23,9 +24,19 @@ def a_series(*samples: tuple[int, float], **labels: str) -> Series:
     return Series("requests_total", {**LABELS, **labels}, samples)
 
 
-def step(cursor: Cursor, *series: Series, born_with_ramp: bool = False) -> tuple[Cursor, list[Growth]]:
+def step(cursor: Cursor, *series: Series) -> tuple[Cursor, list[Growth]]:
     """Return what a reading of these series gives."""
-    return advanced(cursor, series, asked_ms=99, born_with_ramp=born_with_ramp)
+    return advanced(cursor, series, asked_ms=99)
+
+
+def a_servers(*samples: tuple[int, float], node: str = "n1", **labels: str) -> Series:
+    """Return the samples of a server's counter of a ramp."""
+    return Series("failing_total", {**LABELS, "ramp": "r", "node": node, **labels}, samples)
+
+
+def servers(cursor: Cursor, *series: Series) -> tuple[Cursor, list[Growth]]:
+    """Return what a reading of a server's series gives."""
+    return advanced_by_node(cursor, series, asked_ms=99)
 
 
 def amounts(growth: list[Growth]) -> list[int]:
@@ -52,11 +63,75 @@ def test_a_new_series_on_a_known_target_starts_from_zero() -> None:
     assert (growth[1].labels["outcome"], growth[1].from_ms, growth[1].until_ms) == ("error", 1000, 2000)
 
 
-def test_a_series_born_with_the_ramp_starts_from_zero_anywhere() -> None:
+def test_a_node_that_joins_starts_from_zero() -> None:
     """A node that joins during the ramp shows first what it counted since: all of it is the ramp's."""
-    _, growth = step(Cursor(), a_series((1000, 4)), born_with_ramp=True)
+    cursor, growth = servers(Cursor(), a_servers((1000, 4)))
+    _, joined = servers(cursor, a_servers((2000, 4)), a_servers((2000, 3), node="n2"))
 
-    assert amounts(growth) == [4]
+    assert (amounts(growth), amounts(joined)) == ([4], [3])
+
+
+def test_a_node_scraped_twice_counts_once() -> None:
+    """Two jobs, a pair of Prometheus servers, and labels of the scraper's make no second counter of one."""
+    first = a_servers((1000, 4), (2000, 6))
+    again = a_servers((1500, 5), (2500, 7), job="other", instance="b:1", replica="1", team="shop")
+
+    cursor, growth = servers(Cursor(), first, again)
+    _, later = servers(cursor, a_servers((3000, 7)), a_servers((3100, 9), job="other", prometheus="two"))
+
+    assert (sum(amounts(growth)), amounts(later)) == (7, [2])
+    assert (later[0].from_ms, later[0].until_ms) == (3000, 3100)
+
+
+def test_labels_that_change_mid_ramp_begin_nothing_anew() -> None:
+    """A scrape configuration that is edited during a ramp adds nothing to what was counted before."""
+    cursor, _ = servers(Cursor(), a_servers((1000, 500)))
+    relabelled = Series(
+        "failing_total", {**LABELS, "ramp": "r", "node": "k8s-7", "exported_node": "n1"}, ((2000, 501),)
+    )
+
+    _, growth = servers(cursor, relabelled)
+
+    assert amounts(growth) == [1]
+
+
+def test_what_a_node_counted_is_never_counted_again() -> None:
+    """A node that was not scraped for longer than targets are remembered goes on from its mark."""
+    cursor, _ = servers(Cursor(), a_servers((1000, 500)), a_servers((1000, 1), node="n2"))
+    cursor, _ = servers(cursor, a_servers((2 * FORGET_MS, 3), node="n2"))
+
+    _, growth = servers(cursor, a_servers((2 * FORGET_MS + 1000, 502)))
+
+    assert amounts(growth) == [2]
+
+
+def test_the_first_event_of_a_node_began_at_the_reading_before() -> None:
+    """A counter that stood at 0 needs no mark: it grew since the node was last seen."""
+    cursor, _ = servers(Cursor(), a_servers((1000, 0)))
+
+    cursor, growth = servers(cursor, a_servers((1000, 0), (2000, 1)))
+
+    assert [(one.amount, one.from_ms, one.until_ms) for one in growth] == [(1, 1000, 2000)]
+    assert len(cursor.series) == 1
+
+
+def test_a_known_target_that_is_relabelled_counts_from_there() -> None:
+    """A series that only gained a label of the scraper's does not start from 0, though its target is known."""
+    cursor, _ = step(Cursor(), a_series((1000, 500)))
+
+    cursor, growth = step(cursor, a_series((2000, 510), team="shop"))
+    _, later = step(cursor, a_series((3000, 512), team="shop"), a_series((3000, 1), team="shop", outcome="error"))
+
+    assert (growth, amounts(later)) == ([], [2, 1])
+
+
+def test_an_unknown_label_set_of_the_application_sets_a_mark_alone() -> None:
+    """The application under a second job counts from its first sample there, not from 0."""
+    cursor, _ = step(Cursor(), a_series((1000, 500)))
+
+    _, growth = step(cursor, a_series((2000, 500), job="other"))
+
+    assert growth == []
 
 
 def test_each_sample_is_used_once() -> None:

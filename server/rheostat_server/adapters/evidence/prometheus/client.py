@@ -1,6 +1,7 @@
 """Raw samples from a Prometheus server over HTTP."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from urllib.parse import urlsplit, urlunsplit
@@ -59,6 +60,8 @@ class PrometheusClient:
         headers = {"Accept": "application/json"}
         if parts.username is not None:
             headers |= urllib3.make_headers(basic_auth=f"{parts.username}:{parts.password or ''}")
+        # Threads of its own: a Prometheus that hangs must not hold those that others work with.
+        self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="prometheus")
         self._pool = urllib3.PoolManager(
             maxsize=_CONNECTIONS,
             block=True,
@@ -76,12 +79,13 @@ class PrometheusClient:
         try:
             # The thread may outlive the wait, by its own time limits.
             async with asyncio.timeout(2 * TIMEOUT_S):
-                return await asyncio.to_thread(self._query, text)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._query, text)
         except TimeoutError:
             raise QueryFailedError(f"no answer within {2 * TIMEOUT_S:.0f} s") from None
 
     async def close(self) -> None:
         """Close all connections."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.clear()
 
     def _query(self, text: str) -> Samples:

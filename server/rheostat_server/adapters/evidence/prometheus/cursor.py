@@ -1,6 +1,6 @@
 """How far each counter was read, and what it grew by since.
 
-Each sample is used once. A counter that falls was reset: what it shows is what it grew by. Pure.
+Each sample is used once. Pure.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,11 @@ import msgspec
 from rheostat_server.adapters.evidence.prometheus.client import Series
 
 FORGET_MS = 3_600_000
-"""A target without samples for so long is forgotten, with its series."""
+"""A target without samples for so long is forgotten, with the application's series on it."""
+SERVERS_LABELS = ("project", "environment", "flag", "ramp", "arm", "exposure_ppm", "outcome", "bad")
+"""What the server itself says on its series, besides the node; all else is the scraper's."""
+APPLICATIONS_LABELS = ("project", "environment", "flag", "variant", "arm", "outcome")
+_SHORT = 16
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -25,8 +29,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 class Cursor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a guardrail's series were read.
 
-    ``targets`` gives the newest sample of each scraped target. ``advanced_ms`` is when, on our clock, a newer
-    sample was last found, and ``traffic_ms`` when a request was.
+    ``targets`` gives the newest sample of each scraped target, or of each node where the server's series are read.
+    ``advanced_ms`` is when, on our clock, a newer sample was last found, and ``traffic_ms`` when a request was.
     """
 
     series: dict[str, Mark] = {}
@@ -60,25 +64,25 @@ def write_cursor(cursor: Cursor) -> str:
     return msgspec.json.encode(cursor).decode()
 
 
-def advanced(
-    cursor: Cursor, series: Iterable[Series], *, asked_ms: int, born_with_ramp: bool
-) -> tuple[Cursor, list[Growth]]:
-    """Return the cursor after these samples, and the growth that they show.
+def advanced(cursor: Cursor, series: Iterable[Series], *, asked_ms: int) -> tuple[Cursor, list[Growth]]:
+    """Return the cursor after these samples of the application's series, and the growth that they show.
 
-    A series on a target that is known already starts from 0, so that the first error counts; on a new target its
-    first sample is where counting starts. ``born_with_ramp``: every series belongs to the ramp alone, so all of
-    them start from 0.
+    A counter that falls was reset: what it shows is what it grew by. A series on a target that is known already
+    starts from 0, so that the first error counts; on a new target its first sample is where counting starts. So it is
+    where the target shows a known series under further labels: then somebody relabels, and nothing began.
     """
     marks = dict(cursor.series)
     targets = dict(cursor.targets)
+    known = {key[:_SHORT] for key in cursor.series}
     growth: list[Growth] = []
     newer = False
     for one in series:
         target = _short(one.labels.get("job", ""), one.labels.get("instance", ""))
-        key = _short(one.name, *(f"{name}={value}" for name, value in sorted(one.labels.items())))
+        own = _short(target, one.name, *_pairs(one, APPLICATIONS_LABELS))
+        key = own + _short(*_pairs(one, one.labels))
         mark = marks.get(key)
-        if mark is None and (born_with_ramp or target in cursor.targets):
-            mark = Mark(cursor.targets.get(target, one.samples[0][0] if one.samples else 0), 0.0, target)
+        if mark is None and target in cursor.targets and own not in known:
+            mark = Mark(cursor.targets[target], 0.0, target)
             # The target's newest sample may be this series' own first, at the same scrape.
             fresh = [sample for sample in one.samples if sample[0] >= mark.at_ms]
         else:
@@ -93,7 +97,7 @@ def advanced(
             newer = newer or mark.at_ms > cursor.newest_ms
             marks[key] = mark
             targets[target] = max(targets.get(target, 0), mark.at_ms)
-    kept = {target: at_ms for target, at_ms in targets.items() if max(targets.values()) - at_ms < FORGET_MS}
+    kept = _lately_seen(targets)
     after = msgspec.structs.replace(
         cursor,
         series={key: mark for key, mark in marks.items() if mark.target in kept},
@@ -101,6 +105,59 @@ def advanced(
         advanced_ms=asked_ms if newer else cursor.advanced_ms,
     )
     return after, growth
+
+
+def advanced_by_node(cursor: Cursor, series: Iterable[Series], *, asked_ms: int) -> tuple[Cursor, list[Growth]]:
+    """Return the cursor after these samples of the server's series of one ramp, and the growth that they show.
+
+    Each start of a node makes series of its own, which begin at 0 within the ramp and never fall. So a series is
+    known by the server's own labels, whoever scraped it, and how often: what counts is the largest value that anyone
+    saw of it. Its mark is kept as long as the cursor, or all that it counted would count again once it was forgotten.
+    """
+    seen: dict[str, list[Series]] = {}
+    for one in series:
+        seen.setdefault(_short(one.name, _node(one), *_pairs(one, SERVERS_LABELS)), []).append(one)
+    marks = dict(cursor.series)
+    targets = dict(cursor.targets)
+    growth: list[Growth] = []
+    newest_ms = 0
+    for key, alike in seen.items():
+        name, labels, node = alike[0].name, alike[0].labels, _short(_node(alike[0]))
+        samples = sorted(sample for one in alike for sample in one.samples)
+        if not samples:
+            continue
+        mark = marks.get(key, Mark(cursor.targets.get(node, samples[0][0]), 0.0, node))
+        for at_ms, value in samples:
+            until_ms = max(at_ms, mark.at_ms)
+            grown = round(value - mark.value)
+            if grown > 0:
+                growth.append(Growth(name, labels, grown, mark.at_ms, until_ms))
+            mark = Mark(until_ms, max(value, mark.value), node)
+        if mark.value > 0:  # without a mark it is at 0
+            marks[key] = mark
+        newest_ms = max(newest_ms, samples[-1][0])
+        targets[node] = max(targets.get(node, 0), samples[-1][0])
+    after = msgspec.structs.replace(
+        cursor,
+        series=marks,
+        targets=_lately_seen(targets),
+        advanced_ms=asked_ms if newest_ms > cursor.newest_ms else cursor.advanced_ms,
+    )
+    return after, growth
+
+
+def _lately_seen(targets: dict[str, int]) -> dict[str, int]:
+    newest_ms = max(targets.values(), default=0)
+    return {target: at_ms for target, at_ms in targets.items() if newest_ms - at_ms < FORGET_MS}
+
+
+def _node(one: Series) -> str:
+    # Where targets bear a label of this name too, the scraper renames ours.
+    return one.labels.get("exported_node") or one.labels.get("node", "")
+
+
+def _pairs(one: Series, names: Iterable[str]) -> list[str]:
+    return [f"{name}={one.labels[name]}" for name in sorted(names) if name in one.labels]
 
 
 def _short(*parts: str) -> str:

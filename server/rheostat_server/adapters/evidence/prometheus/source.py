@@ -19,6 +19,7 @@ from rheostat_server.adapters.evidence.prometheus.cursor import (
     Cursor,
     Growth,
     advanced,
+    advanced_by_node,
     read_cursor,
     write_cursor,
 )
@@ -49,12 +50,16 @@ class PrometheusEvidence:
                 return _blind(question, Sight.SERIES_STALE, _no_newer(question, cursor))
             return _blind(question, Sight.SERIES_ABSENT, "Prometheus has no such series")
         mine = question.guardrail.family is Family.REPORTED_METRICS
-        after, growth = advanced(cursor, samples.series, asked_ms=question.asked_ms, born_with_ramp=mine)
+        read = advanced_by_node if mine else advanced
+        after, growth = read(cursor, samples.series, asked_ms=question.asked_ms)
         if after.newest_ms == cursor.newest_ms:
             if _since(question, after.advanced_ms) > RECENT_INTERVALS * question.plan.interval_s * 1000:
                 return _blind(question, Sight.SERIES_STALE, _no_newer(question, cursor))
             return Reading(guardrail=question.guardrail.name, sight=Sight.SEEN, cursor=question.cursor)
         return _seen(question, after, _on_our_clock(growth, samples.now_ms, question.asked_ms))
+
+    async def forget(self, ramp: str, cursors: Sequence[str]) -> None:
+        """Prometheus forgets by itself."""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -66,7 +71,8 @@ def _query(question: Question, cursor: Cursor) -> str:
     recent_s = RECENT_INTERVALS * plan.interval_s
     back_s = math.ceil(min(FURTHEST_BACK_S, recent_s + _since(question, cursor.advanced_ms) / 1000))
     if question.guardrail.family is Family.REPORTED_METRICS:
-        names, more = f"{FAILING}|{REPORTED}|{SAMPLED}", f',ramp="{_quoted(question.ramp)}"'
+        # Without the node nobody could tell one that is scraped twice from two.
+        names, more = f"{FAILING}|{REPORTED}|{SAMPLED}", f',ramp="{_quoted(question.ramp)}",node!=""'
     else:
         names, more = APPLICATION, ""
     place = f'project="{_quoted(plan.project)}",environment="{_quoted(plan.environment)}",flag="{_quoted(plan.flag)}"'

@@ -1,11 +1,13 @@
 """Reported outcomes in PostgreSQL."""
 
 import uuid
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 
+from rheostat.model.evaluation import Arm
 from rheostat.model.ramp import RampOverlay
 from rheostat_server.outcomes.model import (
     BatchKey,
@@ -17,6 +19,7 @@ from rheostat_server.outcomes.model import (
     Reporter,
     SampledRow,
 )
+from rheostat_server.ramps.model import ArmTotals
 
 _OVERLAY = msgspec.json.Decoder(RampOverlay)
 _INCREMENT = msgspec.json.Decoder(Increment)
@@ -143,6 +146,26 @@ class PostgresOutcomes:
             at_ms,
             [msgspec.json.encode(increment).decode() for increment in increments],
         )
+        await self._count_units(ramp, increments)
+
+    async def _count_units(self, ramp: str, increments: Sequence[Increment]) -> None:
+        units: Counter[tuple[int, str]] = Counter()
+        for increment in increments:
+            for arm in Arm:
+                totals: ArmTotals = getattr(increment, arm.value)
+                units[increment.epoch, arm.value] += totals.units
+        rows = sorted((epoch, arm, count) for (epoch, arm), count in units.items() if count)
+        if not rows:
+            return
+        await self._connection.execute(
+            """
+            INSERT INTO sampled_counts (ramp_id, epoch, arm, units)
+            SELECT $1, epoch, arm, units FROM unnest($2::bigint[], $3::text[], $4::bigint[]) AS u (epoch, arm, units)
+            ON CONFLICT (ramp_id, epoch, arm) DO UPDATE SET units = sampled_counts.units + excluded.units
+            """,
+            uuid.UUID(ramp),
+            *_columns(rows, 3),
+        )
 
     async def seen(self, reporters: Sequence[Reporter]) -> None:
         """Note that these instances reported."""
@@ -178,10 +201,43 @@ class PostgresOutcomes:
             *_columns(counts, 7),
         )
 
-    async def prune(self, *, batches_before_ms: int, instances_before_ms: int) -> None:
+    async def prune(self, *, batches_before_ms: int, instances_before_ms: int, limit: int) -> int:
         """Forget batches received, and instances last heard of, before these times."""
-        await self._connection.execute("DELETE FROM batches WHERE received_at_ms < $1", batches_before_ms)
-        await self._connection.execute("DELETE FROM instances WHERE seen_at_ms < $1", instances_before_ms)
+        return max(
+            await self._forget("batches", "received_at_ms < $2", limit, batches_before_ms),
+            await self._forget("instances", "seen_at_ms < $2", limit, instances_before_ms),
+        )
+
+    async def forget_inbox(self, ramp_id: str, up_to_seq: int | None, limit: int) -> int:
+        """Forget increments up to this one (``None``: all)."""
+        where = "ramp_id = $2 AND ($3::bigint IS NULL OR seq <= $3) ORDER BY seq"
+        return await self._forget("ramp_inbox", where, limit, uuid.UUID(ramp_id), up_to_seq)
+
+    async def forget_units(self, ended_before_ms: int, limit: int) -> int:
+        """Forget the units and increments of ramps that ended before this time."""
+        most = 0
+        for table in ("sampled_units", "failing_units", "ramp_inbox"):
+            # The inner limit keeps this a look at each ended ramp, never at all units of those that live.
+            rows = f"""
+                SELECT u.row FROM ramps r
+                CROSS JOIN LATERAL (SELECT ctid AS row FROM {table} WHERE ramp_id = r.id LIMIT $1) u
+                WHERE NOT r.live AND r.ended_at_ms < $2 LIMIT $1
+                """  # noqa: S608 - constant text
+            most = max(most, await self._delete(table, rows, limit, ended_before_ms))
+        return most
+
+    async def forget_evaluations(self, before_day: int, limit: int) -> int:
+        """Forget the counts of days before this one."""
+        return await self._forget("evaluations", "day < $2", limit, before_day)
+
+    async def _forget(self, table: str, where: str, limit: int, *arguments: Any) -> int:
+        rows = f"SELECT ctid FROM {table} WHERE {where} LIMIT $1"  # noqa: S608 - constant text
+        return await self._delete(table, rows, limit, *arguments)
+
+    async def _delete(self, table: str, rows: str, limit: int, *arguments: Any) -> int:
+        statement = f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({rows}))"  # noqa: S608 - constant text
+        done: str = await self._connection.execute(statement, limit, *arguments)
+        return int(done.rpartition(" ")[2])
 
     async def inbox_after(self, ramp_id: str, seq: int, limit: int = 1000) -> list[InboxRow]:
         """Return the increments after this one, in commit order."""
@@ -196,7 +252,7 @@ class PostgresOutcomes:
     async def distinct_exposed_units(self, ramp_id: str, epoch: int, arm: str = "treatment") -> int:
         """Return how many units of this arm finished a sampled request in this epoch."""
         count: int = await self._connection.fetchval(
-            "SELECT count(DISTINCT unit) FROM sampled_units WHERE ramp_id = $1 AND epoch = $2 AND arm = $3",
+            "SELECT coalesce(sum(units), 0)::bigint FROM sampled_counts WHERE ramp_id = $1 AND epoch = $2 AND arm = $3",
             uuid.UUID(ramp_id),
             epoch,
             arm,
@@ -214,6 +270,15 @@ class PostgresOutcomes:
             since_ms,
         )
         return [Reporter(*row) for row in rows]
+
+    async def anyone_reports(self, environment_id: int, since_ms: int) -> bool:
+        """Whether any instance reported since then."""
+        found: bool = await self._connection.fetchval(
+            "SELECT EXISTS (SELECT FROM instances WHERE environment_id = $1 AND seen_at_ms >= $2)",
+            environment_id,
+            since_ms,
+        )
+        return found
 
     async def evaluated_since(self, project: str, flag: str, since_ms: int) -> list[str]:
         """Return the services that evaluated the flag since then in any environment, by name."""
