@@ -1,7 +1,5 @@
 """Feature flags evaluated in your process, with guarded progressive exposure."""
 
-import logging
-
 from rheostat.bound import bind, carry
 from rheostat.client import Rheostat
 from rheostat.details import EvaluationDetails
@@ -31,6 +29,3 @@ __all__ = [
     "bind",
     "carry",
 ]
-
-# A library says nothing unless the application has asked to hear it.
-logging.getLogger("rheostat").addHandler(logging.NullHandler())
