@@ -14,7 +14,7 @@ from tests.proofs.bad_hashes import place_by_crc, place_without_salt
 from tests.proofs.bounds import chi_square_z
 from tests.proofs.populations import Z_OF_A_MILLIONTH, flag_keys
 
-UNITS = 20_000
+UNITS = 16_000
 LARGEST = 7.2
 """Beyond ± this are 6e-13 of a standard normal: 499 500 pairs at two exposures, one in a million."""
 Place = Callable[[str, str], int]

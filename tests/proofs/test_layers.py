@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from rheostat.engine import Ruleset
 from rheostat.engine.hashing import exposed_below, is_exposed, place
 from rheostat.model.context import Context
+from rheostat.model.document import LayerDocument
+from rheostat.model.serving import serve, serve_layer
 from rheostat.model.shares import TOTAL_PPM
+from rheostat_server.flags.validate import validate_flag
 from tests.builders import a_flag, a_rollout, a_snapshot
 from tests.proofs.bounds import binomial_bounds
 from tests.strategies import any_units, keys, shares
@@ -38,6 +41,21 @@ def test_the_flags_of_a_layer_are_disjoint() -> None:
         share = (exposed_below(low, CUTS[number + 1], EXPOSURES[number]) - low) / TOTAL_PPM
         least, most = binomial_bounds(len(UNITS), share, 1e-6)
         assert least <= len(units) <= most
+
+
+def test_documents_in_a_layer_are_disjoint() -> None:
+    """Documents whose ranges fill a layer, validated and served, expose every unit to exactly one of them."""
+    layers = {"banners": serve_layer(LayerDocument(key="banners"))}
+    flags = []
+    for number, cut in enumerate([[0, 33.3333], [33.3333, 50], [50, 100]]):
+        rollout = {"layer": "banners", "range": cut, "exposure": 100, "split": {"on": 1}, "fallback": "off"}
+        document = {"kind": "flag", "key": f"flag-{number}", "type": "boolean", "variants": {"on": True, "off": False}}
+        document["environments"] = {"production": {"enabled": True, "default": {"rollout": rollout}}}
+        flags.append(serve(validate_flag(document), "production", 1, layers))
+    ruleset = Ruleset.of(a_snapshot(*flags))
+
+    for unit in UNITS:
+        assert [answer.variant for answer in ruleset.bulk(Context(unit)).values()].count("on") == 1
 
 
 def test_overlaps_would_be_seen() -> None:

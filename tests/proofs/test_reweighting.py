@@ -11,7 +11,7 @@ from rheostat.engine.hashing import SPLIT_SEED, compile_split, hash32, place, ut
 from tests.proofs.bounds import binomial_bounds
 from tests.strategies import any_units, keys, weights
 
-UNITS, MANY = 100_000, 2_500_000
+UNITS, MANY = 100_000, 2_000_000
 CLOSE = 0.001
 Split = dict[str, float]
 Choose = Callable[[bytes], str | None]

@@ -18,7 +18,7 @@ from rheostat.errors import InvalidSnapshot
 from rheostat.feed.protocol import decode_snapshot
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
-from rheostat.model.flag import Condition, FlagType
+from rheostat.model.flag import Answer, Condition, FlagType, Segment
 from rheostat.model.serving import serve
 from rheostat.model.snapshot import Snapshot
 from rheostat_server.flags.validate import validate_flag
@@ -134,6 +134,7 @@ document_clauses = st.one_of(
     st.just({"operator": "before", "values": ["2026-11-27T00:00:00Z"]}),
     st.just({"operator": "in_cidr", "values": ["10.0.0.0/8", "2001:db8::/32"]}),
     st.just({"operator": "exists"}),
+    st.just({"operator": "matches", "values": ["(?i)^[^@]+@example\\.(com|org)$", "a{2,3}b?"]}),
     st.builds(lambda values: {"operator": "all_of", "values": values}, text_values),
 ).flatmap(lambda clause: attribute_names.map(lambda name: {"attribute": name, **clause}))
 document_conditions: st.SearchStrategy[dict[str, Any]] = st.recursive(
@@ -142,8 +143,15 @@ document_conditions: st.SearchStrategy[dict[str, Any]] = st.recursive(
         st.lists(inner, min_size=1, max_size=3).map(lambda parts: {"all": parts}),
         st.lists(inner, min_size=1, max_size=3).map(lambda parts: {"any": parts}),
         inner.map(lambda part: {"not": part}),
+        st.sampled_from([{"segment": "beta"}, {"not": {"segment": "gone"}}]),
     ),
     max_leaves=5,
+)
+document_windows = st.sampled_from(
+    [
+        {"from": "1970-01-01T00:00:00.001Z", "until": "1970-01-01T00:00:00.005Z"},
+        {"until": "2026-12-01T00:00", "timezone": "Europe/Madrid"},
+    ]
 )
 
 
@@ -169,6 +177,11 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         {"name": f"rule-{number}", "when": draw(document_conditions), **answer()}
         for number in range(draw(st.integers(0, 2)))
     ]
+    for rule in here["rules"]:
+        if draw(st.booleans()):
+            rule["active"] = draw(document_windows)
+    if draw(st.booleans()):
+        here["prerequisites"] = [{"flag": "other", "variants": ["on"]}]
     if draw(st.booleans()):
         here["targets"] = {draw(some_variant): ["user-1", ""]}
     if draw(st.booleans()):
@@ -186,9 +199,10 @@ def test_any_valid_document_is_answered(
 ) -> None:
     """What passes validation is served and evaluated, and never unreadable."""
     flag = serve(validate_flag(document), "production", 1)
-    ruleset = Ruleset.of(a_snapshot(flag))
+    other, beta = a_flag("other", default=Answer(serve="on")), Segment(key="beta", included=("user-1",))
+    ruleset = Ruleset.of(a_snapshot(flag, other, segments=(beta,)))
 
-    assert answered(ruleset, context, now_ms, age_ms) == 1
+    assert answered(ruleset, context, now_ms, age_ms) == 2
     assert ruleset.evaluate("drawn", context).error_code in {None, ErrorCode.TARGETING_KEY_MISSING}
 
 
