@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get, patch, post, put
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
 
 from rheostat.model.document import FlagDocument
@@ -31,6 +32,7 @@ _FLAGS = "/projects/{project:str}/flags"
 _FLAG = _FLAGS + "/{key:str}"
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _NEWEST = 2**53
+_MADE = ResponseSpec(FlagView, description="It was not there and has been made.", generate_examples=False)
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -79,7 +81,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         """Get a flag: its document, and what is in force over it."""
         return answer(await service.get(project, key))
 
-    @put(_FLAG, operation_class=takes(FlagDocument))
+    @put(_FLAG, operation_class=takes(FlagDocument, conditional=True), responses={201: _MADE})
     async def put_flag(
         request: AnyRequest,
         project: FromPath[str],
@@ -95,7 +97,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         )
         return answer(view, 201 if view.version == 1 else 200)
 
-    @patch(_FLAG)
+    @patch(_FLAG, operation_class=takes(dict[str, Any], conditional=True))
     async def patch_flag(
         request: AnyRequest,
         project: FromPath[str],
@@ -111,7 +113,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         )
         return answer(view)
 
-    @post(_FLAG + "/archive", operation_class=takes(ArchiveBody), status_code=200)
+    @post(_FLAG + "/archive", operation_class=takes(ArchiveBody, conditional=True), status_code=200)
     async def archive_flag(
         request: AnyRequest, project: FromPath[str], key: FromPath[str], body: RawBody, principal: Caller
     ) -> Response[FlagView]:
@@ -121,7 +123,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
             await service.archive(project, key, principal, condition=condition_of(request), force=asked.force)
         )
 
-    @post(_FLAG + "/unarchive", status_code=200)
+    @post(_FLAG + "/unarchive", operation_class=takes(None, conditional=True), status_code=200)
     async def unarchive_flag(
         request: AnyRequest, project: FromPath[str], key: FromPath[str], principal: Caller
     ) -> Response[FlagView]:
@@ -150,7 +152,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         """Compare two versions of a flag; by default the newest with the one before."""
         return await service.diff(project, key, from_version, to_version)
 
-    @post(_FLAG + "/restore", operation_class=takes(RestoreBody), status_code=200)
+    @post(_FLAG + "/restore", operation_class=takes(RestoreBody, conditional=True), status_code=200)
     async def restore_flag(
         request: AnyRequest,
         project: FromPath[str],

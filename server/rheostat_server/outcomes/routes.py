@@ -6,13 +6,15 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 
-from rheostat.model.outcome import BatchReceipt
+from rheostat.model.outcome import Batch, BatchReceipt
 from rheostat_server.errors import Malformed, TooLarge
 from rheostat_server.outcomes.service import OutcomeService
 from rheostat_server.outcomes.validate import MOST, read_batch
 from rheostat_server.ports.metrics import Metrics
 from rheostat_server.streaming.callers import Keys, server_caller
+from rheostat_server.web.openapi import takes
 
 BODY_BYTES = 1 << 20
 """The most that a batch may be, unpacked."""
@@ -28,6 +30,8 @@ def outcome_routes(service: OutcomeService, keys: Keys, metrics: Metrics) -> lis
         "/sdk/v1/outcomes",
         status_code=200,
         request_max_body_size=BODY_BYTES,
+        operation_class=takes(Batch),
+        responses={200: ResponseSpec(BatchReceipt, description="It is counted.", generate_examples=False)},
         tags=["Data plane"],
         summary="Report outcomes of requests that read ramping flags (a Batch, gzip where the header says so)",
     )

@@ -11,7 +11,19 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, Operation, SecurityScheme
 
+from rheostat_server.web.errors import PROBLEM, Problem
+
 _REF = "#/components/schemas/{name}"
+_PROBLEM_REF = {"$ref": "#/components/responses/Problem"}
+_CONDITIONS = (
+    {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "required": False,
+     "description": "Write only at one of these versions, such as \"3\", or * for any; else 412."},
+    {"name": "If-None-Match", "in": "header", "schema": {"type": "string", "const": "*"}, "required": False,
+     "description": "Write only what is not there yet; else 412."},
+)  # fmt: skip
+_WITH_PROBLEMS = ("/api/", "/sdk/")
+_ON_READING = (400, 401, 403, 404, 503)
+_ON_WRITING = (400, 401, 403, 404, 409, 412, 413, 422, 503)
 
 
 @dataclass
@@ -19,18 +31,22 @@ class BodyOperation(Operation):
     """An operation whose route reads its body by itself, so that the framework cannot know its form."""
 
     body: ClassVar[Any] = None
+    conditional: ClassVar[bool] = False
 
     def to_schema(self) -> dict[str, Any]:
-        """Return the operation with the form of its body."""
+        """Return the operation with the form of its body, and the headers that make it conditional."""
         schema = super().to_schema()
-        [form], _ = msgspec.json.schema_components([self.body], ref_template=_REF)
-        schema["requestBody"] = {"content": {"application/json": {"schema": form}}}
+        if self.body is not None:
+            [form], _ = msgspec.json.schema_components([self.body], ref_template=_REF)
+            schema["requestBody"] = {"content": {"application/json": {"schema": form}}}
+        if self.conditional:
+            schema["parameters"] = [*(schema.get("parameters") or ()), *_CONDITIONS]
         return schema
 
 
-def takes(kind: Any) -> type[BodyOperation]:
-    """Return the ``operation_class`` of a route that takes this body."""
-    return type(f"{kind.__name__}Operation", (BodyOperation,), {"body": kind})
+def takes(kind: Any, *, conditional: bool = False) -> type[BodyOperation]:
+    """Return the ``operation_class`` of a route that takes this body; ``conditional``: it heeds ``If-Match``."""
+    return type("TakingOperation", (BodyOperation,), {"body": kind, "conditional": conditional})
 
 
 def openapi_config(version: str) -> OpenAPIConfig:
@@ -41,7 +57,11 @@ def openapi_config(version: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Rheostat",
         version=version,
-        description="Feature flags with progressive exposure that advances on evidence and takes itself back.",
+        description=(
+            "Feature flags with progressive exposure that advances on evidence and takes itself back. "
+            "Every error of /api/v1 and /sdk/v1 is a Problem (RFC 9457). Beside what is listed here: OFREP below "
+            "/ofrep/v1 (its own protocol, with its own errors), and the event stream at /sdk/v1/stream."
+        ),
         path="/docs",
         use_handler_docstrings=True,
         components=Components(security_schemes={"key": key}),
@@ -75,11 +95,34 @@ def _with_bodies(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
         for route in app.routes
         for handler in getattr(route, "route_handlers", ())
         if issubclass(getattr(handler, "operation_class", object), BodyOperation)
-    }
-    ordered = sorted(kinds, key=lambda kind: str(kind.__name__))
-    _, forms = msgspec.json.schema_components(ordered, ref_template=_REF)
+    } - {None}
+    _, forms = msgspec.json.schema_components([*sorted(kinds, key=str), Problem], ref_template=_REF)
     components = document.get("components", {})
-    return {**document, "components": {**components, "schemas": {**components.get("schemas", {}), **forms}}}
+    problem = {
+        "description": "What is wrong, where, and what to do.",
+        "content": {PROBLEM: {"schema": {"$ref": _REF.format(name=Problem.__name__)}}},
+    }
+    return {
+        **document,
+        "paths": {path: _with_problems(path, item) for path, item in document.get("paths", {}).items()},
+        "components": {
+            **components,
+            "schemas": {**components.get("schemas", {}), **forms},
+            "responses": {"Problem": problem},
+        },
+    }
+
+
+def _with_problems(path: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the operations of a path with our errors in place of the framework's."""
+    if not path.startswith(_WITH_PROBLEMS):
+        return dict(item)
+    told: dict[str, Any] = {}
+    for method, operation in item.items():
+        errors = _ON_READING if method == "get" else _ON_WRITING
+        done = {status: answer for status, answer in operation["responses"].items() if status < "400"}
+        told[method] = {**operation, "responses": done | {str(status): _PROBLEM_REF for status in errors}}
+    return told
 
 
 def _operations(paths: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterable[str]:
