@@ -7,8 +7,10 @@ import httpx
 import msgspec
 import pytest
 
+from rheostat.model.document import FlagDocument
 from rheostat.model.flag import Flag
 from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.flags.catalogue import lock_catalogue
 from rheostat_server.outcomes.model import EvaluationCount
 from tests.admin_server import RunningNode, flag_document, rolled_out
 
@@ -143,6 +145,27 @@ async def test_prerequisites_never_go_in_a_circle(running: RunningNode) -> None:
     assert closed.json()["faults"][0]["message"] == "this goes in a circle: c → a → b → c"
     renamed = await put(running, {**flag_document("c"), "variants": {"yes": True, "off": False}})
     assert renamed.json()["faults"][0]["message"] == "b needs the variant 'on' of this flag in production"
+
+
+async def test_a_write_reads_no_more_flags_than_it_is_about(running: RunningNode) -> None:
+    """Of many flags a write reads its own, those with prerequisites and those that it names; all for a hint alone."""
+    for number in range(20):
+        await put(running, flag_document(f"other-{number}"))
+    needs = rolled_out(5, prerequisites=[{"flag": "other-3", "variants": ["on"]}])
+    await put(running, flag_document("needs", environments={"production": needs}))
+    told = flag_document("told", description='"prerequisites":[{"flag"', tags=["prerequisites"])
+    await put(running, told)
+
+    async with running.node.storage.transaction() as tx:
+        catalogue = await lock_catalogue(tx, "default", ["other-1", "new"])
+        naming = msgspec.convert({**flag_document("new"), "environments": {"production": needs}}, FlagDocument)
+        after = await catalogue.after(tx, {"new": naming})
+
+    assert set(catalogue.rows) == {"other-1", "needs"}
+    assert set(after) == {"other-1", "needs", "other-3", "new"}
+    wrong = rolled_out(5, prerequisites=[{"flag": "other-33", "variants": ["on"]}])
+    refused = await put(running, flag_document("new", environments={"production": wrong}))
+    assert "other-3" in refused.json()["faults"][0]["hint"]
 
 
 async def test_a_patch_merges(running: RunningNode) -> None:

@@ -69,6 +69,22 @@ async def test_apply_is_all_or_nothing(running: RunningNode) -> None:
     assert await running.revisions() == {name: revision + 1 for name, revision in start.items()}
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_a_ramp_among_the_documents_is_checked_and_not_started(running: RunningNode, dry_run: bool) -> None:
+    """Files that hold a flag and its ramp are applied; the answer says how the ramp is started, and starts none."""
+    flag = flag_document("a", environments={"production": rolled_out(0)})
+    ramp = {"kind": "ramp", "flag": "a", "environment": "production", "steps": [10, 100]}
+    applied = await running.admin.post(APPLY, json={"documents": [ramp, flag], "dry_run": dry_run})
+    broken = await running.admin.post(APPLY, json={"documents": [flag, {**ramp, "steps": [1000]}]})
+
+    [made, skipped] = applied.json()["changes"]
+    assert (made["kind"], made["action"]) == ("flag", "create")
+    assert (skipped["kind"], skipped["key"], skipped["action"]) == ("ramp", "a", "skip")
+    assert "rheostat ramp start -f FILE" in skipped["notes"][0]
+    assert (await running.admin.get("/projects/default/environments/production/ramps")).json()["ramps"] == []
+    assert (broken.status_code, broken.json()["faults"][0]["path"]) == (422, "documents[1].steps[0]")
+
+
 async def test_a_dry_run_says_what_would_change_and_changes_nothing(running: RunningNode) -> None:
     """A dry run gives the answer of the real run and leaves revisions, flags and audit as they are."""
     await running.admin.put(f"{FLAGS}/old", json=flag_document("old"))
@@ -94,8 +110,10 @@ async def test_prune_refuses_to_take_what_is_needed(running: RunningNode) -> Non
 
     pruned = await running.admin.post(APPLY, json={"documents": [document], "prune": True})
     empty = await running.admin.post(APPLY, json={"documents": [], "prune": True})
+    ramp = {"kind": "ramp", "flag": "top", "environment": "production", "steps": [10, 100]}
+    only_ramps = await running.admin.post(APPLY, json={"documents": [ramp], "prune": True, "force": True})
 
-    assert pruned.status_code == empty.status_code == 422
+    assert pruned.status_code == empty.status_code == only_ramps.status_code == 422
     assert {flag["key"] for flag in (await running.admin.get(FLAGS)).json()["flags"]} == {"base", "top"}
 
 

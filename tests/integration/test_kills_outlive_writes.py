@@ -147,7 +147,7 @@ async def test_an_archived_flag_comes_back_killed(world: RampWorld) -> None:
 async def test_no_way_over_the_archive_ends_a_kill(world: RampWorld) -> None:
     """Applying another document to an archived flag, or pruning it first, is no way around the kill either."""
     await world.kill(scope=KillScope.ROLLOUT)
-    await apply(world, prune=True)
+    await apply(world, {**flag_document(), "key": "another"}, prune=True)
 
     with pytest.raises(Conflict, match="revive first"):
         await apply(world, SERVES)

@@ -13,7 +13,13 @@ from rheostat_server.errors import Invalid
 from rheostat_server.flags.validate import validate_flag
 from rheostat_server.ramps.validate import validate_ramp
 
-_MARKS = {"create": ("+", "green"), "update": ("~", "yellow"), "archive": ("-", "red"), "unchanged": ("=", "dim")}
+_MARKS = {
+    "create": ("+", "green"),
+    "update": ("~", "yellow"),
+    "archive": ("-", "red"),
+    "unchanged": ("=", "dim"),
+    "skip": ("·", "dim"),
+}
 
 
 @click.command()
@@ -89,7 +95,15 @@ def _refuse(faults: list[str]) -> None:
 
 
 def _all_faults(documents: list[FileDocument]) -> list[str]:
-    return [f"{document.source}: {line}" for document in documents for line in _faults(document.data)]
+    found = [f"{document.source}: {line}" for document in documents for line in _faults(document.data)]
+    first: dict[str, str] = {}
+    for document in documents:
+        data = document.data
+        if isinstance(data, dict) and data.get("kind", "flag") == "flag" and isinstance(data.get("key"), str):
+            before = first.setdefault(data["key"], document.source)
+            if before != document.source:
+                found.append(f"{document.source}: key: {before} has the key {data['key']!r} too")
+    return found
 
 
 def _faults(data: Any) -> list[str]:

@@ -127,7 +127,9 @@ _action("abort", "End the ramp and go back to the exposure in force when it star
 
 def _document(connection: Connection, flag: str | None, file: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if file is not None:
-        documents = read_documents([file])
+        # A file may hold the flag beside its ramp, for `apply`.
+        every = read_documents([file])
+        documents = [one for one in every if isinstance(one.data, dict) and one.data.get("kind") == "ramp"] or every
         if len(documents) != 1:
             raise CommandFailed(f"{file} has {len(documents)} documents; one ramp is started at a time")
         check(documents)

@@ -1,4 +1,4 @@
-"""Many documents at once: all of what they say, or nothing."""
+"""Many documents at once: all of what they say, or nothing. Ramps are checked, and not started."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from rheostat.clock import Clock
-from rheostat.model.document import FlagDocument
+from rheostat.model.document import FlagDocument, RampDocument
 from rheostat.model.serving import environments_changed, keep_unlisted
 from rheostat_server.access.model import Principal
 from rheostat_server.errors import Fault, Invalid
@@ -18,6 +18,7 @@ from rheostat_server.flags.wire import AppliedChange, AppliedView, Export, overl
 from rheostat_server.flags.writing import Edit, Writer, write_edits
 from rheostat_server.ports.ramps import RampWatcher
 from rheostat_server.ports.storage import Storage, Transaction
+from rheostat_server.ramps.validate import validate_ramp
 
 _KINDS = ("flag", "segment", "layer", "ramp")
 
@@ -45,7 +46,7 @@ class ApplyService:
     async def apply(
         self, project: str, documents: list[Any], principal: Principal, *, dry_run: bool, prune: bool, force: bool
     ) -> AppliedView:
-        """Make the project hold these documents, in one transaction and one revision.
+        """Make the project hold these documents, in one transaction and one revision; say of ramps how to start them.
 
         ``prune`` archives flags that are not among them; ``force`` also those that something still needs. A
         dry run goes through all of it, so that it refuses what the real one would, and then takes it back.
@@ -56,7 +57,11 @@ class ApplyService:
             Conflict: an edit would spoil the evidence of a live ramp.
             NotFound: there is no such project.
         """
-        wanted = _read(documents)
+        wanted, ramps = _read(documents)
+        if prune and not wanted:
+            raise Invalid(
+                [Fault("documents", "prune needs at least one flag, or it would archive them all")], "the request"
+            )
 
         async def work(tx: Transaction) -> tuple[list[AppliedChange], Mapping[int, int]]:
             result = await self._work(tx, project, wanted, principal, prune=prune, force=force)
@@ -67,11 +72,11 @@ class ApplyService:
         try:
             applied, changed = await self._storage.run(work)
         except _OnlyLooked as looked:
-            return AppliedView(looked.changes, dry_run=True)
+            return AppliedView([*looked.changes, *map(_not_started, ramps)], dry_run=True)
         if changed:
             self._announce(sorted(changed))
             await self._arrive(changed)
-        return AppliedView(applied, dry_run=False)
+        return AppliedView([*applied, *map(_not_started, ramps)], dry_run=False)
 
     async def export(self, project: str) -> Export:
         """Return the documents of all flags that are not archived, in byte order of their keys.
@@ -94,14 +99,14 @@ class ApplyService:
         prune: bool,
         force: bool,
     ) -> tuple[list[AppliedChange], Mapping[int, int]]:
-        catalogue = await lock_catalogue(tx, project, list(wanted))
+        catalogue = await lock_catalogue(tx, project, list(wanted), whole=prune)
         gone = [
             key for key, row in catalogue.rows.items() if prune and key not in wanted and row.archived_at_ms is None
         ]
         if gone:
             await tx.flags.lock(catalogue.project.id, gone)
         merged = {key: keep_unlisted(catalogue.in_service(key), document) for key, document in wanted.items()}
-        after = catalogue.after({**merged, **dict.fromkeys(gone)})
+        after = await catalogue.after(tx, {**merged, **dict.fromkeys(gone)})
         faults = [
             Fault(f"documents[{index}].{fault.path}", fault.message, fault.hint)
             for index, document in enumerate(merged.values())
@@ -135,16 +140,21 @@ class ApplyService:
         return applied, written.changed
 
 
-def _read(documents: list[Any]) -> dict[str, FlagDocument]:
+def _read(documents: list[Any]) -> tuple[dict[str, FlagDocument], list[RampDocument]]:
+    """Return flags by key, and ramps."""
     faults: list[Fault] = []
     wanted: dict[str, FlagDocument] = {}
+    ramps: list[RampDocument] = []
     for index, data in enumerate(documents):
         path = f"documents[{index}]"
         kind = data.get("kind", "flag") if isinstance(data, dict) else "flag"
-        if kind != "flag":
-            faults.append(_kind_fault(path, kind))
-            continue
         try:
+            if kind == "ramp":
+                ramps.append(validate_ramp(data))
+                continue
+            if kind != "flag":
+                faults.append(_kind_fault(path, kind))
+                continue
             document = validate_flag(data)
         except Invalid as error:
             faults += [
@@ -157,12 +167,22 @@ def _read(documents: list[Any]) -> dict[str, FlagDocument]:
         wanted[document.key] = document
     if faults:
         raise Invalid(faults, "what was sent")
-    return wanted
+    return wanted, ramps
+
+
+def _not_started(ramp: RampDocument) -> AppliedChange:
+    """Return what is said of a ramp: files are applied again and again, and a ramp is started once."""
+    return AppliedChange(
+        kind="ramp",
+        key=ramp.flag,
+        action="skip",
+        version=0,
+        environments=[ramp.environment],
+        notes=("a ramp is not applied but started: rheostat ramp start -f FILE",),
+    )
 
 
 def _kind_fault(path: str, kind: Any) -> Fault:
-    if kind == "ramp":
-        return Fault(f"{path}.kind", "a ramp is not applied but started", "rheostat ramp start --file FILE")
     if kind in _KINDS:
         return Fault(f"{path}.kind", f"documents of the kind {kind} cannot be kept yet")
     hint = did_you_mean(kind, _KINDS) if isinstance(kind, str) else None

@@ -1,4 +1,4 @@
-"""All flags of a project as a transaction finds them, and what its edits make of them."""
+"""What an edit of flags must be checked against, as its transaction finds it; and what the edit makes of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -29,7 +29,10 @@ def read_document(row: FlagRow) -> FlagDocument:
 
 
 class Catalogue(msgspec.Struct, frozen=True):
-    """A project, its environments and all its flags, which nobody else can write until the transaction ends."""
+    """A project, its environments and flags of it, which nobody else can write until the transaction ends.
+
+    ``rows`` are the flags to edit and those that have prerequisites: of thousands of others nothing is asked.
+    """
 
     project: ProjectRow
     environments: list[EnvironmentRow]
@@ -45,17 +48,30 @@ class Catalogue(msgspec.Struct, frozen=True):
         row = self.rows.get(key)
         return None if row is None or row.archived_at_ms is not None else read_document(row)
 
-    def after(self, written: Mapping[str, FlagDocument | None]) -> dict[str, FlagDocument]:
-        """Return all flags in service once these are written; ``None`` archives."""
-        documents = {
-            key: read_document(row)
-            for key, row in self.rows.items()
-            if row.archived_at_ms is None and key not in written
+    async def after(self, tx: Transaction, written: Mapping[str, FlagDocument | None]) -> dict[str, FlagDocument]:
+        """Return the flags in service, once these are written (``None`` archives), that may be at odds with them.
+
+        They are the written ones, those that have prerequisites, and those that the written ones name; all flags
+        where one that is named is not there, so that a fault can say what was meant.
+        """
+        documents = {key: document for key, document in written.items() if document is not None}
+        rows = [row for row in self.rows.values() if row.archived_at_ms is None]
+        named = {
+            prerequisite.flag
+            for document in documents.values()
+            for here in document.environments.values()
+            for prerequisite in here.prerequisites
         }
-        return documents | {key: document for key, document in written.items() if document is not None}
+        unknown = named - documents.keys() - {row.key for row in rows}
+        if unknown:
+            found = await tx.flags.several(self.project.id, sorted(unknown))
+            if any(row.archived_at_ms is not None for row in found) or len(found) < len(unknown):
+                found = await tx.flags.of_project(self.project.id)
+            rows += [row for row in found if row.archived_at_ms is None]
+        return {row.key: read_document(row) for row in rows if row.key not in written} | documents
 
     def faults(self, document: FlagDocument, flags: Mapping[str, FlagDocument]) -> list[Fault]:
-        """Return what the document names and is not there. ``flags`` are all in service after the write."""
+        """Return what the document names and is not there. ``flags`` are those that ``after`` gives."""
         return [
             *check_environments(document, self.environment_keys),
             *check_segments(document, ()),
@@ -65,23 +81,25 @@ class Catalogue(msgspec.Struct, frozen=True):
         ]
 
 
-async def lock_catalogue(tx: Transaction, project_key: str, keys: Sequence[str]) -> Catalogue:
-    """Lock the project and these flags, and return all that an edit of them must be checked against.
+async def lock_catalogue(tx: Transaction, project_key: str, keys: Sequence[str], *, whole: bool = False) -> Catalogue:
+    """Lock the project and these flags, and return what an edit of them must be checked against.
+
+    ``whole``: all flags of the project, archived ones too.
 
     Raises:
         NotFound: there is no such project.
     """
     project = await tx.projects.lock(project_key)
-    await tx.flags.lock(project.id, keys)
+    rows = await tx.flags.lock(project.id, keys)
     environments = await tx.environments.of_project(project_key)
-    rows = {row.key: row for row in await tx.flags.of_project(project.id)}
-    return Catalogue(project, environments, rows)
+    others = await (tx.flags.of_project(project.id) if whole else tx.flags.with_prerequisites(project.id))
+    return Catalogue(project, environments, rows | {row.key: row for row in others})
 
 
 async def check_archival(
     tx: Transaction, catalogue: Catalogue, keys: Iterable[str], flags: Mapping[str, FlagDocument], now_ms: int
 ) -> None:
-    """Refuse to archive flags that something still needs. ``flags`` are those in service afterwards.
+    """Refuse to archive flags that something still needs. ``flags`` are those that ``Catalogue.after`` gives.
 
     Raises:
         Refused: one is a prerequisite, or was evaluated in the last 7 days; flags and services are named.

@@ -167,7 +167,7 @@ class FlagService:
             if row.archived_at_ms is not None:
                 return await self._view(tx, project, row, ("it was archived already",)), {}
             if not force:
-                flags = catalogue.after({key: None})
+                flags = await catalogue.after(tx, {key: None})
                 await check_archival(tx, catalogue, [key], flags, self._clock.wall_ms())
             document = read_document(row)
             edit = Edit(
@@ -192,7 +192,7 @@ class FlagService:
             if row.archived_at_ms is None:
                 return await self._view(tx, project, row, ("it was not archived",)), {}
             document = read_document(row)
-            _raise_faults(catalogue, document)
+            await _raise_faults(tx, catalogue, document)
             edit = Edit(
                 row=row, before=None, after=document, document=document, action="unarchive", summary=f"unarchived {key}"
             )
@@ -292,7 +292,7 @@ class FlagService:
             refuse_archived(row)
         before = catalogue.in_service(document.key)
         merged = document if exact else keep_unlisted(before, document)
-        _raise_faults(catalogue, merged)
+        await _raise_faults(tx, catalogue, merged)
         if row is not None and msgspec.json.encode(merged) == row.document:
             return await self._view(tx, catalogue.project.key, row, (*notes, "nothing changed")), {}
         verb = "created" if before is None else "changed"
@@ -333,8 +333,8 @@ class FlagService:
         return view
 
 
-def _raise_faults(catalogue: Catalogue, document: FlagDocument) -> None:
-    faults = catalogue.faults(document, catalogue.after({document.key: document}))
+async def _raise_faults(tx: Transaction, catalogue: Catalogue, document: FlagDocument) -> None:
+    faults = catalogue.faults(document, await catalogue.after(tx, {document.key: document}))
     if faults:
         raise Invalid(faults, f"the flag {document.key}")
 

@@ -115,7 +115,7 @@ class ApplyBody(Body, frozen=True):
 
 
 class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What applying does to one thing: ``create``, ``update``, ``unchanged`` or ``archive``."""
+    """What applying does to one thing: ``create``, ``update``, ``unchanged``, ``archive``, or ``skip`` (a ramp)."""
 
     kind: str
     key: str

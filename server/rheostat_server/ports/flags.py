@@ -45,6 +45,14 @@ class FlagStore(Protocol):
         """Return all, archived ones too, in byte order of their keys."""
         ...
 
+    async def several(self, project_id: int, keys: Sequence[str]) -> list[FlagRow]:
+        """Return those that exist, archived ones too, in byte order of their keys."""
+        ...
+
+    async def with_prerequisites(self, project_id: int) -> list[FlagRow]:
+        """Return all that are in service and may have a prerequisite, in byte order of their keys."""
+        ...
+
     async def find(self, project_id: int, key: str) -> FlagRow | None:
         """Return one."""
         ...

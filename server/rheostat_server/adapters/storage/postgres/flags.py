@@ -22,6 +22,26 @@ class PostgresFlags:
         rows = await self._connection.fetch(_SELECT + " WHERE project_id = $1 ORDER BY key", project_id)
         return [_flag(row) for row in rows]
 
+    async def several(self, project_id: int, keys: Sequence[str]) -> list[FlagRow]:
+        """Return those that exist, in byte order of their keys."""
+        rows = await self._connection.fetch(
+            _SELECT + " WHERE project_id = $1 AND key = ANY($2) ORDER BY key", project_id, sorted(set(keys))
+        )
+        return [_flag(row) for row in rows]
+
+    async def with_prerequisites(self, project_id: int) -> list[FlagRow]:
+        """Return all that are in service and may have a prerequisite, in byte order of their keys."""
+        # Documents are stored without what they leave at its default, and inside a text the quotes would be escaped.
+        rows = await self._connection.fetch(
+            _SELECT
+            + """
+            WHERE project_id = $1 AND archived_at_ms IS NULL AND position('"prerequisites":' in document) > 0
+            ORDER BY key
+            """,
+            project_id,
+        )
+        return [_flag(row) for row in rows]
+
     async def find(self, project_id: int, key: str) -> FlagRow | None:
         """Return one."""
         row = await self._connection.fetchrow(_SELECT + " WHERE project_id = $1 AND key = $2", project_id, key)

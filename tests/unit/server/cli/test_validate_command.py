@@ -1,0 +1,50 @@
+"""``rheostat validate`` finds in files what ``rheostat apply`` would refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rheostat_server.cli.connection import CommandFailed
+from rheostat_server.cli.documents import check, validate
+from rheostat_server.cli.yaml_files import read_documents
+
+FLAG = """kind: flag
+key: checkout
+type: boolean
+variants: {on: true, off: false}
+"""
+RAMP = """kind: ramp
+flag: checkout
+environment: production
+steps: [10, 100]
+"""
+
+
+def a_file(folder: Path, *documents: str) -> str:
+    """Write a file of these documents."""
+    path = folder / "flags.yaml"
+    path.write_text("---\n".join(documents), encoding="utf-8")
+    return str(path)
+
+
+def test_a_flag_and_its_ramp_may_stand_in_one_file(tmp_path: Path) -> None:
+    """Ramps are documents that files may hold."""
+    result = CliRunner().invoke(validate, [a_file(tmp_path, FLAG, RAMP)])
+
+    assert (result.exit_code, result.output) == (0, "2 documents: no faults\n")
+
+
+def test_two_flags_of_one_key_are_a_fault(tmp_path: Path) -> None:
+    """What apply refuses over all documents is found too: a key that is there twice."""
+    with pytest.raises(CommandFailed, match=r"flags\.yaml#2: key: .*flags\.yaml#1 has the key 'checkout' too"):
+        check(read_documents([a_file(tmp_path, FLAG, FLAG)]))
+
+
+def test_faults_as_json_fail_the_command(tmp_path: Path) -> None:
+    """With ``--json`` the faults are listed, and the exit code says that there are some."""
+    result = CliRunner().invoke(validate, [a_file(tmp_path, RAMP.replace("10,", "1000,")), "--json"])
+
+    assert result.exit_code == 1
+    assert len(json.loads(result.output)["faults"]) == 1
