@@ -13,19 +13,15 @@ def warnings_of(document: FlagDocument) -> list[Fault]:
 
 def _forgeable(document: FlagDocument) -> list[Fault]:
     """Whoever holds a client key writes the context, and so decides which rule matches."""
-    warnings: list[Fault] = []
-    for name, here in document.environments.items():
-        for index, rule in enumerate(here.rules):
-            asked = _asked(rule.when)
-            if asked:
-                warnings.append(
-                    Fault(
-                        f"environments.{name}.rules[{index}].when",
-                        f"clients are answered by this flag, and a client can send any {' and '.join(asked)} it likes",
-                        "guard nothing with it, or set client: false and evaluate on a server",
-                    )
-                )
-    return warnings
+    return [
+        Fault(
+            f"environments.{name}.rules[{index}].when",
+            f"clients are answered by this flag, and a client can send any {' and '.join(_asked(rule.when))} it likes",
+            "guard nothing with it, or set client: false and evaluate on a server",
+        )
+        for name, here in document.environments.items()
+        for index, rule in enumerate(here.rules)
+    ]
 
 
 def _asked(condition: Condition) -> list[str]:

@@ -7,12 +7,12 @@ from hypothesis import given
 
 from rheostat.engine.conditions import compile_condition
 from rheostat.engine.equality import strictly_equal
-from rheostat.model.moment import moment_ns
 from rheostat.engine.networks import is_block, network
 from rheostat.engine.operators import compile_test
 from rheostat.engine.semver import version_key
 from rheostat.model.context import Context
 from rheostat.model.flag import Operator
+from rheostat.model.moment import moment_ns
 from tests.builders import a_clause
 from tests.strategies import json_values
 
