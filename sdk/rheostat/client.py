@@ -19,6 +19,7 @@ from rheostat.feed.serving import Serving
 from rheostat.lifecycle import Lifecycle
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
+from rheostat.model.explanation import Exit, Explanation, Step
 from rheostat.model.flag import FlagType
 from rheostat.outcomes.outcomes import Outcomes
 from rheostat.outcomes.recorder import current_recorder
@@ -176,6 +177,15 @@ class Rheostat:
             key: self._details(serving, answer, None if (value := as_type(answer.value, None)) is MISMATCH else value)
             for key, answer in answers.items()
         }
+
+    def explain(self, key: str, context: Context | None = None) -> Explanation:
+        """Return each step to what the flag gives now, for people to read. Nothing is counted; takes its time."""
+        serving = self._serving
+        if serving.ruleset is None:
+            step = Step(exit=Exit.FLAG, passed=False, text="no snapshot has been received yet")
+            return Explanation(flag=key, identity=serving.identity, steps=(step,), evaluation=_not_ready(key))
+        now_ms, age_ms = self._clock.wall_ms(), serving.age_at(self._monotonic())
+        return serving.ruleset.explain(key, self._subject(context), now_ms=now_ms, age_ms=age_ms)
 
     def _settle(self, evaluation: Evaluation, default: Any, wanted: FlagType) -> Any:
         """Return the value as the type asked for, else the default; count what was given."""

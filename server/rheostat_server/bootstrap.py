@@ -32,6 +32,8 @@ from rheostat_server.audit.routes import audit_routes
 from rheostat_server.audit.service import AuditService
 from rheostat_server.database import OpenDatabase, open_beside
 from rheostat_server.evaluation.counter import EvaluationCounter
+from rheostat_server.evaluation.explain import ExplainService
+from rheostat_server.evaluation.explain_routes import explain_routes
 from rheostat_server.evaluation.ofrep import Ofrep
 from rheostat_server.evaluation.routes import ofrep_routes
 from rheostat_server.flags.apply import ApplyService
@@ -125,6 +127,7 @@ class Node:
                 ),
                 access_routes(AccessService(storage, self.keyring, clock), clock),
                 flag_routes(flags, ApplyService(storage, clock, watcher, announce, arrive=self.arrive)),
+                explain_routes(ExplainService(self.hub, clock)),
                 ramp_routes(ramps),
                 audit_routes(AuditService(storage, clock)),
             ],

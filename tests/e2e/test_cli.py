@@ -392,3 +392,27 @@ def _directory_of_child(pid: int) -> str:
             if entry.startswith(b"RHEOSTAT_DATA_DIR="):
                 return str(Path(entry.partition(b"=")[2].decode()).parent)
     raise AssertionError("the demo has no server")
+
+
+def test_an_answer_is_explained(cli: Cli) -> None:
+    """`flag explain` walks from rule to place, ends in what the user gets, and prints the API's JSON if asked."""
+    rule = {
+        "name": "staff",
+        "when": {"any": [{"attribute": "email", "operator": "ends_with", "values": ["@example.com"]}]},
+        "serve": "on",
+    }
+    document = a_flag("why", 50)
+    document["environments"]["production"]["rules"] = [rule]
+    cli("flag", "put", "-", stdin=json.dumps(document))
+
+    told = cli("flag", "explain", "why", "--context", '{"targetingKey": "user-1"}')
+
+    given = "on (true)" if cli.evaluate("why") else "off (false)"
+    assert f": {given}, SPLIT" in told.splitlines()[0]
+    assert 'unknown email ends_with "@example.com"; the context has none' in told
+    assert "exposed below 500000" in told
+    found = cli.json("flag", "explain", "why", "--context", '{"targetingKey": "u", "email": "ada@example.com"}')
+    assert found["steps"][-1]["name"] == "staff"
+    assert found["evaluation"]["variant"] == "on"
+    assert "is not a JSON object" in cli.fails("flag", "explain", "why", "--context", "[]")
+    assert "no flag 'never'" in cli.fails("flag", "explain", "never", "--context", "{}")

@@ -9,6 +9,7 @@ from rheostat_server.cli.changes import changes
 from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.demo import demo
 from rheostat_server.cli.documents import apply, export, validate
+from rheostat_server.cli.flag_explain import explain
 from rheostat_server.cli.flags import flag
 from rheostat_server.cli.groups import Group
 from rheostat_server.cli.keys import key
@@ -28,7 +29,7 @@ def rheostat() -> None:
 
 for command in (serve, demo, flag, ramp, apply, export, validate, key, token, changes, profile):
     rheostat.add_command(command)
-for command in flag_versions.COMMANDS:
+for command in (*flag_versions.COMMANDS, explain):
     flag.add_command(command)
 
 
