@@ -51,6 +51,31 @@ CREATE TABLE flag_versions (
     PRIMARY KEY (flag_id, version)
 );
 
+-- Segments and layers: what flags share, the same in all environments; each version is kept. One that is deleted keeps
+-- its row, so that a version is never given twice.
+CREATE TABLE shared_documents (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    project_id    bigint NOT NULL REFERENCES projects ON DELETE CASCADE,
+    kind          text   NOT NULL CHECK (kind IN ('segment', 'layer')),
+    key           text   NOT NULL COLLATE "C",
+    version       bigint NOT NULL,
+    document      text   NOT NULL,
+    created_at_ms bigint NOT NULL,
+    updated_at_ms bigint NOT NULL,
+    deleted_at_ms bigint,
+    UNIQUE (project_id, kind, key)
+);
+
+CREATE TABLE shared_versions (
+    shared_id bigint NOT NULL REFERENCES shared_documents ON DELETE CASCADE,
+    version   bigint NOT NULL,
+    document  text   NOT NULL,
+    action    text   NOT NULL,
+    actor     text   NOT NULL,
+    at_ms     bigint NOT NULL,
+    PRIMARY KEY (shared_id, version)
+);
+
 -- What an environment serves: one row a flag, segment, ramp overlay or kill, at the revision of its last change.
 -- A row whose body is NULL is a removal. All rows above a reader's revision are its patch.
 CREATE TABLE served (

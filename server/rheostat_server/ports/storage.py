@@ -1,6 +1,6 @@
 """One transaction over everything that is stored. Adapter: postgres.
 
-Rows are locked in one order everywhere, or two writers deadlock: flags, ramps, environments (ascending
+Rows are locked in one order everywhere, or two writers deadlock: the project, flags, ramps, environments (ascending
 id), then all else. An environment's row is held to commit, which makes its revisions gapless and in
 commit order.
 """
@@ -16,6 +16,7 @@ from rheostat_server.ports.flags import FlagStore
 from rheostat_server.ports.outcomes import OutcomeStore
 from rheostat_server.ports.projects import ProjectStore
 from rheostat_server.ports.ramps import KillStore, LeaseStore, RampStore
+from rheostat_server.ports.shared import SharedStore
 
 T = TypeVar("T")
 ServedKind = Literal["flag", "segment", "ramp", "kill"]
@@ -145,6 +146,8 @@ class Transaction(Protocol):
     def environments(self) -> EnvironmentStore: ...
     @property
     def flags(self) -> FlagStore: ...
+    @property
+    def shared(self) -> SharedStore: ...
     @property
     def served(self) -> ServedStore: ...
     @property

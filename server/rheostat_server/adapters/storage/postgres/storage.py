@@ -16,6 +16,7 @@ from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.projects import PostgresProjects
 from rheostat_server.adapters.storage.postgres.ramps import PostgresRamps
 from rheostat_server.adapters.storage.postgres.served import PostgresServed
+from rheostat_server.adapters.storage.postgres.shared import PostgresShared
 from rheostat_server.adapters.storage.postgres.tokens import PostgresTokens
 from rheostat_server.ports.storage import Transaction
 
@@ -65,6 +66,11 @@ class PostgresTransaction:
     def flags(self) -> PostgresFlags:
         """Flag documents."""
         return PostgresFlags(self._connection)
+
+    @cached_property
+    def shared(self) -> PostgresShared:
+        """Segments and layers."""
+        return PostgresShared(self._connection)
 
     @cached_property
     def projects(self) -> PostgresProjects:
