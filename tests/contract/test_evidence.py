@@ -114,3 +114,19 @@ async def test_a_source_that_is_away_is_no_error(feeder: Feeder) -> None:
 
     assert (reading.sight, reading.blocks) == (Sight.QUERY_FAILED, ())
     assert reading.detail
+
+
+async def test_letting_go_of_what_was_read_takes_nothing_away(feeder: Feeder) -> None:
+    """After a source was told of the saved cursors, each goes on from its own as before."""
+    start = await begun(feeder)
+    await feeder.requests(Arm.TREATMENT, good=7)
+    await feeder.settle()
+    behind = await feeder.source.read(feeder.question(start))
+    await feeder.requests(Arm.TREATMENT, good=5)
+    await feeder.settle()
+    ahead = await feeder.source.read(feeder.question(behind.cursor))
+
+    await feeder.source.forget(feeder.question().ramp, [ahead.cursor, behind.cursor])
+    again = await feeder.source.read(feeder.question(behind.cursor))
+
+    assert totals(ahead)[0].ended == totals(again)[0].ended == 5

@@ -1,5 +1,6 @@
 """The whole story with real processes: a ramp, a fault or none, a kill or a promotion."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -117,6 +118,31 @@ async def test_without_prometheus_a_ramp_neither_advances_nor_kills(play: Play) 
             lambda: stage.ramp(ramp_id), lambda view: view["status"] in {"killed", "promoted"}, within=90
         )
         assert view["status"] == "killed", view
+
+
+async def test_without_prometheus_a_ramp_never_begins(play: Play) -> None:
+    """Time in which nobody watched is no pre-flight: with Prometheus away nobody is exposed, nor at once after."""
+    async with play(with_prometheus=True) as (stage, _):
+        ramp_id = (await stage.start_ramp({**RAMP, "preflight": "15s"}))["id"]
+        begun = asyncio.get_running_loop().time()
+        await until(lambda: stage.ramp(ramp_id), lambda view: view["guardrails"][0]["sight"] == "seen", within=30)
+        assert stage.prometheus is not None
+        stage.prometheus.stop()
+        away = await until(lambda: stage.ramp(ramp_id), lambda view: view["status"] == "blind", within=60)
+        left_s = away["standing"]["preflight_left_s"]
+        # The pre-flight's time is over by the wall; nobody watched.
+        await asyncio.sleep(max(0.0, begun + 20 - asyncio.get_running_loop().time()))
+
+        view = await stage.ramp(ramp_id)
+
+        assert (view["status"], view["exposure"]) == ("blind", 0)
+        assert view["standing"]["preflight_left_s"] == left_s > 3
+        await stage.start_prometheus()
+        view = await until(
+            lambda: stage.ramp(ramp_id), lambda view: view["guardrails"][0]["sight"] == "seen", within=60
+        )
+        assert (view["status"], view["exposure"]) == ("arming", 0)
+        assert (await exposed(stage, ramp_id, 10))["status"] == "running"
 
 
 async def test_each_request_counts_once_where_both_are_scraped(play: Play) -> None:

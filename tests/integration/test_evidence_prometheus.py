@@ -15,11 +15,14 @@ from rheostat_server.adapters.evidence.prometheus import client as client_module
 from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient, QueryFailedError
 from rheostat_server.adapters.evidence.prometheus.cursor import Cursor, write_cursor
 from rheostat_server.adapters.evidence.prometheus.source import PrometheusEvidence, prometheus_evidence
+from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
 from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.outcomes.model import ArmCount
 from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.ramps import EpochMark
+from rheostat_server.ramps.controller import labels_of
 from rheostat_server.ramps.model import Action, Family, Guardrail, Plan, Sight, Step
-from tests.integration.prometheus_server import PrometheusServer, prometheus
+from tests.integration.prometheus_server import PrometheusServer, prometheus, running_prometheus
 from tests.integration.ramp_world import Application, RampWorld, ramp_world
 
 __all__ = ["prometheus"]
@@ -132,6 +135,70 @@ async def test_an_applications_own_counters_can_kill(world: RampWorld, prometheu
     assert "application-errors" in seen[-1].why
 
 
+@pytest.fixture
+def twofold() -> Iterator[PrometheusServer]:
+    """A Prometheus with two jobs."""
+    with running_prometheus(exporters=2) as server:
+        yield server
+
+
+async def test_a_server_scraped_by_two_jobs_counts_once(database: Database, twofold: PrometheusServer) -> None:
+    """Two jobs that scrape the same server make no second one of it, also where the second begins mid-ramp."""
+    source = prometheus_evidence(twofold.url)
+    async with ramp_world(
+        database, {Family.REPORTED_METRICS: source}, family=Family.REPORTED_METRICS, clock=SystemClock()
+    ) as world:
+        twofold.exporters[0].render = lambda: world.metrics.render()[0]
+        await world.put()
+        ramp = (await world.start(**{**SHORT, "preflight": "60s"})).id
+        application = Application(world, usual=0.1)
+        for _ in range(3):
+            await application.serve(300)
+            await world.tick()
+        twofold.exporters[1].render = lambda: world.metrics.render()[0]
+        for _ in range(3):
+            await application.serve(300)
+            await world.tick()
+        await world.tick()
+        await world.tick()
+
+        [seen] = (await world.view(ramp)).guardrails
+        assert seen.treatment.requests + seen.control.requests == application.served == 1_800
+        async with database.connection() as connection:
+            failed = await connection.fetchval("SELECT count(*) FROM failing_units")
+        assert seen.treatment.failing + seen.control.failing == failed
+    await source.close()
+
+
+async def test_a_server_that_restarts_counts_on(database: Database, prometheus: PrometheusServer) -> None:
+    """What a server counts after its restart is added to what it counted before."""
+    source = prometheus_evidence(prometheus.url)
+    async with ramp_world(
+        database, {Family.REPORTED_METRICS: source}, family=Family.REPORTED_METRICS, clock=SystemClock()
+    ) as world:
+        shown = world.metrics
+        prometheus.exporters[0].render = lambda: shown.render()[0]
+        await world.put()
+        ramp = (await world.start(**{**SHORT, "preflight": "60s"})).id
+        application = Application(world)
+        for _ in range(2):
+            await application.serve(300)
+            await world.tick()
+        await prometheus.scraped()
+        await world.tick()
+        first = shown
+        shown = PrometheusMetrics(world.clock, version="test")
+        shown.reported(labels_of(await world.row(ramp)), "control", ArmCount(ok=900))
+        await prometheus.scraped()
+        await world.tick()
+        await world.tick()
+
+        [seen] = (await world.view(ramp)).guardrails
+        assert first.node != shown.node
+        assert seen.treatment.requests + seen.control.requests == 600 + 900
+    await source.close()
+
+
 class Answering:
     """An HTTP server that gives one answer to whatever it is asked."""
 
@@ -233,6 +300,22 @@ async def test_a_slow_answer_is_a_failed_query(answering: Answering, monkeypatch
 
     with pytest.raises(QueryFailedError):
         await asyncio.wait_for(PrometheusClient(answering.url).query("x[1m]"), 5)
+
+
+async def test_a_prometheus_that_hangs_holds_nobody_elses_threads(answering: Answering) -> None:
+    """However many queries wait for it, work that others do in threads is done meanwhile."""
+    answering.matrix("1")
+    answering.delay = 3.0
+    client = PrometheusClient(answering.url)
+    queries = [asyncio.create_task(client.query("x[1m]")) for _ in range(40)]
+    await asyncio.sleep(0.2)
+
+    await asyncio.wait_for(asyncio.to_thread(time.time), 2)
+
+    for query in queries:
+        query.cancel()
+    await asyncio.gather(*queries, return_exceptions=True)
+    await client.close()
 
 
 async def test_credentials_and_path_of_the_url_are_used(answering: Answering) -> None:

@@ -1,13 +1,15 @@
 """A ramp from its start to its end: real database, real batches, the clock moved by hand."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from rheostat.model.kill import KillScope
+from rheostat_server.adapters.evidence.reported import ReportedEvidence
 from rheostat_server.adapters.storage.postgres.pool import Database
-from rheostat_server.ports.evidence import Question
+from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
+from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ramps.model import Action, Family, Reading, State
 from rheostat_server.ramps.replay import replay
 from tests.integration.ramp_world import Application, RampWorld, ramp_world, without_cursors
@@ -171,6 +173,9 @@ class Interrupting:
             await self.world.act(question.ramp, Action.PAUSE)
         return reading
 
+    async def forget(self, ramp: str, cursors: Sequence[str]) -> None:
+        """Nothing."""
+
     async def close(self) -> None:
         """Nothing."""
 
@@ -223,6 +228,9 @@ async def test_one_ramps_defect_stops_no_other(world: RampWorld, database: Datab
         async def read(self, question: Question) -> Reading:
             raise ZeroDivisionError
 
+        async def forget(self, ramp: str, cursors: Sequence[str]) -> None:
+            pass
+
         async def close(self) -> None:
             pass
 
@@ -267,3 +275,39 @@ async def test_harm_that_is_there_before_anybody_is_exposed_refuses_the_start(wo
     assert "cohort differs" in seen[-1].why
     assert await world.exposure() is None
     assert (await world.served())[1] == []
+
+
+async def test_one_sources_defect_blinds_no_other_guardrail(database: Database) -> None:
+    """A ramp of whose two sources one fails in an unforeseen way is killed on the word of the other."""
+
+    class Broken:
+        async def read(self, question: Question) -> Reading:
+            raise ZeroDivisionError
+
+        async def forget(self, ramp: str, cursors: Sequence[str]) -> None:
+            pass
+
+        async def close(self) -> None:
+            pass
+
+    # A plan reads the application's counters only where it reads the server's from Prometheus too; any source will do.
+    sources: dict[Family, EvidenceSource] = {
+        Family.REPORTED_METRICS: ReportedEvidence(PostgresStorage(database)),
+        Family.APPLICATION: Broken(),
+    }
+    async with ramp_world(database, sources, family=Family.REPORTED_METRICS) as world:
+        await world.put()
+        watched = {"metric": "request-success-rate", "source": "application", "kill": True}
+        ramp = (await world.start(guardrails=[watched])).id
+        application = Application(world, harm=0.5)
+        for _ in range(15):
+            await application.serve()
+            await world.tick()
+        # Time in which one guardrail saw nothing is no pre-flight.
+        assert (await world.view(ramp)).status == "blind"
+        await world.act(ramp, Action.ADVANCE)
+
+        seen = await world.ride(ramp, application, until=["killed", "promoted"], seconds=30)
+
+        assert seen[-1].status == "killed"
+        assert "errors: " in seen[-1].why

@@ -22,7 +22,7 @@ GROUP_UNITS = 20_000
 """More than these are counted in the next transaction, so that each statement stays within its time limit."""
 WAITING_BATCHES = 5_000
 """More than these are refused: their senders keep and resend them."""
-PRUNE_SECONDS = 600.0
+PRUNE_SECONDS = 60.0
 
 
 class _Waiting:

@@ -1,7 +1,8 @@
 """Raw samples from a Prometheus server over HTTP."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from urllib.parse import urlsplit, urlunsplit
@@ -60,8 +61,7 @@ class PrometheusClient:
         headers = {"Accept": "application/json"}
         if parts.username is not None:
             headers |= urllib3.make_headers(basic_auth=f"{parts.username}:{parts.password or ''}")
-        # Threads of its own: a Prometheus that hangs must not hold those that others work with.
-        self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="prometheus")
+        self._places = asyncio.Semaphore(_CONNECTIONS)
         self._pool = urllib3.PoolManager(
             maxsize=_CONNECTIONS,
             block=True,
@@ -79,14 +79,44 @@ class PrometheusClient:
         try:
             # The thread may outlive the wait, by its own time limits.
             async with asyncio.timeout(2 * TIMEOUT_S):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, self._query, text)
+                await self._places.acquire()
+                return await self._begin(text)
         except TimeoutError:
             raise QueryFailedError(f"no answer within {2 * TIMEOUT_S:.0f} s") from None
 
     async def close(self) -> None:
         """Close all connections."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.clear()
+
+    def _begin(self, text: str) -> asyncio.Future[Samples]:
+        """Ask in a thread of its own; its place is free when that ends, however long somebody waits for it.
+
+        Not in the loop's threads: a Prometheus that hangs would keep others from working, and the process from ending.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Samples] = loop.create_future()
+
+        def end(samples: Samples | None, error: Exception | None) -> None:
+            self._places.release()
+            if answer.done():
+                return
+            if samples is not None:
+                answer.set_result(samples)
+            elif error is not None:
+                answer.set_exception(error)
+
+        def ask() -> None:
+            samples, failure = None, None
+            try:
+                samples = self._query(text)
+            except Exception as error:  # noqa: BLE001 - handed to whoever waits
+                failure = error
+            # The loop may have been closed meanwhile.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(end, samples, failure)
+
+        threading.Thread(target=ask, name="prometheus", daemon=True).start()
+        return answer
 
     def _query(self, text: str) -> Samples:
         try:
