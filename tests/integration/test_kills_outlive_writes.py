@@ -144,6 +144,20 @@ async def test_an_archived_flag_comes_back_killed(world: RampWorld) -> None:
     assert [one.kill_id for one in kills] == [kill.kill_id]
 
 
+@pytest.mark.parametrize("scope", list(KillScope))
+async def test_under_a_kill_nothing_is_in_force(world: RampWorld, scope: KillScope) -> None:
+    """What is shown as in force is what users get: nobody is exposed while the kill stands."""
+    await world.put(flag_document(5))
+    await world.kill(scope=scope)
+
+    killed = (await world.put(flag_document(20))).in_force[ENVIRONMENT].rollouts["default"]
+    await world.revive()
+    revived = (await world.put(flag_document(30))).in_force[ENVIRONMENT].rollouts["default"]
+
+    assert (killed.declared, killed.in_force) == (20, 0)
+    assert (revived.declared, revived.in_force) == (30, 30)
+
+
 async def test_no_way_over_the_archive_ends_a_kill(world: RampWorld) -> None:
     """Applying another document to an archived flag, or pruning it first, is no way around the kill either."""
     await world.kill(scope=KillScope.ROLLOUT)

@@ -28,7 +28,10 @@ _MARKS = {
 @click.option("--prune", is_flag=True, help="Archive the flags of the project that the files do not have.")
 @connected
 def apply(session: Session, files: tuple[str, ...], dry_run: bool, prune: bool) -> None:
-    """Make the server hold what FILES say: all of it, or, when something is wrong, nothing."""
+    """Make the server hold what FILES say: all of it, or, when something is wrong, nothing.
+
+    Ramps among them are checked and not started; `rheostat ramp start -f FILE` does that.
+    """
     documents = read_documents(files)
     check(documents)
     wanted = {"documents": [document.data for document in documents], "dry_run": dry_run, "prune": prune}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from rheostat.engine.kills import NO_KILLS, by_flag
 from rheostat.model.document import FlagDocument, RolloutDocument
 from rheostat.model.flag import DEFAULT_ROLLOUT
 from rheostat.model.kill import Kill
@@ -18,13 +19,17 @@ from rheostat_server.web.times import rfc3339, rfc3339_or_none
 
 
 class RolloutInForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a rollout's document says and what users get, in percent. ``ramp`` is whose overlay makes the difference."""
+    """What a rollout's document says and what users get, in percent: nothing while a kill of it or its flag stands.
+
+    ``ramp`` is whose overlay is over the document.
+    """
 
     declared: float
     in_force: float
     ramp: str | None = None
     live: bool = False
     epoch: int | None = None
+    killed: bool = False
 
 
 class KillInForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -176,25 +181,30 @@ def flag_view(row: FlagRow, over: Over, notes: tuple[str, ...] = ()) -> FlagView
 
 def in_force(document: FlagDocument, over: Over) -> dict[str, InForce]:
     """Return what is in force of a flag in each environment."""
-    return {
-        environment: InForce(
-            rollouts={
-                name: _rollout(rollout, next((r for r in ramps if (r.flag, r.rollout) == (document.key, name)), None))
-                for name, rollout in _rollouts(document, environment)
-            },
-            kills=[_kill(kill) for kill in kills if kill.flag == document.key],
-        )
-        for environment, (ramps, kills) in over.items()
-    }
+    return {environment: _in_force(document, environment, *here) for environment, here in over.items()}
+
+
+def _in_force(document: FlagDocument, environment: str, ramps: Sequence[RampOverlay], kills: Sequence[Kill]) -> InForce:
+    mine = [kill for kill in kills if kill.flag == document.key]
+    taken = by_flag(mine).get(document.key, NO_KILLS)
+    overlays = {ramp.rollout: ramp for ramp in ramps if ramp.flag == document.key}
+    return InForce(
+        rollouts={
+            name: _rollout(rollout, overlays.get(name), killed=taken.flag or name in taken.rollouts)
+            for name, rollout in _rollouts(document, environment)
+        },
+        kills=[_kill(kill) for kill in mine],
+    )
 
 
 def overlay_notes(document: FlagDocument, over: Over) -> tuple[str, ...]:
     """Return a line for each rollout whose exposure in force is not the declared one."""
     return tuple(
-        f"{environment}: {name} declared {rollout.declared:g} %, in force {rollout.in_force:g} % by ramp {rollout.ramp}"
+        f"{environment}: {name} declared {rollout.declared:g} %, in force {rollout.in_force:g} % by "
+        + ("a kill, until somebody revives it" if rollout.killed else f"ramp {rollout.ramp}")
         for environment, here in in_force(document, over).items()
         for name, rollout in here.rollouts.items()
-        if rollout.ramp is not None and rollout.in_force != rollout.declared
+        if rollout.in_force != rollout.declared
     )
 
 
@@ -219,15 +229,16 @@ def _rollouts(document: FlagDocument, environment: str) -> list[tuple[str, Rollo
     return [(name, rollout) for name, rollout in named if rollout is not None]
 
 
-def _rollout(rollout: RolloutDocument, ramp: RampOverlay | None) -> RolloutInForce:
+def _rollout(rollout: RolloutDocument, ramp: RampOverlay | None, *, killed: bool) -> RolloutInForce:
     if ramp is None:
-        return RolloutInForce(declared=rollout.exposure, in_force=rollout.exposure)
+        return RolloutInForce(declared=rollout.exposure, in_force=0 if killed else rollout.exposure, killed=killed)
     return RolloutInForce(
         declared=rollout.exposure,
-        in_force=ppm_to_percent(ramp.exposure_ppm),
+        in_force=0 if killed else ppm_to_percent(ramp.exposure_ppm),
         ramp=ramp.ramp,
         live=ramp.live,
         epoch=ramp.epoch,
+        killed=killed,
     )
 
 
