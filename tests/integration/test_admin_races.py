@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -89,7 +89,7 @@ async def test_deleting_and_writing_at_once_end_in_order(beside: RunningNode) ->
     """Each of many writes under repeated deletions is done, or refused for what it found; none fails or waits long."""
     admin = beside.admin
     document = flag_document("f", environments={"production": rolled_out(5)})
-    writes = [
+    writes: list[Callable[[], Awaitable[httpx.Response]]] = [
         lambda: admin.post("/projects", json={"key": "beside"}),
         lambda: admin.post(f"{BESIDE}/environments", json={"key": "production"}),
         lambda: admin.put(f"{BESIDE}/flags/f", json=document),

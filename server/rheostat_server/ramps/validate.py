@@ -7,7 +7,7 @@ from rheostat.model.document import RampDocument, RampStrategy, StepDocument
 from rheostat.model.duration import duration_ms
 from rheostat.model.flag import DEFAULT_ROLLOUT
 from rheostat.model.kill import KillScope
-from rheostat_server.faults import Faults, Fields, is_number, items_at, plain_number, share_fault, type_name
+from rheostat_server.faults import Faults, Fields, is_number, items_at, plain_number, share_fault, spelled, type_name
 from rheostat_server.flags.keys import key_at
 from rheostat_server.ramps.guardrails import check_guardrails
 
@@ -153,7 +153,8 @@ def _check_alpha(fields: Fields) -> float:
     if alpha is None:
         return DEFAULT_ALPHA
     if not 0 < alpha <= 0.5:
-        fields.fault("alpha", f"{alpha} is not above 0 and at most 0.5")
+        fields.fault("alpha", f"{spelled(alpha)} is not above 0 and at most 0.5")
+        return DEFAULT_ALPHA  # a number of thousands of digits has no float
     return float(alpha)
 
 

@@ -115,7 +115,7 @@ def _said_of(request: Request[Any, Any, Any], status: HTTPStatus, error: HTTPExc
     if status == HTTPStatus.NOT_FOUND:
         return f"there is nothing at {request.url.path[:_LONGEST_SHOWN]}; /docs lists the addresses"
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = next((value for name, value in (error.headers or {}).items() if name.lower() == "allow"), "")
         return f"{request.method} is not answered here" + (f", but {allowed}" if allowed else "")
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return f"a body is at most {MAX_BODY_BYTES >> 10} KiB"

@@ -58,6 +58,7 @@ FAULTY: list[tuple[object, str, str]] = [
     (a_ramp(interval="0s"), "interval", "above 0"),
     (a_ramp(alpha=0), "alpha", "at most 0.5"),
     (a_ramp(alpha=0.6), "alpha", "at most 0.5"),
+    (a_ramp(alpha=10**5000), "alpha", "at most 0.5"),
     (a_ramp(kill="all"), "kill", "no kill all"),
     (a_ramp(on_blind="advance"), "on_blind", "one of: hold, retreat"),
     (a_ramp(on_inconclusive="retreat"), "on_inconclusive", "one of: hold, advance"),
