@@ -100,7 +100,10 @@ def test_the_interpreter_ends_quietly(then: str, server: str, node: ScriptedNode
     ended = time.monotonic()
 
     assert process.returncode == 0
-    assert err == ""
+    assert "Traceback" not in err
+    assert "Exception" not in err
+    # A server that answers leaves nothing to say; one that does not is warned of once.
+    assert ("cannot be followed" in err) == (server == "silent")
     # Generous: the interpreter's own end on a busy machine is in it too.
     assert ended - float(out.split()[-1]) < 2.0
 
@@ -158,7 +161,8 @@ flags.close()
     process = start(script, tmp_path)
     out, err = process.communicate(timeout=30)
 
-    assert (process.returncode, out, err) == (0, "True\n", "")
+    assert (process.returncode, out) == (0, "True\n")
+    assert err.splitlines() == ["flags are not followed: can't start new thread"]
 
 
 def test_many_processes_share_one_cache(node: ScriptedNode, tmp_path: Path) -> None:
