@@ -58,6 +58,8 @@ from rheostat_server.ramps.service import RampService
 from rheostat_server.ramps.starting import Sources
 from rheostat_server.server_file import ServerFile, remove_server_file, write_server_file
 from rheostat_server.settings import Settings
+from rheostat_server.shared.routes import shared_routes
+from rheostat_server.shared.service import SharedService
 from rheostat_server.streaming.hub import Hub
 from rheostat_server.streaming.routes import feed_routes
 from rheostat_server.web.app import create_app
@@ -127,6 +129,8 @@ class Node:
                 ),
                 access_routes(AccessService(storage, self.keyring, clock), clock),
                 flag_routes(flags, ApplyService(storage, clock, watcher, announce, arrive=self.arrive)),
+                shared_routes(SharedService("segment", storage, clock, watcher, announce, arrive=self.arrive)),
+                shared_routes(SharedService("layer", storage, clock, watcher, announce, arrive=self.arrive)),
                 explain_routes(ExplainService(self.hub, clock)),
                 ramp_routes(ramps),
                 audit_routes(AuditService(storage, clock)),

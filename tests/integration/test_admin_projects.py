@@ -55,7 +55,7 @@ async def test_apply_is_all_or_nothing(running: RunningNode) -> None:
     needs = rolled_out(5, prerequisites=[{"flag": "base", "variants": ["on"]}])
     documents = [flag_document("top", environments={"production": needs}), flag_document("base")]
     broken = await running.admin.post(
-        APPLY, json={"documents": [*documents, flag_document("bad", variants={}), {"kind": "segment", "key": "s"}]}
+        APPLY, json={"documents": [*documents, flag_document("bad", variants={}), {"kind": "sgment", "key": "s"}]}
     )
     assert broken.status_code == 422
     assert {fault["path"].split(".")[0] for fault in broken.json()["faults"]} == {"documents[2]", "documents[3]"}

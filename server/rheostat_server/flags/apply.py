@@ -7,20 +7,19 @@ import msgspec
 
 from rheostat.clock import Clock
 from rheostat.model.document import FlagDocument, RampDocument
-from rheostat.model.serving import environments_changed, keep_unlisted
+from rheostat.model.serving import keep_unlisted
 from rheostat_server.access.model import Principal
 from rheostat_server.errors import Fault, Invalid
-from rheostat_server.faults import did_you_mean
 from rheostat_server.flags.announcing import Announce, Arrive, at_once
 from rheostat_server.flags.catalogue import Catalogue, check_archival, lock_catalogue, read_document
-from rheostat_server.flags.validate import validate_flag
+from rheostat_server.flags.sent import Sent, read_sent
 from rheostat_server.flags.wire import AppliedChange, AppliedView, Export, overlay_notes, read_over
-from rheostat_server.flags.writing import Edit, Writer, write_edits
+from rheostat_server.flags.writing import Edit, Writer, kept_edit, write_edits
 from rheostat_server.ports.ramps import RampWatcher
 from rheostat_server.ports.storage import Storage, Transaction
-from rheostat_server.ramps.validate import validate_ramp
-
-_KINDS = ("flag", "segment", "layer", "ramp")
+from rheostat_server.shared.documents import Place, Shelf, change_of, same
+from rheostat_server.shared.edit import SharedEdit
+from rheostat_server.shared.state import lock_concerned, read_shelf
 
 
 class _OnlyLooked(Exception):
@@ -48,8 +47,9 @@ class ApplyService:
     ) -> AppliedView:
         """Make the project hold these documents, in one transaction and one revision; say of ramps how to start them.
 
-        ``prune`` archives flags that are not among them; ``force`` also those that something still needs. A
-        dry run goes through all of it, so that it refuses what the real one would, and then takes it back.
+        ``prune`` archives flags and deletes segments and layers that are not among them; ``force`` also archives
+        flags that something still needs. A dry run goes through all of it, so that it refuses what the real one
+        would, and then takes it back.
 
         Raises:
             Invalid: documents have faults; all of all documents are listed.
@@ -57,14 +57,14 @@ class ApplyService:
             Conflict: an edit would spoil the evidence of a live ramp.
             NotFound: there is no such project.
         """
-        wanted, ramps = _read(documents)
-        if prune and not wanted:
+        sent = read_sent(documents)
+        if prune and not sent.flags:
             raise Invalid(
                 [Fault("documents", "prune needs at least one flag, or it would archive them all")], "the request"
             )
 
         async def work(tx: Transaction) -> tuple[list[AppliedChange], Mapping[int, int]]:
-            result = await self._work(tx, project, wanted, principal, prune=prune, force=force)
+            result = await self._work(tx, project, sent, principal, prune=prune, force=force)
             if dry_run:
                 raise _OnlyLooked(result[0])
             return result
@@ -72,34 +72,42 @@ class ApplyService:
         try:
             applied, changed = await self._storage.run(work)
         except _OnlyLooked as looked:
-            return AppliedView([*looked.changes, *map(_not_started, ramps)], dry_run=True)
+            return AppliedView([*looked.changes, *map(_not_started, sent.ramps)], dry_run=True)
         if changed:
             self._announce(sorted(changed))
             await self._arrive(changed)
-        return AppliedView([*applied, *map(_not_started, ramps)], dry_run=False)
+        return AppliedView([*applied, *map(_not_started, sent.ramps)], dry_run=False)
 
     async def export(self, project: str) -> Export:
-        """Return the documents of all flags that are not archived, in byte order of their keys.
+        """Return all segments, layers, and flags that are not archived, each kind in byte order of its keys.
 
         Raises:
             NotFound: there is no such project.
         """
         async with self._storage.transaction(snapshot=True) as tx:
             home = await tx.projects.get(project)
-            rows = await tx.flags.of_project(home.id)
-        return Export([msgspec.Raw(row.document) for row in rows if row.archived_at_ms is None])
+            segments = await tx.shared.of_project(home.id, "segment")
+            layers = await tx.shared.of_project(home.id, "layer")
+            flags = [row for row in await tx.flags.of_project(home.id) if row.archived_at_ms is None]
+        documents = [row.document for row in (*segments, *layers)] + [row.document for row in flags]
+        return Export([msgspec.Raw(document) for document in documents])
 
     async def _work(
         self,
         tx: Transaction,
         project: str,
-        wanted: dict[str, FlagDocument],
+        sent: Sent,
         principal: Principal,
         *,
         prune: bool,
         force: bool,
     ) -> tuple[list[AppliedChange], Mapping[int, int]]:
-        catalogue = await lock_catalogue(tx, project, list(wanted), whole=prune)
+        wanted = sent.flags
+        found = await lock_catalogue(tx, project, list(wanted), whole=prune)
+        shelf = await read_shelf(tx, found.project.id)
+        gone_shared = [place for place in shelf.places() if prune and place not in sent.shared]
+        shelf_after = shelf.with_written({**sent.shared, **dict.fromkeys(gone_shared)})
+        catalogue = msgspec.structs.replace(found, segments=list(shelf_after.segments), layers=shelf_after.layers)
         gone = [
             key for key, row in catalogue.rows.items() if prune and key not in wanted and row.archived_at_ms is None
         ]
@@ -108,8 +116,11 @@ class ApplyService:
         merged = {key: keep_unlisted(catalogue.in_service(key), document) for key, document in wanted.items()}
         after = await catalogue.after(tx, {**merged, **dict.fromkeys(gone)})
         faults = [
-            Fault(f"documents[{index}].{fault.path}", fault.message, fault.hint)
-            for index, document in enumerate(merged.values())
+            sent.at(*place, fault) for place, document in sent.shared.items() for fault in shelf_after.faults(document)
+        ]
+        faults += [
+            sent.at("flag", key, fault)
+            for key, document in merged.items()
             for fault in catalogue.faults(document, after)
         ]
         if faults:
@@ -118,12 +129,32 @@ class ApplyService:
         if gone and not force:
             await check_archival(tx, catalogue, gone, after, writer.at_ms)
         edits = _edits(catalogue, merged, gone)
+        written_keys = {edit.document.key for edit in edits}
+        change = change_of(shelf, shelf_after)
+        concerned = await lock_concerned(tx, catalogue.project.id, change)
+        kept = [kept_edit(row) for row in concerned if row.key not in written_keys]
+        shared = _shared_edits(shelf, sent, gone_shared)
         written = await write_edits(
-            tx, catalogue.project, catalogue.environments, edits, writer=writer, watcher=self._watcher
+            tx,
+            catalogue.project,
+            catalogue.environments,
+            [*edits, *kept],
+            writer=writer,
+            watcher=self._watcher,
+            change=change,
+            shared=shared,
         )
         over = read_over(catalogue.environments, await tx.served.over_flags([row.id for row in catalogue.environments]))
         by_key = {edit.document.key: edit for edit in edits}
-        applied = []
+        touched = sorted({environment for edit in kept for environment in written.touched[edit.document.key]})
+        versions = {**shelf.versions, **{place: row.version for place, row in written.shared.items()}}
+        places = {"segment": catalogue.environment_keys, "layer": touched}
+        by_place = {(edit.kind, edit.key): edit for edit in shared}
+        told = {
+            place: _shared_change(place, by_place.get(place), versions[place], places[place[0]])
+            for place in (*sent.shared, *gone_shared)
+        }
+        applied = [told[place] for place in sent.shared]
         for key in [*merged, *gone]:
             row = written.rows.get(key) or catalogue.rows[key]
             notes = () if key in gone else overlay_notes(merged[key], over)
@@ -133,41 +164,12 @@ class ApplyService:
                     key=key,
                     action=_action(catalogue, by_key.get(key)),
                     version=row.version,
-                    environments=_touched(catalogue, by_key.get(key)),
+                    environments=sorted(written.touched.get(key, [])),
                     notes=(*written.notes.get(key, ()), *notes),
                 )
             )
+        applied += [told[place] for place in gone_shared]
         return applied, written.changed
-
-
-def _read(documents: list[Any]) -> tuple[dict[str, FlagDocument], list[RampDocument]]:
-    """Return flags by key, and ramps."""
-    faults: list[Fault] = []
-    wanted: dict[str, FlagDocument] = {}
-    ramps: list[RampDocument] = []
-    for index, data in enumerate(documents):
-        path = f"documents[{index}]"
-        kind = data.get("kind", "flag") if isinstance(data, dict) else "flag"
-        try:
-            if kind == "ramp":
-                ramps.append(validate_ramp(data))
-                continue
-            if kind != "flag":
-                faults.append(_kind_fault(path, kind))
-                continue
-            document = validate_flag(data)
-        except Invalid as error:
-            faults += [
-                Fault(f"{path}.{fault.path}" if fault.path else path, fault.message, fault.hint)
-                for fault in error.faults
-            ]
-            continue
-        if document.key in wanted:
-            faults.append(Fault(f"{path}.key", f"another document has the key {document.key!r} too"))
-        wanted[document.key] = document
-    if faults:
-        raise Invalid(faults, "what was sent")
-    return wanted, ramps
 
 
 def _not_started(ramp: RampDocument) -> AppliedChange:
@@ -182,11 +184,34 @@ def _not_started(ramp: RampDocument) -> AppliedChange:
     )
 
 
-def _kind_fault(path: str, kind: Any) -> Fault:
-    if kind in _KINDS:
-        return Fault(f"{path}.kind", f"documents of the kind {kind} cannot be kept yet")
-    hint = did_you_mean(kind, _KINDS) if isinstance(kind, str) else None
-    return Fault(f"{path}.kind", f"{kind!r} is not a kind of document", hint)
+def _shared_edits(shelf: Shelf, sent: Sent, gone: list[Place]) -> list[SharedEdit]:
+    edits: list[SharedEdit] = []
+    for place, document in sent.shared.items():
+        before = shelf.get(place)
+        if before is None or not same(before, document):
+            action, verb = ("create", "created") if before is None else ("apply", "applied")
+            summary = f"{verb} the {place[0]} {place[1]}"
+            edits.append(SharedEdit(before=before, after=document, action=action, summary=summary))
+    for place in gone:
+        summary = f"deleted the {place[0]} {place[1]}: not among the applied documents"
+        edits.append(SharedEdit(before=shelf.get(place), after=None, action="delete", summary=summary))
+    return edits
+
+
+def _shared_change(place: Place, edit: SharedEdit | None, version: int, environments: list[str]) -> AppliedChange:
+    """Return what is said of a segment or layer. ``environments``: where its edit is served, if it is."""
+    action = "unchanged"
+    if edit is not None:
+        action = "delete" if edit.after is None else "create" if edit.before is None else "update"
+    # A layer is served by the flags in it.
+    served = edit is not None and (place[0] == "layer" or edit.served())
+    return AppliedChange(
+        kind=place[0],
+        key=place[1],
+        action=action,
+        version=version,
+        environments=sorted(environments) if served else [],
+    )
 
 
 def _edits(catalogue: Catalogue, merged: dict[str, FlagDocument], gone: list[str]) -> list[Edit]:
@@ -228,11 +253,3 @@ def _action(catalogue: Catalogue, edit: Edit | None) -> str:
     if edit.after is None:
         return "archive"
     return "create" if edit.document.key not in catalogue.rows else "update"
-
-
-def _touched(catalogue: Catalogue, edit: Edit | None) -> list[str]:
-    if edit is None:
-        return []
-    if edit.after is None:
-        return catalogue.environment_keys
-    return sorted(environments_changed(edit.before, edit.after, catalogue.environment_keys))

@@ -1,10 +1,11 @@
 """What an edit of flags must be checked against, as its transaction finds it; and what the edit makes of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from rheostat.model.document import FlagDocument
+from rheostat.model.document import FlagDocument, LayerDocument
+from rheostat.model.serving import serve_layer
 from rheostat_server.errors import Conflict, Fault, Refused
 from rheostat_server.flags.references import (
     check_dependents,
@@ -13,10 +14,12 @@ from rheostat_server.flags.references import (
     check_segments,
     dependents,
 )
-from rheostat_server.layers.references import check_layers
+from rheostat_server.layers.references import check_layers, layer_overlaps, layers_of
 from rheostat_server.ports.flags import FlagRow, FlagUse
 from rheostat_server.ports.projects import ProjectRow
+from rheostat_server.ports.shared import SharedChange
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
+from rheostat_server.shared.state import read_layers
 from rheostat_server.web.times import rfc3339
 
 USED_LATELY_MS = 7 * 86_400_000
@@ -32,11 +35,20 @@ class Catalogue(msgspec.Struct, frozen=True):
     """A project, its environments and flags of it, which nobody else can write until the transaction ends.
 
     ``rows`` are the flags to edit and those that have prerequisites: of thousands of others nothing is asked.
+    ``segments`` are the keys of the project's segments, for nothing else is asked of them.
     """
 
     project: ProjectRow
     environments: list[EnvironmentRow]
     rows: dict[str, FlagRow]
+    segments: Collection[str]
+    layers: Mapping[str, LayerDocument]
+
+    @property
+    def shared(self) -> SharedChange:
+        """What the flags share, for a write that leaves it as it is."""
+        layers = {key: serve_layer(layer) for key, layer in self.layers.items()}
+        return SharedChange(layers_before=layers, layers=layers)
 
     @property
     def environment_keys(self) -> list[str]:
@@ -51,8 +63,9 @@ class Catalogue(msgspec.Struct, frozen=True):
     async def after(self, tx: Transaction, written: Mapping[str, FlagDocument | None]) -> dict[str, FlagDocument]:
         """Return the flags in service, once these are written (``None`` archives), that may be at odds with them.
 
-        They are the written ones, those that have prerequisites, and those that the written ones name; all flags
-        where one that is named is not there, so that a fault can say what was meant.
+        They are the written ones, those that have prerequisites, those in layers where a written one is in a layer,
+        and those that the written ones name; all flags where one that is named is not there, so that a fault can say
+        what was meant.
         """
         documents = {key: document for key, document in written.items() if document is not None}
         rows = [row for row in self.rows.values() if row.archived_at_ms is None]
@@ -62,6 +75,8 @@ class Catalogue(msgspec.Struct, frozen=True):
             for here in document.environments.values()
             for prerequisite in here.prerequisites
         }
+        if any(layers_of(document) for document in documents.values()):
+            rows += await tx.shared.users(self.project.id, "layer")
         unknown = named - documents.keys() - {row.key for row in rows}
         if unknown:
             found = await tx.flags.several(self.project.id, sorted(unknown))
@@ -74,8 +89,9 @@ class Catalogue(msgspec.Struct, frozen=True):
         """Return what the document names and is not there. ``flags`` are those that ``after`` gives."""
         return [
             *check_environments(document, self.environment_keys),
-            *check_segments(document, ()),
-            *check_layers(document, ()),
+            *check_segments(document, self.segments),
+            *check_layers(document, self.layers),
+            *layer_overlaps(document, flags),
             *check_prerequisites(document, flags),
             *check_dependents(document, flags),
         ]
@@ -93,7 +109,13 @@ async def lock_catalogue(tx: Transaction, project_key: str, keys: Sequence[str],
     rows = await tx.flags.lock(project.id, keys)
     environments = await tx.environments.of_project(project_key)
     others = await (tx.flags.of_project(project.id) if whole else tx.flags.with_prerequisites(project.id))
-    return Catalogue(project, environments, rows | {row.key: row for row in others})
+    return Catalogue(
+        project,
+        environments,
+        rows | {row.key: row for row in others},
+        frozenset(await tx.shared.keys(project.id, "segment")),
+        await read_layers(tx, project.id),
+    )
 
 
 async def check_archival(

@@ -66,7 +66,7 @@ def with_environment(document: FlagDocument, name: str, here: EnvironmentDocumen
     return msgspec.structs.replace(document, environments={**document.environments, name: here})
 
 
-def changes(before: FlagDocument | None, after: FlagDocument | None) -> list[Change]:
+def changes(before: msgspec.Struct | None, after: msgspec.Struct | None) -> list[Change]:
     """Return every place where the documents differ, by path; the first 50."""
     found: list[Change] = []
     for change in _differences("", _plain(before), _plain(after)):
@@ -82,7 +82,7 @@ def unified(before: FlagDocument, after: FlagDocument, from_name: str, to_name: 
     return list(lines)
 
 
-def _plain(document: FlagDocument | None) -> Any:
+def _plain(document: msgspec.Struct | None) -> Any:
     return {} if document is None else msgspec.json.decode(msgspec.json.encode(document))
 
 

@@ -27,11 +27,12 @@ from rheostat_server.flags.wire import (
 from rheostat_server.flags.writing import Edit, Writer, write_edits
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.ramps import RampWatcher
+from rheostat_server.ports.shared import SharedRow
 from rheostat_server.ports.storage import Storage, Transaction
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a write asks of the flag that it finds.
+    """What a write asks of the flag, segment or layer that it finds.
 
     ``versions``: it is at one of these. ``exists``: it is there (``If-Match: *``). ``absent``: it is not
     (``If-None-Match: *``).
@@ -41,19 +42,19 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     exists: bool = False
     absent: bool = False
 
-    def check(self, key: str, row: FlagRow | None) -> None:
+    def check(self, key: str, row: FlagRow | SharedRow | None, kind: str = "flag") -> None:
         """Let a write pass.
 
         Raises:
-            VersionConflict: the flag is not as it asks.
+            VersionConflict: it is not as the write asks.
         """
         if row is None:
             if self.versions is not None or self.exists:
-                raise VersionConflict(f"there is no flag {key!r}")
+                raise VersionConflict(f"there is no {kind} {key!r}")
         elif self.absent:
-            raise VersionConflict(f"there is a flag {key!r} already, at version {row.version}")
+            raise VersionConflict(f"there is a {kind} {key!r} already, at version {row.version}")
         elif self.versions is not None and row.version not in self.versions:
-            raise VersionConflict(f"the flag {key!r} has moved on to version {row.version}")
+            raise VersionConflict(f"the {kind} {key!r} has moved on to version {row.version}")
 
 
 ANY = Condition()
@@ -312,7 +313,13 @@ class FlagService:
         self, tx: Transaction, catalogue: Catalogue, edit: Edit, writer: Writer
     ) -> tuple[FlagView, Mapping[int, int]]:
         written = await write_edits(
-            tx, catalogue.project, catalogue.environments, [edit], writer=writer, watcher=self._watcher
+            tx,
+            catalogue.project,
+            catalogue.environments,
+            [edit],
+            writer=writer,
+            watcher=self._watcher,
+            change=catalogue.shared,
         )
         key = edit.document.key
         return await self._view(tx, catalogue.project.key, written.rows[key], written.notes[key]), written.changed

@@ -1,4 +1,4 @@
-"""One transaction's edits of flags: what is stored, what is served, what is told."""
+"""One transaction's edits of flags, segments and layers: what is stored, what is served, what is told."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,17 @@ from rheostat_server.flags.change import changes
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.projects import ProjectRow
 from rheostat_server.ports.ramps import RampEffects, RampWatcher
+from rheostat_server.ports.shared import SharedChange, SharedRow
 from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, ServedKind, Transaction
+from rheostat_server.shared.documents import Place
+from rheostat_server.shared.edit import SharedEdit, shared_entry, store_shared
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
     """One flag's edit. ``row`` is the locked row as it was, ``None`` for a new flag.
 
     ``before`` and ``after`` are what is in service then: ``None`` while archived. ``document`` is what is stored.
+    ``kept``: the document stays as it is, and only what it shares with other flags changes.
     """
 
     row: FlagRow | None
@@ -28,6 +32,13 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     notes: tuple[str, ...] = ()
     note: str | None = None
+    kept: bool = False
+
+
+def kept_edit(row: FlagRow) -> Edit:
+    """Return the edit of a flag in service whose document stays as it is."""
+    document = read_document(row)
+    return Edit(row=row, before=document, after=document, document=document, action="keep", summary="", kept=True)
 
 
 class Writer(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +50,14 @@ class Writer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the edits: rows and notes by key, and the new revisions by the id of the environment."""
+    """What came of the edits: rows and notes by key, and the new revisions by the id of the environment.
+
+    ``touched`` are the environments that serve something else of a flag, by its key.
+    """
 
     rows: dict[str, FlagRow]
+    shared: dict[Place, SharedRow]
+    touched: dict[str, list[str]]
     notes: dict[str, tuple[str, ...]]
     changed: dict[int, int]
 
@@ -61,8 +77,12 @@ async def write_edits(
     *,
     writer: Writer,
     watcher: RampWatcher,
+    change: SharedChange,
+    shared: Sequence[SharedEdit] = (),
 ) -> Written:
     """Store the edits and serve what they change: one new revision for each environment that changes.
+
+    ``change`` is what the flags share, before and after; ``shared`` the edits that make it so.
 
     The project and the flags' rows are locked already.
 
@@ -81,27 +101,47 @@ async def write_edits(
             at_ms=writer.at_ms,
             restart=writer.restart_ramp,
             archived=read_document(edit.row) if edit.before is None and edit.row is not None else None,
+            shared=change,
         )
+    shared_rows = {
+        (edit.kind, edit.key): await store_shared(tx, project.id, edit, actor=writer.actor, at_ms=writer.at_ms)
+        for edit in shared
+    }
     rows: dict[str, FlagRow] = {}
-    served: list[_Served] = []
+    touched: dict[str, list[str]] = {}
+    served = [
+        _Served(environment, "segment", edit.key, body)
+        for edit in shared
+        for body in edit.served()
+        for environment in environments
+    ]
     for edit in edits:
         row = await _store(tx, project, edit, writer)
         rows[row.key] = row
-        served += _flag_bodies(edit, row.version, environments)
-        served += _overlay_bodies(effects[row.key], environments)
+        bodies = _flag_bodies(edit, row.version, environments, change)
+        touched[row.key] = [one.environment.key for one in bodies]
+        served += [*bodies, *_overlay_bodies(effects[row.key], environments)]
     revisions = await tx.environments.bump({one.environment.id for one in served})
     for one in served:
         await tx.served.put(one.environment.id, revisions[one.environment.id], one.kind, one.key, one.body)
     notes = {key: (*edit.notes, *effects[key].notes) for edit in edits for key in (edit.document.key,)}
+    concerned = [edit.document.key for edit in edits if edit.kept]
+    for thing in shared:
+        stored = shared_rows[thing.kind, thing.key]
+        entry = shared_entry(project.key, thing, stored, actor=writer.actor, at_ms=writer.at_ms, flags=concerned)
+        await tx.audit.add(entry)
     for edit in edits:
         key = edit.document.key
-        touched = [one.environment.key for one in _flag_bodies(edit, rows[key].version, environments)]
-        await tx.audit.add(_entry(project, edit, rows[key], writer=writer, touched=touched, notes=notes[key]))
+        if not edit.kept:
+            await tx.audit.add(_entry(project, edit, rows[key], writer=writer, touched=touched[key], notes=notes[key]))
     await tx.notify(sorted(revisions))
-    return Written(rows=rows, notes=notes, changed=revisions)
+    return Written(rows=rows, shared=shared_rows, touched=touched, notes=notes, changed=revisions)
 
 
 async def _store(tx: Transaction, project: ProjectRow, edit: Edit, writer: Writer) -> FlagRow:
+    if edit.kept:
+        assert edit.row is not None, "what is kept is there"
+        return edit.row
     document = msgspec.json.encode(edit.document)
     if edit.row is None:
         return await tx.flags.create(
@@ -118,13 +158,23 @@ async def _store(tx: Transaction, project: ProjectRow, edit: Edit, writer: Write
     )
 
 
-def _flag_bodies(edit: Edit, version: int, environments: Sequence[EnvironmentRow]) -> list[_Served]:
+def _flag_bodies(
+    edit: Edit, version: int, environments: Sequence[EnvironmentRow], shared: SharedChange
+) -> list[_Served]:
     key = edit.document.key
     if edit.after is None:
         return [_Served(environment, "flag", key, None) for environment in environments] if edit.before else []
-    touched = environments_changed(edit.before, edit.after, [environment.key for environment in environments])
+    touched = environments_changed(
+        edit.before,
+        edit.after,
+        [environment.key for environment in environments],
+        shared.layers,
+        layers_before=shared.layers_before,
+    )
     return [
-        _Served(environment, "flag", key, msgspec.json.encode(serve(edit.after, environment.key, version)))
+        _Served(
+            environment, "flag", key, msgspec.json.encode(serve(edit.after, environment.key, version, shared.layers))
+        )
         for environment in environments
         if environment.key in touched
     ]

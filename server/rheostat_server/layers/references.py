@@ -6,6 +6,7 @@ import msgspec
 
 from rheostat.model.document import FlagDocument, RolloutDocument
 from rheostat.model.flag import DEFAULT_ROLLOUT
+from rheostat.model.layer import Layer, default_salt
 from rheostat.model.shares import percent_to_ppm
 from rheostat_server.errors import Fault
 from rheostat_server.faults import did_you_mean
@@ -53,6 +54,17 @@ def layer_overlaps(document: FlagDocument, flags: Mapping[str, FlagDocument]) ->
         and own.low < other.high
         and other.low < own.high
     ]
+
+
+def layers_of(document: FlagDocument) -> set[str]:
+    """Return the layers that a flag's rollouts are in."""
+    return {placed.layer for placed in _placed(document)}
+
+
+def with_gone(document: FlagDocument, layers: Mapping[str, Layer]) -> Mapping[str, Layer]:
+    """Return the layers, with those that an archived flag is in and that were deleted since."""
+    gone = layers_of(document) - layers.keys()
+    return {**layers, **{key: Layer(key=key, salt=default_salt(key)) for key in gone}} if gone else layers
 
 
 def uses_of_layer(key: str, flags: Mapping[str, FlagDocument]) -> list[Use]:

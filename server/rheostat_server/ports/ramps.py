@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from rheostat.model.kill import KillScope
+from rheostat_server.ports.shared import NOTHING_SHARED, SharedChange
 from rheostat_server.ramps.model import Plan, State
 
 if TYPE_CHECKING:
@@ -216,12 +217,13 @@ class RampWatcher(Protocol):
         at_ms: int,
         restart: bool,
         archived: "FlagDocument | None" = None,
+        shared: SharedChange = NOTHING_SHARED,
     ) -> RampEffects:
         """Return what the write does to the flag's ramps, which are changed in this transaction.
 
         ``before`` is ``None`` for a flag that was not in service; ``archived`` is then its document, unless it is
         new. ``after`` is ``None`` for one that is archived now. ``restart``: start a ramp afresh where the edit
-        would spoil its evidence.
+        would spoil its evidence. ``shared`` is what the flag shares with others, before and after.
 
         Raises:
             Conflict: the edit would end a kill, or spoil the evidence of a live ramp.

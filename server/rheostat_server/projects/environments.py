@@ -12,6 +12,8 @@ from rheostat_server.flags.change import with_environment, without_environments
 from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, Storage, Transaction
 from rheostat_server.projects.removal import refuse_live_ramps
 from rheostat_server.projects.service import confirm_by
+from rheostat_server.shared.documents import read_shared, served_form
+from rheostat_server.shared.state import read_served_layers
 
 
 class EnvironmentService:
@@ -48,7 +50,7 @@ class EnvironmentService:
     async def create(
         self, principal: Principal, project: str, key: str, *, name: str, copy_from: str | None
     ) -> EnvironmentRow:
-        """Make an environment. It serves every flag at once: as ``copy_from`` declares it, or disabled.
+        """Make an environment. It serves every segment and flag at once: as ``copy_from`` declares it, or disabled.
 
         Neither keys nor ramps nor kills are copied.
 
@@ -65,6 +67,7 @@ class EnvironmentService:
                 await tx.flags.lock(home.id, [row.key for row in rows])
             now_ms = self._clock.wall_ms()
             environment_id = await tx.projects.add_environment(home.id, key, name, now_ms)
+            layers = await read_served_layers(tx, home.id)
             bodies: dict[str, bytes] = {}
             for row in rows:
                 document, version = read_document(row), row.version
@@ -81,10 +84,13 @@ class EnvironmentService:
                     )
                     version = written.version
                 if row.archived_at_ms is None:
-                    bodies[row.key] = msgspec.json.encode(serve(document, key, version))
+                    bodies[row.key] = msgspec.json.encode(serve(document, key, version, layers))
             revision = (await tx.environments.bump([environment_id]))[environment_id]
             for flag, body in bodies.items():
                 await tx.served.put(environment_id, revision, "flag", flag, body)
+            for segment in await tx.shared.of_project(home.id, "segment"):
+                body = msgspec.json.encode(served_form(read_shared(segment)))
+                await tx.served.put(environment_id, revision, "segment", segment.key, body)
             copied = "" if source is None else f", copied from {source.key}"
             await self._record(
                 tx, principal, project, key, verb="create", summary=f"made the environment {key}{copied}"

@@ -4,7 +4,7 @@ A document and a ramp never fight: the ramp's exposure is in force until a write
 A kill is not ended by any write.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rheostat.model.document import FlagDocument
 from rheostat.model.flag import Flag
@@ -12,13 +12,15 @@ from rheostat.model.kill import KillScope
 from rheostat.model.serving import rollout_of, serve
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import Conflict, Invalid
+from rheostat_server.layers.references import with_gone
 from rheostat_server.ports.ramps import RampEffects, RampRow
+from rheostat_server.ports.shared import NOTHING_SHARED, SharedChange
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.latching import kill_ended_by
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.plan import replanned
 from rheostat_server.ramps.records import happened
-from rheostat_server.ramps.spoiling import spoiled_by
+from rheostat_server.ramps.spoiling import spoiled_by, spoiled_by_segments
 from rheostat_server.ramps.starting import new_row
 from rheostat_server.ramps.transition import restored
 from rheostat_server.ramps.writing import Served, audit_entry, end_overlay, following, write_new, write_next
@@ -38,6 +40,7 @@ class OverlayRules:
         at_ms: int,
         restart: bool,
         archived: FlagDocument | None = None,
+        shared: SharedChange = NOTHING_SHARED,
     ) -> RampEffects:
         """Return what the write does to the flag's ramps, which are changed in this transaction.
 
@@ -52,10 +55,10 @@ class OverlayRules:
         overlays: dict[str, dict[str, bytes | None]] = {}
         for environment in await tx.environments.of_project(project):
             write = _Write(tx, environment, actor=actor, at_ms=at_ms)
-            was = serve(known, environment.key, 0)
-            now = None if after is None else serve(after, environment.key, 0)
+            was = serve(known, environment.key, 0, with_gone(known, shared.layers_before))
+            now = None if after is None else serve(after, environment.key, 0, shared.layers)
             if before is not None:
-                await write.live_ramps(was, now, restart=restart)
+                await write.live_ramps(was, now, restart=restart, segments=shared.segments)
                 await write.promoted_ramps(before.key, now)
             # After the ramps' rows are held: a kill by the controller has been committed by now, or comes later.
             await write.kills(was, now)
@@ -76,14 +79,14 @@ class _Write:
         self.notes: list[str] = []
         self.served = Served()
 
-    async def live_ramps(self, was: Flag, now: Flag | None, *, restart: bool) -> None:
+    async def live_ramps(self, was: Flag, now: Flag | None, *, restart: bool, segments: Collection[str]) -> None:
         """Abort, start afresh or leave each live ramp; refuse the write where it may do none of these."""
         for row in await self._rows(was.key):
             if not row.live:
                 continue
             if (why := _aborted_by(row, now)) is not None:
                 await self._abort(row, why)
-            elif now is not None and (spoiled := _spoiled(row, was, now)):
+            elif now is not None and (spoiled := _spoiled(row, was, now, segments)):
                 words = ", ".join(spoiled)
                 if not restart:
                     raise Conflict(
@@ -162,8 +165,8 @@ class _Write:
         await self._tx.audit.add(audit_entry(row, action, line, actor=self._actor, at_ms=self._at_ms))
 
 
-def _spoiled(row: RampRow, was: Flag, now: Flag) -> tuple[str, ...]:
-    spoiled = spoiled_by(was, now, row.rollout)
+def _spoiled(row: RampRow, was: Flag, now: Flag, segments: Collection[str]) -> tuple[str, ...]:
+    spoiled = (*spoiled_by(was, now, row.rollout), *spoiled_by_segments(now, row.rollout, segments))
     # What a kill of this ramp will serve was settled when it started.
     settled = row.plan.kill_scope != KillScope.FLAG or was.off_variant == now.off_variant
     return spoiled if settled else (*spoiled, "off_variant")

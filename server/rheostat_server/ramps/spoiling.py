@@ -1,9 +1,12 @@
 """Which edits of a flag would spoil the evidence of a ramp on it. Pure."""
 
+from collections.abc import Collection
+
 import msgspec
 
 from rheostat.model.flag import DEFAULT_ROLLOUT, Flag, Rule
 from rheostat.model.serving import rollout_of
+from rheostat_server.flags.conditions import segments_named
 
 
 def spoiled_by(before: Flag, after: Flag, rollout: str) -> tuple[str, ...]:
@@ -35,6 +38,15 @@ def spoiled_by(before: Flag, after: Flag, rollout: str) -> tuple[str, ...]:
     if rollout != DEFAULT_ROLLOUT and not _same(_rule(before, rollout).active, _rule(after, rollout).active):
         found.append("the rule's window")
     return tuple(found)
+
+
+def spoiled_by_segments(flag: Flag, rollout: str, segments: Collection[str]) -> tuple[str, ...]:
+    """Return which of these segments, of which others are members now, decide who meets the rollout; in words."""
+    rules = _earlier(flag, rollout)
+    if rollout != DEFAULT_ROLLOUT:
+        rules = (*rules, _rule(flag, rollout))
+    named = {name for rule in rules for _, name in segments_named(rule.when, "")}
+    return tuple(f"the segment {key}" for key in sorted(named & set(segments)))
 
 
 def _earlier(flag: Flag, rollout: str) -> tuple[Rule, ...]:

@@ -18,6 +18,7 @@ from rheostat_server.ramps.plan import off_variant_faults, plan_of, remarks
 from rheostat_server.ramps.transition import start
 from rheostat_server.ramps.validate import validate_ramp
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
+from rheostat_server.shared.state import read_served_layers
 
 UNIT_KEY_BYTES = 32
 
@@ -56,7 +57,8 @@ async def locked_flag(tx: Transaction, environment: EnvironmentRow, key: str) ->
     if row.archived_at_ms is not None:
         raise NotFound(f"the flag {key!r} is archived")
     document = msgspec.json.decode(row.document, type=FlagDocument)
-    return row, serve(document, environment.key, row.version)
+    layers = await read_served_layers(tx, environment.project_id)
+    return row, serve(document, environment.key, row.version, layers)
 
 
 async def start_ramp(

@@ -1,0 +1,73 @@
+"""What was sent to be applied: documents of every kind, each checked by itself. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from rheostat.model.document import FlagDocument, RampDocument
+from rheostat_server.errors import Fault, Invalid
+from rheostat_server.faults import did_you_mean
+from rheostat_server.flags.validate import validate_flag
+from rheostat_server.ramps.validate import validate_ramp
+from rheostat_server.shared.documents import VALIDATE, Place, SharedDocument, place_of
+
+_KINDS = ("flag", "segment", "layer", "ramp")
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """The documents, and at which index each of them was."""
+
+    flags: dict[str, FlagDocument]
+    shared: dict[Place, SharedDocument]
+    ramps: list[RampDocument]
+    index: dict[tuple[str, str], int]
+
+    def at(self, kind: str, key: str, fault: Fault) -> Fault:
+        """Return the fault of a document with the path from the whole."""
+        return _at(self.index[kind, key], fault)
+
+
+def read_sent(documents: list[Any]) -> Sent:
+    """Return the documents.
+
+    Raises:
+        Invalid: documents have faults; all of all documents are listed.
+    """
+    faults: list[Fault] = []
+    sent = Sent({}, {}, [], {})
+    for index, data in enumerate(documents):
+        kind = data.get("kind", "flag") if isinstance(data, dict) else "flag"
+        try:
+            document = _validate(kind, data)
+        except Invalid as error:
+            faults += [_at(index, fault) for fault in error.faults]
+            continue
+        if isinstance(document, RampDocument):
+            sent.ramps.append(document)
+            continue
+        if (kind, document.key) in sent.index:
+            faults.append(_at(index, Fault("key", f"another {kind} document has the key {document.key!r} too")))
+        sent.index[kind, document.key] = index
+        if isinstance(document, FlagDocument):
+            sent.flags[document.key] = document
+        else:
+            sent.shared[place_of(document)] = document
+    if faults:
+        raise Invalid(faults, "what was sent")
+    return sent
+
+
+def _validate(kind: Any, data: Any) -> FlagDocument | SharedDocument | RampDocument:
+    if kind == "flag":
+        return validate_flag(data)
+    if kind == "ramp":
+        return validate_ramp(data)
+    if kind in ("segment", "layer"):
+        return VALIDATE[kind](data)
+    hint = did_you_mean(kind, _KINDS) if isinstance(kind, str) else None
+    raise Invalid([Fault("kind", f"{kind!r} is not a kind of document", hint)], "what was sent")
+
+
+def _at(index: int, fault: Fault) -> Fault:
+    path = f"documents[{index}]"
+    return Fault(f"{path}.{fault.path}" if fault.path else path, fault.message, fault.hint)
