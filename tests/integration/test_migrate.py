@@ -5,10 +5,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.postgres_fixture import TestServer
 
 from rheostat_server.adapters.storage.postgres.migrate import migrate, migrations_dir, read_migrations
 from rheostat_server.errors import MigrationChanged, SchemaTooNew, StartupRefused, StorageUnavailable
+from tests.postgres_fixture import TestServer
 
 
 @pytest.fixture
