@@ -1,0 +1,59 @@
+"""Who moves, in lines for people. Pure."""
+
+from rheostat_server.flags.movement import Move, Movement, RolloutMovement, TargetMovement
+
+_MOST_TARGET_LINES = 10
+
+
+def movement_lines(movement: Movement) -> list[str]:
+    """Return a line for each rule that moves somebody, for targets, and for values; nothing where nobody moves."""
+    whole = _is_whole(movement)
+    lines = [_rollout(row, whole=whole) for row in movement.rollouts]
+    lines += [_target(target) for target in movement.targets[:_MOST_TARGET_LINES]]
+    if len(movement.targets) > _MOST_TARGET_LINES:
+        lines.append(f"targets: {len(movement.targets) - _MOST_TARGET_LINES} more kinds of moves")
+    lines += [f"variant `{variant}` has another value: all who get it get that" for variant in movement.values]
+    return lines
+
+
+def _is_whole(movement: Movement) -> bool:
+    """Return whether the default is all that there is, so that its users are the users."""
+    rows = movement.rollouts
+    return len(rows) == 1 and rows[0].rollout == "default" and movement.least == movement.most
+
+
+def _rollout(row: RolloutMovement, *, whole: bool) -> str:
+    head = "prerequisites" if row.rollout == "prerequisites" else f"rule {row.rollout}"
+    if row.before is not None and row.after is not None and row.before != row.after:
+        head += f": {row.before:g} % → {row.after:g} %"
+    who = "of users" if whole else "of users who reach it"
+    if row.because is not None:
+        return f"{head}: between {row.least:.6g} % and {row.most:.6g} % {who} move; {row.because}"
+    if not row.moves:
+        return f"{head}: nobody moves"
+    moves = "; ".join(
+        f"{move.share:.6g} % {who if index == 0 else ''}".rstrip() + f" {_move(move)}"
+        for index, move in enumerate(row.moves)
+    )
+    return f"{head}: {moves}" + (f" (if {row.assumes})" if row.assumes else "")
+
+
+def _move(move: Move) -> str:
+    if move.kind == "gain":
+        return f"gain {_name(move.to)}"
+    if move.kind == "lose":
+        return f"lose {_name(move.from_)} for {_name(move.to)}"
+    return f"switch from {_name(move.from_)} to {_name(move.to)}"
+
+
+def _name(variant: str | None) -> str:
+    return "the caller's default" if variant is None else f"`{variant}`"
+
+
+def _target(target: TargetMovement) -> str:
+    units = f"{target.units} unit{'s' if target.units != 1 else ''} named"
+    if target.from_ is None:
+        return f"targets: {units} get `{target.to}`"
+    if target.to is None:
+        return f"targets: {units} lose `{target.from_}`: the rules decide"
+    return f"targets: {units} switch from `{target.from_}` to `{target.to}`"
