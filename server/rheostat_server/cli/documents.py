@@ -1,7 +1,8 @@
 """``rheostat apply``, ``export`` and ``validate``: documents in files and in Git."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -11,21 +12,30 @@ from rheostat_server.cli.options import Session, connected, json_asked, json_opt
 from rheostat_server.cli.yaml_files import FileDocument, read_documents, to_yaml
 from rheostat_server.errors import Invalid
 from rheostat_server.flags.validate import validate_flag
+from rheostat_server.layers.validate import validate_layer
 from rheostat_server.ramps.validate import validate_ramp
+from rheostat_server.segments.validate import validate_segment
 
 _MARKS = {
     "create": ("+", "green"),
     "update": ("~", "yellow"),
     "archive": ("-", "red"),
+    "delete": ("-", "red"),
     "unchanged": ("=", "dim"),
     "skip": ("·", "dim"),
+}
+_CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
+    "flag": validate_flag,
+    "segment": validate_segment,
+    "layer": validate_layer,
+    "ramp": validate_ramp,
 }
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@click.option("--prune", is_flag=True, help="Archive the flags of the project that the files do not have.")
+@click.option("--prune", is_flag=True, help="Archive flags, and delete segments and layers, that the files lack.")
 @connected
 def apply(session: Session, files: tuple[str, ...], dry_run: bool, prune: bool) -> None:
     """Make the server hold what FILES say: all of it, or, when something is wrong, nothing.
@@ -99,23 +109,27 @@ def _refuse(faults: list[str]) -> None:
 
 def _all_faults(documents: list[FileDocument]) -> list[str]:
     found = [f"{document.source}: {line}" for document in documents for line in _faults(document.data)]
-    first: dict[str, str] = {}
+    first: dict[tuple[str, str], str] = {}
     for document in documents:
         data = document.data
-        if isinstance(data, dict) and data.get("kind", "flag") == "flag" and isinstance(data.get("key"), str):
-            before = first.setdefault(data["key"], document.source)
+        kind = _kind(data)
+        if kind in ("flag", "segment", "layer") and isinstance(data, dict) and isinstance(data.get("key"), str):
+            before = first.setdefault((kind, data["key"]), document.source)
             if before != document.source:
                 found.append(f"{document.source}: key: {before} has the key {data['key']!r} too")
     return found
 
 
 def _faults(data: Any) -> list[str]:
-    kind = data.get("kind", "flag") if isinstance(data, dict) else "flag"
-    checks: dict[Any, Any] = {"flag": validate_flag, "ramp": validate_ramp}
-    if kind not in checks:
-        return [f"kind: {kind!r} is not a kind of document (flag, ramp)"]
+    kind = _kind(data)
+    if not isinstance(kind, str) or kind not in _CHECKS:
+        return [f"kind: {kind!r} is not a kind of document ({', '.join(_CHECKS)})"]
     try:
-        checks[kind](data)
+        _CHECKS[kind](data)
     except Invalid as error:
         return [str(fault) for fault in error.faults]
     return []
+
+
+def _kind(data: Any) -> Any:
+    return data.get("kind", "flag") if isinstance(data, dict) else "flag"

@@ -17,6 +17,7 @@ from rheostat_server.cli.options import common_options
 from rheostat_server.cli.profiles import profile
 from rheostat_server.cli.ramps import ramp
 from rheostat_server.cli.serve import serve
+from rheostat_server.cli.shared_documents import layer, segment
 from rheostat_server.cli.tokens import token
 
 
@@ -27,7 +28,7 @@ def rheostat() -> None:
     """Feature flags with progressive exposure that advances on evidence and takes itself back."""
 
 
-for command in (serve, demo, flag, ramp, apply, export, validate, key, token, changes, profile):
+for command in (serve, demo, flag, segment, layer, ramp, apply, export, validate, key, token, changes, profile):
     rheostat.add_command(command)
 for command in (*flag_versions.COMMANDS, explain):
     flag.add_command(command)

@@ -36,6 +36,19 @@ def test_a_flag_and_its_ramp_may_stand_in_one_file(tmp_path: Path) -> None:
     assert (result.exit_code, result.output) == (0, "2 documents: no faults\n")
 
 
+def test_files_hold_documents_of_every_kind(tmp_path: Path) -> None:
+    """Segments and layers are checked as flags are; only two of one kind may not have one key."""
+    segment, layer = "kind: segment\nkey: checkout\n", "kind: layer\nkey: checkout\n"
+    found = CliRunner().invoke(validate, [a_file(tmp_path, FLAG, segment, layer)])
+    assert (found.exit_code, found.output) == (0, "3 documents: no faults\n")
+    with pytest.raises(CommandFailed, match=r"(?s)flags\.yaml#1: inclded: .*#2: key: .*#1 has the key 'checkout' too"):
+        check(read_documents([a_file(tmp_path, segment + "inclded: [a]\n", segment)]))
+    with pytest.raises(
+        CommandFailed, match=r"kind: \['flag'\] is not a kind of document \(flag, segment, layer, ramp\)"
+    ):
+        check(read_documents([a_file(tmp_path, FLAG.replace("flag", "[flag]"))]))
+
+
 def test_two_flags_of_one_key_are_a_fault(tmp_path: Path) -> None:
     """What apply refuses over all documents is found too: a key that is there twice."""
     with pytest.raises(CommandFailed, match=r"flags\.yaml#2: key: .*flags\.yaml#1 has the key 'checkout' too"):
