@@ -96,7 +96,7 @@ async def test_a_dry_run_says_what_would_change_and_changes_nothing(running: Run
     assert await running.revisions() == before
     assert (await running.admin.get("/audit")).text == audit
     real = (await running.admin.post(APPLY, json=body)).json()
-    assert real["changes"] == dry["changes"]
+    assert real["changes"] == [{**change, "moves": {}} for change in dry["changes"]]
     assert [(change["key"], change["action"]) for change in real["changes"]] == [("new", "create"), ("old", "archive")]
     assert [flag["key"] for flag in (await running.admin.get(FLAGS)).json()["flags"]] == ["new"]
 

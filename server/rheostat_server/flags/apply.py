@@ -12,6 +12,7 @@ from rheostat_server.access.model import Principal
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.flags.announcing import Announce, Arrive, at_once
 from rheostat_server.flags.catalogue import Catalogue, check_archival, lock_catalogue, read_document
+from rheostat_server.flags.preview import PreviewView, check_document, read_sides, with_moves
 from rheostat_server.flags.sent import Sent, read_sent
 from rheostat_server.flags.wire import AppliedChange, AppliedView, Export, overlay_notes, read_over
 from rheostat_server.flags.writing import Edit, Writer, kept_edit, write_edits
@@ -64,10 +65,12 @@ class ApplyService:
             )
 
         async def work(tx: Transaction) -> tuple[list[AppliedChange], Mapping[int, int]]:
-            result = await self._work(tx, project, sent, principal, prune=prune, force=force)
-            if dry_run:
-                raise _OnlyLooked(result[0])
-            return result
+            if not dry_run:
+                return await self._work(tx, project, sent, principal, prune=prune, force=force)
+            before = await read_sides(tx, project, list(sent.flags))
+            would, _ = await self._work(tx, project, sent, principal, prune=prune, force=force)
+            after = await read_sides(tx, project, list(sent.flags))
+            raise _OnlyLooked([with_moves(change, before, after) for change in would])
 
         try:
             applied, changed = await self._storage.run(work)
@@ -77,6 +80,17 @@ class ApplyService:
             self._announce(sorted(changed))
             await self._arrive(changed)
         return AppliedView([*applied, *map(_not_started, sent.ramps)], dry_run=False)
+
+    async def preview(self, project: str, key: str, document: Any, principal: Principal) -> PreviewView:
+        """Return who would move if this document were written: by environment, rule and variant. Changes nothing.
+
+        Raises:
+            Invalid, Conflict, NotFound: as the write would.
+        """
+        check_document(document, key)
+        looked = await self.apply(project, [document], principal, dry_run=True, prune=False, force=False)
+        [change] = looked.changes
+        return PreviewView(action=change.action, environments=change.moves, notes=change.notes)
 
     async def export(self, project: str) -> Export:
         """Return all segments, layers, and flags that are not archived, each kind in byte order of its keys.

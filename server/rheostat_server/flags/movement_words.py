@@ -1,5 +1,7 @@
 """Who moves, in lines for people. Pure."""
 
+import msgspec
+
 from rheostat_server.flags.movement import Move, Movement, RolloutMovement, TargetMovement
 
 _MOST_TARGET_LINES = 10
@@ -57,3 +59,26 @@ def _target(target: TargetMovement) -> str:
     if target.to is None:
         return f"targets: {units} lose `{target.from_}`: the rules decide"
     return f"targets: {units} switch from `{target.from_}` to `{target.to}`"
+
+
+class MovementView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who moves in one environment; ``summary`` is the same in lines for people. Shares are in percent."""
+
+    rollouts: list[RolloutMovement]
+    targets: list[TargetMovement]
+    values: list[str]
+    least: float
+    most: float
+    summary: list[str]
+
+
+def movement_view(movement: Movement) -> MovementView:
+    """Return what is shown of a movement."""
+    return MovementView(
+        rollouts=movement.rollouts,
+        targets=movement.targets,
+        values=movement.values,
+        least=movement.least,
+        most=movement.most,
+        summary=movement_lines(movement),
+    )

@@ -12,6 +12,7 @@ from rheostat.model.ramp import RampOverlay
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.flags.catalogue import read_document
 from rheostat_server.flags.change import Change
+from rheostat_server.flags.movement_words import MovementView
 from rheostat_server.ports.flags import FlagRow, FlagVersion
 from rheostat_server.ports.storage import EnvironmentRow, ServedRow
 from rheostat_server.web.decoding import Body, Line
@@ -119,8 +120,17 @@ class ApplyBody(Body, frozen=True):
     force: bool = False
 
 
+class PreviewBody(Body, frozen=True):
+    """The document that might be written."""
+
+    document: msgspec.Raw
+
+
 class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What applying does to one thing: ``create``, ``update``, ``unchanged``, ``archive``, or ``skip`` (a ramp)."""
+    """What applying does to one thing: ``create``, ``update``, ``unchanged``, ``archive``, or ``skip`` (a ramp).
+
+    ``moves``: by environment who moves, in the answer of a dry run, where anybody may.
+    """
 
     kind: str
     key: str
@@ -128,6 +138,7 @@ class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     environments: list[str]
     notes: tuple[str, ...] = ()
+    moves: dict[str, MovementView] = {}
 
 
 class AppliedView(msgspec.Struct, frozen=True):

@@ -42,6 +42,18 @@ class PostgresServed:
             for row in rows
         ]
 
+    async def of_flags(self, environment_ids: Sequence[int], keys: Sequence[str]) -> list[tuple[int, ServedRow]]:
+        """Return what these environments serve of these flags, with the environment's id."""
+        rows = await self._connection.fetch(
+            """
+            SELECT environment_id, kind, key, revision, body FROM served
+            WHERE environment_id = ANY($1) AND kind = 'flag' AND key = ANY($2) AND body IS NOT NULL
+            """,
+            list(environment_ids),
+            list(keys),
+        )
+        return [_row(row) for row in rows]
+
     async def over_flags(self, environment_ids: Sequence[int]) -> list[tuple[int, ServedRow]]:
         """Return what stands over flags in these environments, with the environment's id: ramps and kills."""
         rows = await self._connection.fetch(
@@ -52,7 +64,8 @@ class PostgresServed:
             """,
             list(environment_ids),
         )
-        return [
-            (row["environment_id"], ServedRow(row["kind"], row["key"], row["revision"], row["body"].encode()))
-            for row in rows
-        ]
+        return [_row(row) for row in rows]
+
+
+def _row(row: Any) -> tuple[int, ServedRow]:
+    return row["environment_id"], ServedRow(row["kind"], row["key"], row["revision"], row["body"].encode())
