@@ -1,5 +1,6 @@
 """Segments over HTTP: what is written, served, refused, and told."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -213,6 +214,16 @@ async def test_a_segment_under_a_live_ramp_stays(running: RunningNode, changed: 
         again = await running.admin.put(f"{SEGMENTS}/{changed}", json=document, params={"restart_ramp": "true"})
         assert again.status_code == 200, again.text
         assert "was started afresh" in again.json()["notes"][-1]
+
+
+async def test_a_deletion_and_a_new_use_exclude_each_other(running: RunningNode) -> None:
+    """Of a deletion and a write that begins to use the segment, made at once, one is refused, whichever is first."""
+    for number in range(10):
+        key = f"s{number}"
+        await put(running, segment(key))
+        flag = flag_document(f"f{number}", environments={"production": for_members(key)})
+        deleted, used = await asyncio.gather(running.admin.delete(f"{SEGMENTS}/{key}"), put_flag(running, flag))
+        assert (deleted.status_code, used.status_code) in {(204, 422), (409, 201)}
 
 
 async def test_readers_write_no_segments(running: RunningNode) -> None:

@@ -58,6 +58,10 @@ class SharedStore(Protocol):
         """Return all flags in service that may name one of this kind, in byte order of their keys."""
         ...
 
+    async def naming_segments(self, project_id: int) -> list[SharedRow]:
+        """Return the segments, none deleted, that may name another, in byte order of their keys."""
+        ...
+
     async def find(self, project_id: int, kind: SharedKind, key: str) -> SharedRow | None:
         """Return one, a deleted one too."""
         ...

@@ -100,7 +100,9 @@ def _affected(before: Shelf, after: Shelf) -> frozenset[str]:
     affected = {
         key
         for key in {*before.segments, *after.segments}
-        if not same(served_form(before.segments.get(key)), served_form(after.segments.get(key)))
+        # Those that are not written are the same object: they can be many, and long.
+        if (was := before.segments.get(key)) is not (now := after.segments.get(key))
+        and not same(served_form(was), served_form(now))
     }
     named = {
         key: {name for condition in segment.conditions for _, name in segments_named(condition, "")}

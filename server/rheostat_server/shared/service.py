@@ -1,6 +1,6 @@
 """The reading and writing of segments and layers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -54,8 +54,7 @@ class SharedService:
             start = (after or "").encode()
             found = [row for row in rows if after is None or row.key.encode() > start]
             shown = found[:limit]
-            shelf = await read_shelf(tx, home.id)
-            uses = (await uses_of(tx, home.id, self.kind, shelf.segments)).by_key([row.key for row in shown])
+            uses = (await uses_of(tx, home.id, self.kind)).by_key([row.key for row in shown])
         following = shown[-1].key if len(found) > limit else None
         return SharedPage([shared_view(row, uses[row.key]) for row in shown], following)
 
@@ -68,7 +67,7 @@ class SharedService:
         async with self._storage.transaction(snapshot=True) as tx:
             home = await tx.projects.get(project)
             row = self._there(key, await tx.shared.find(home.id, self.kind, key))
-            return await self._view(tx, row, await read_shelf(tx, home.id))
+            return await self._view(tx, row)
 
     async def put(
         self, project: str, key: str, data: Any, principal: Principal, *, condition: Condition, restart_ramp: bool
@@ -95,7 +94,7 @@ class SharedService:
             if faults := after.faults(document):
                 raise Invalid(faults, f"the {self.kind} {key}")
             if row is not None and msgspec.json.encode(document) == row.document:
-                return await self._view(tx, row, before, ("nothing changed",)), False, {}
+                return await self._view(tx, row, ("nothing changed",)), False, {}
             verb, action = ("created", "create") if row is None else ("changed", "put")
             edit = SharedEdit(
                 before=before.get((self.kind, key)),
@@ -105,7 +104,7 @@ class SharedService:
             )
             written = await self._write(tx, home, edit, before, after, writer=writer)
             notes = [note for kept in written.notes.values() for note in kept]
-            view = await self._view(tx, written.shared[self.kind, key], after, notes)
+            view = await self._view(tx, written.shared[self.kind, key], notes)
             return view, row is None, written.changed
 
         view, created, changed = await self._storage.run(work)
@@ -127,7 +126,7 @@ class SharedService:
             row = self._there(key, await tx.shared.find(home.id, self.kind, key))
             condition.check(key, row, self.kind)
             before = await read_shelf(tx, home.id)
-            uses = (await uses_of(tx, home.id, self.kind, before.segments)).by_key([key])[key]
+            uses = (await uses_of(tx, home.id, self.kind)).by_key([key])[key]
             if uses:
                 raise Conflict(f"{users_in_words((self.kind, key), uses)}; take it out of there first")
             after = before.with_written({(self.kind, key): None})
@@ -177,8 +176,8 @@ class SharedService:
             shared=[edit],
         )
 
-    async def _view(self, tx: Transaction, row: SharedRow, shelf: Shelf, notes: Any = ()) -> SharedView:
-        uses = (await uses_of(tx, row.project_id, self.kind, shelf.segments)).by_key([row.key])[row.key]
+    async def _view(self, tx: Transaction, row: SharedRow, notes: Sequence[str] = ()) -> SharedView:
+        uses = (await uses_of(tx, row.project_id, self.kind)).by_key([row.key])[row.key]
         return shared_view(row, uses, notes)
 
     async def _ever(self, tx: Transaction, project: str, key: str) -> SharedRow:

@@ -72,12 +72,11 @@ def segments_of(document: FlagDocument) -> set[str]:
     }
 
 
-async def uses_of(
-    tx: Transaction, project_id: int, kind: SharedKind, segments: Mapping[str, SegmentDocument]
-) -> "Uses":
-    """Return who uses the documents of a kind. ``segments`` are all of the project; a layer is used by none."""
+async def uses_of(tx: Transaction, project_id: int, kind: SharedKind) -> "Uses":
+    """Return who uses the documents of a kind, as the transaction finds them. No segment uses a layer."""
     flags = {row.key: _flag(row) for row in await tx.shared.users(project_id, kind)}
-    return Uses(kind, flags, segments)
+    rows = await tx.shared.naming_segments(project_id) if kind == "segment" else []
+    return Uses(kind, flags, {row.key: msgspec.json.decode(row.document, type=SegmentDocument) for row in rows})
 
 
 class Uses(msgspec.Struct, frozen=True):

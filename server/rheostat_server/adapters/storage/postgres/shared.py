@@ -47,6 +47,18 @@ class PostgresShared:
         )
         return [FlagRow(**{**row, "document": row["document"].encode()}) for row in rows]
 
+    async def naming_segments(self, project_id: int) -> list[SharedRow]:
+        """Return the segments, none deleted, that may name another."""
+        rows = await self._connection.fetch(
+            _SELECT
+            + """
+            WHERE project_id = $1 AND kind = 'segment' AND deleted_at_ms IS NULL
+            AND position('"segment":' in document) > 0 ORDER BY key
+            """,
+            project_id,
+        )
+        return [_shared(row) for row in rows]
+
     async def find(self, project_id: int, kind: SharedKind, key: str) -> SharedRow | None:
         """Return one, a deleted one too."""
         row = await self._connection.fetchrow(
