@@ -118,10 +118,13 @@ class ApplyService:
     ) -> tuple[list[AppliedChange], Mapping[int, int]]:
         wanted = sent.flags
         found = await lock_catalogue(tx, project, list(wanted), whole=prune)
-        shelf = await read_shelf(tx, found.project.id)
+        # Segments can be many and long: where none is written, nothing but their keys is asked.
+        whole = bool(sent.shared) or prune
+        shelf = await read_shelf(tx, found.project.id) if whole else Shelf({}, found.layers)
         gone_shared = [place for place in shelf.places() if prune and place not in sent.shared]
         shelf_after = shelf.with_written({**sent.shared, **dict.fromkeys(gone_shared)})
-        catalogue = msgspec.structs.replace(found, segments=list(shelf_after.segments), layers=shelf_after.layers)
+        segments = shelf_after.segments.keys() if whole else found.segments
+        catalogue = msgspec.structs.replace(found, segments=segments, layers=shelf_after.layers)
         gone = [
             key for key, row in catalogue.rows.items() if prune and key not in wanted and row.archived_at_ms is None
         ]
