@@ -416,3 +416,23 @@ def test_an_answer_is_explained(cli: Cli) -> None:
     assert found["evaluation"]["variant"] == "on"
     assert "is not a JSON object" in cli.fails("flag", "explain", "why", "--context", "[]")
     assert "no flag 'never'" in cli.fails("flag", "explain", "never", "--context", "{}")
+
+
+def test_who_moves_is_said_before_a_write(cli: Cli, tmp_path: Path) -> None:
+    """Commands that write a flag, and `apply`, print who moves first; `--dry-run` too, and `--json` does not."""
+    cli("flag", "create", "moves", "--exposure", "5")
+
+    told = cli("flag", "rollout", "moves", "10").splitlines()
+    assert told[0] == "production: rule default: 5 % → 10 %: 5 % of users gain `on`"
+    assert told[1].startswith("moves is at version 2")
+    lost = "production: rule default: 10 % of users lose `on` for `off`"
+    assert lost in cli("flag", "disable", "moves")
+    assert "10 % of users gain `on`" in cli("flag", "restore", "moves", "2")
+    assert cli.json("flag", "rollout", "moves", "20")["version"] == 5
+
+    file = tmp_path / "moves.json"
+    file.write_text(json.dumps(a_flag("moves", 100)))
+    gained = "moves in production: rule default: 20 % → 100 %: 80 % of users gain `on`"
+    assert gained in cli("apply", str(file), "--dry-run").splitlines()
+    assert cli("apply", str(file)).splitlines()[0] == gained
+    assert "gain" not in cli("apply", str(file))

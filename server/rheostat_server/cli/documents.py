@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 from rheostat_server.cli.connection import CommandFailed
+from rheostat_server.cli.moves import show_moves_of_documents
 from rheostat_server.cli.options import Session, connected, json_asked, json_option, print_json
 from rheostat_server.cli.yaml_files import FileDocument, read_documents, to_yaml
 from rheostat_server.errors import Invalid
@@ -45,6 +46,7 @@ def apply(session: Session, files: tuple[str, ...], dry_run: bool, prune: bool) 
     documents = read_documents(files)
     check(documents)
     wanted = {"documents": [document.data for document in documents], "dry_run": dry_run, "prune": prune}
+    show_moves_of_documents(session, wanted)
     body = session.connection.post(f"{session.connection.of_project}/apply", wanted)
 
     def people(console: Console) -> None:

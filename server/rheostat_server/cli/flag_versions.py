@@ -3,6 +3,7 @@
 import click
 from rich.console import Console
 
+from rheostat_server.cli.moves import show_moves_of_version
 from rheostat_server.cli.options import Session, connected
 from rheostat_server.cli.terminal import a_table, moment, print_table
 
@@ -57,6 +58,7 @@ def diff(session: Session, key: str, from_version: int | None, to_version: int |
 @connected
 def restore(session: Session, key: str, version: int, note: str | None) -> None:
     """Write an earlier version again, as a new version."""
+    show_moves_of_version(session, key, version)
     wanted = {"version": version} | ({"note": note} if note else {})
     body = session.connection.post(f"{session.connection.flag(key)}/restore", wanted)
     words = f"{key} is at version {body['version']}, which is version {version} again"

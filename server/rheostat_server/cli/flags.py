@@ -9,6 +9,7 @@ from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.documents import check
 from rheostat_server.cli.flag_exposure import exposure_words, with_exposure
 from rheostat_server.cli.groups import Group
+from rheostat_server.cli.moves import show_moves, show_moves_of_patch
 from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, common_options, connected
 from rheostat_server.cli.terminal import a_table, print_table
@@ -126,6 +127,7 @@ def put_flag(session: Session, file: str, restart_ramp: bool) -> None:
         raise CommandFailed(f"{file} is a {data['kind']}; `rheostat apply` takes it")
     connection = session.connection
     query = {"restart_ramp": "true" if restart_ramp else None}
+    show_moves(session, data)
     body = connection.send("PUT", connection.flag(data["key"]), body=data, query=query).body
     session.show(body, lambda console: _print_written(console, body, connection.environment))
 
@@ -133,6 +135,7 @@ def put_flag(session: Session, file: str, restart_ramp: bool) -> None:
 def _enable(session: Session, key: str, enabled: bool) -> None:
     connection = session.connection
     change = {"environments": {connection.environment: {"enabled": enabled}}}
+    show_moves_of_patch(session, key, change)
     body = connection.send("PATCH", connection.flag(key), body=change).body
     session.show(body, lambda console: _print_written(console, body, connection.environment))
 
@@ -163,6 +166,7 @@ def roll_out(session: Session, key: str, percent: float, rule: str | None) -> No
     connection = session.connection
     answer = connection.send("GET", connection.flag(key))
     document = with_exposure(answer.body["document"], connection.environment, plain(percent), rule)
+    show_moves(session, document)
     # If-Match: what somebody else wrote in between is not overwritten.
     body = connection.send("PUT", connection.flag(key), body=document, etag=answer.etag).body
     session.show(body, lambda console: _print_written(console, body, connection.environment))
