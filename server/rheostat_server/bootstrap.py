@@ -39,6 +39,8 @@ from rheostat_server.evaluation.routes import ofrep_routes
 from rheostat_server.flags.apply import ApplyService
 from rheostat_server.flags.routes import flag_routes
 from rheostat_server.flags.service import FlagService
+from rheostat_server.flags.usage import UsageService
+from rheostat_server.flags.usage_routes import usage_routes
 from rheostat_server.http_server import HttpServer
 from rheostat_server.listening import listen, url_of
 from rheostat_server.logs import set_up_logs
@@ -131,6 +133,7 @@ class Node:
                 flag_routes(flags, ApplyService(storage, clock, watcher, announce, arrive=self.arrive)),
                 shared_routes(SharedService("segment", storage, clock, watcher, announce, arrive=self.arrive)),
                 shared_routes(SharedService("layer", storage, clock, watcher, announce, arrive=self.arrive)),
+                usage_routes(UsageService(storage, clock)),
                 explain_routes(ExplainService(self.hub, clock)),
                 ramp_routes(ramps),
                 audit_routes(AuditService(storage, clock)),

@@ -436,3 +436,14 @@ def test_who_moves_is_said_before_a_write(cli: Cli, tmp_path: Path) -> None:
     assert gained in cli("apply", str(file), "--dry-run").splitlines()
     assert cli("apply", str(file)).splitlines()[0] == gained
     assert "gain" not in cli("apply", str(file))
+
+
+def test_usage_and_stale_flags_are_shown(cli: Cli) -> None:
+    """`flag usage` has each variant with its last evaluation, `flag stale` the flags that can go, with why."""
+    cli("flag", "create", "usage")
+
+    rows = [line.split() for line in cli("flag", "usage", "usage").splitlines()]
+    assert ["production", "on", "0", "never"] in rows
+    assert cli.json("flag", "usage", "usage")["variants"][0]["evaluations"] == 0
+    assert cli("flag", "stale") == "No flag is stale.\n"
+    assert cli.json("flag", "stale") == {"flags": []}

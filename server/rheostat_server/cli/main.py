@@ -10,6 +10,7 @@ from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.demo import demo
 from rheostat_server.cli.documents import apply, export, validate
 from rheostat_server.cli.flag_explain import explain
+from rheostat_server.cli.flag_usage import stale, usage
 from rheostat_server.cli.flags import flag
 from rheostat_server.cli.groups import Group
 from rheostat_server.cli.keys import key
@@ -30,7 +31,7 @@ def rheostat() -> None:
 
 for command in (serve, demo, flag, segment, layer, ramp, apply, export, validate, key, token, changes, profile):
     rheostat.add_command(command)
-for command in (*flag_versions.COMMANDS, explain):
+for command in (*flag_versions.COMMANDS, explain, stale, usage):
     flag.add_command(command)
 
 

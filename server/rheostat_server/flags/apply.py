@@ -67,6 +67,8 @@ class ApplyService:
         async def work(tx: Transaction) -> tuple[list[AppliedChange], Mapping[int, int]]:
             if not dry_run:
                 return await self._work(tx, project, sent, principal, prune=prune, force=force)
+            # The lock that every write takes first: what is read is what the write then finds.
+            await tx.projects.lock(project)
             before = await read_sides(tx, project, list(sent.flags))
             would, _ = await self._work(tx, project, sent, principal, prune=prune, force=force)
             after = await read_sides(tx, project, list(sent.flags))

@@ -27,13 +27,7 @@ class PreviewView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_sides(tx: Transaction, project: str, keys: Sequence[str]) -> Sides:
-    """Return what the project's environments serve of these flags, with the project locked.
-
-    Raises:
-        NotFound: there is no such project.
-    """
-    # The lock that every write takes first: what is read is what the write then finds.
-    await tx.projects.lock(project)
+    """Return what the project's environments serve of these flags, with the ramps and kills over them."""
     environments = await tx.environments.of_project(project)
     ids = [environment.id for environment in environments]
     rows = [*await tx.served.of_flags(ids, keys), *await tx.served.over_flags(ids)]

@@ -17,6 +17,7 @@ from rheostat_server.ports.outcomes import OutcomeStore
 from rheostat_server.ports.projects import ProjectStore
 from rheostat_server.ports.ramps import KillStore, LeaseStore, RampStore
 from rheostat_server.ports.shared import SharedStore
+from rheostat_server.ports.usage import UsageStore
 
 T = TypeVar("T")
 ServedKind = Literal["flag", "segment", "ramp", "kill"]
@@ -152,6 +153,8 @@ class Transaction(Protocol):
     def flags(self) -> FlagStore: ...
     @property
     def shared(self) -> SharedStore: ...
+    @property
+    def usage(self) -> UsageStore: ...
     @property
     def served(self) -> ServedStore: ...
     @property

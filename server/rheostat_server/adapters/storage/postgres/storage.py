@@ -18,6 +18,7 @@ from rheostat_server.adapters.storage.postgres.ramps import PostgresRamps
 from rheostat_server.adapters.storage.postgres.served import PostgresServed
 from rheostat_server.adapters.storage.postgres.shared import PostgresShared
 from rheostat_server.adapters.storage.postgres.tokens import PostgresTokens
+from rheostat_server.adapters.storage.postgres.usage import PostgresUsage
 from rheostat_server.ports.storage import Transaction
 
 T = TypeVar("T")
@@ -66,6 +67,11 @@ class PostgresTransaction:
     def flags(self) -> PostgresFlags:
         """Flag documents."""
         return PostgresFlags(self._connection)
+
+    @cached_property
+    def usage(self) -> PostgresUsage:
+        """When flags were last evaluated and ramped."""
+        return PostgresUsage(self._connection)
 
     @cached_property
     def shared(self) -> PostgresShared:
