@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# What has every branch tested, by these alone: the engine, the model and the rules of ramps.
+RULES := tests/unit/sdk/engine tests/unit/sdk/model tests/unit/server/ramps
 
 .PHONY: help run demo test lint docs lock clean
 
@@ -25,7 +27,12 @@ demo: .venv/run.stamp
 
 test: .venv/test.stamp
 	@scripts/need-test-programs
+ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
+else
+	$(BIN)/python -m pytest $(RULES) --cov --cov-report=term
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(RULES))
+endif
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .

@@ -140,3 +140,11 @@ def test_a_large_pattern_is_a_small_program() -> None:
     assert size(tree) <= LARGEST
     assert len(program.jumps) <= size(tree)
     assert program.always
+
+
+def test_a_search_without_memory_gives_up_as_early_as_it_can() -> None:
+    """An anchored pattern that has failed reads no further, also when every step is simulated."""
+    text = CountedText("ab" + "c" * 1_000)
+
+    assert Search(Positions(parse("^ax+")), most_steps=0)(text) is False
+    assert text.read < 10

@@ -306,3 +306,13 @@ def test_late_reports_reach_the_totals_alone(sight: Sight) -> None:
     assert (seen.late_treatment.failing, seen.late_control.ended) == (10, 1_900)
     bare = without.guardrails["errors"]
     assert replace(seen, late_treatment=bare.late_treatment, late_control=bare.late_control) == bare
+
+
+def test_late_reports_of_arming_are_dropped() -> None:
+    """What was seen before the first exposure is not even shown beside what the exposed met."""
+    plan = a_plan()
+    late = a_reading(late=(failing(10, 2, epoch=0),))
+
+    seen = observe(plan, running(plan), evidence_of(15_000, late)).guardrails["errors"]
+
+    assert (seen.late_treatment, seen.late_control) == (ArmTotals(), ArmTotals())
