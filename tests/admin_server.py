@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,11 @@ def rolled_out(exposure: float, **fields: Any) -> dict[str, Any]:
     return {"enabled": True, "default": {"rollout": rollout}, **fields}
 
 
-@pytest.fixture
-async def running(database: Database, tmp_path: Path) -> AsyncIterator[RunningNode]:
-    """A node on a new database, after its first start. Its clock moves by hand."""
+@asynccontextmanager
+async def a_running_node(database: Database, directory: Path, **settings: Any) -> AsyncIterator[RunningNode]:
+    """Run a node on a new database, as after its first start. Its clock moves by hand."""
     clock = ManualClock()
-    settings = Settings(data_dir=str(tmp_path), poll_seconds=0.2)
-    node = Node(settings, database, clock)
+    node = Node(Settings(data_dir=str(directory), poll_seconds=0.2, **settings), database, clock)
 
     async def work(tx: Transaction) -> Seeded:
         return await seed(tx, now_ms=clock.wall_ms(), admin_token=None, sdk_key=None)
@@ -97,3 +97,10 @@ async def running(database: Database, tmp_path: Path) -> AsyncIterator[RunningNo
         server.finish()
         await serving
         await node.stop()
+
+
+@pytest.fixture
+async def running(database: Database, tmp_path: Path) -> AsyncIterator[RunningNode]:
+    """A node on a new database, after its first start. Its clock moves by hand."""
+    async with a_running_node(database, tmp_path) as found:
+        yield found
