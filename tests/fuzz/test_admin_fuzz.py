@@ -88,6 +88,8 @@ async def test_every_operation_stands_whatever_is_sent(running: RunningNode, dat
     with capture_logs() as logs:
         before = await world.now()
         for method, path, operation in maker.operations():
+            if path.startswith("/ofrep/"):
+                continue  # its errors have another form: below
             for _ in range(EACH):
                 sent = maker.request(method, path, operation)
                 answer = await ask(running.admin, sent, running.sdk_key if "/sdk/" in path else running.token)

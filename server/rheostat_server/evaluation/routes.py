@@ -12,9 +12,11 @@ from rheostat_server.errors import RheostatServerError, Unauthenticated, Unavail
 from rheostat_server.evaluation.answers import Reply, failure
 from rheostat_server.evaluation.context import BODY_BYTES
 from rheostat_server.evaluation.cors import Cors
+from rheostat_server.evaluation.description import ofrep_description
 from rheostat_server.evaluation.ofrep import Ofrep
 from rheostat_server.ports.metrics import Metrics
 from rheostat_server.streaming.callers import Keys, header, sdk_caller
+from rheostat_server.web.described import DESCRIBED
 from rheostat_server.web.errors import RETRY_AFTER_SECONDS, status_for
 
 log = structlog.get_logger()
@@ -28,7 +30,7 @@ def ofrep_routes(ofrep: Ofrep, keys: Keys, metrics: Metrics, cors_origins: str) 
     plane = OfrepPlane(ofrep, keys, metrics, Cors(cors_origins))
 
     # A mount, and not two routes: Litestar gives plain ASGI handlers no path parameters by method.
-    @asgi("/ofrep", is_mount=True, copy_scope=False)
+    @asgi("/ofrep", is_mount=True, copy_scope=False, opt={DESCRIBED: ofrep_description()})
     async def evaluate(scope: Scope, receive: Receive, send: Send) -> None:
         await plane(scope, receive, send)
 

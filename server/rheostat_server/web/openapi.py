@@ -11,6 +11,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, Operation, SecurityScheme
 
+from rheostat_server.web.described import with_described
 from rheostat_server.web.errors import PROBLEM, Problem
 
 _REF = "#/components/schemas/{name}"
@@ -59,8 +60,8 @@ def openapi_config(version: str) -> OpenAPIConfig:
         version=version,
         description=(
             "Feature flags with progressive exposure that advances on evidence and takes itself back. "
-            "Every error of /api/v1 and /sdk/v1 is a Problem (RFC 9457). Beside what is listed here: OFREP below "
-            "/ofrep/v1 (its own protocol, with its own errors), and the event stream at /sdk/v1/stream."
+            "Every error of /api/v1 and /sdk/v1 is a Problem (RFC 9457); OFREP, below /ofrep/v1, has its own errors. "
+            "Beside what is listed here: the event stream at /sdk/v1/stream."
         ),
         path="/docs",
         use_handler_docstrings=True,
@@ -83,8 +84,8 @@ class _Page(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Return the page."""
-        schemas = _with_bodies(request.app, openapi_schema).get("components", {}).get("schemas", {})
-        sections = "".join(_operations(openapi_schema.get("paths", {}), schemas))
+        whole = _with_bodies(request.app, openapi_schema)
+        sections = "".join(_operations(whole["paths"], whole["components"]["schemas"]))
         title = escape(f"{openapi_schema['info']['title']} {openapi_schema['info']['version']}")
         return _PAGE.format(title=title, sections=sections).encode()
 
@@ -102,7 +103,7 @@ def _with_bodies(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
         "description": "What is wrong, where, and what to do.",
         "content": {PROBLEM: {"schema": {"$ref": _REF.format(name=Problem.__name__)}}},
     }
-    return {
+    whole = {
         **document,
         "paths": {path: _with_problems(path, item) for path, item in document.get("paths", {}).items()},
         "components": {
@@ -111,6 +112,7 @@ def _with_bodies(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
             "responses": {"Problem": problem},
         },
     }
+    return with_described(app, whole)
 
 
 def _with_problems(path: str, item: Mapping[str, Any]) -> dict[str, Any]:
