@@ -309,3 +309,18 @@ async def test_without_the_database_a_write_is_unavailable_and_answers_go_on(
         answer = await client.post("/ofrep/v1/evaluate/flags/checkout", json={"context": {"targetingKey": "u"}})
         assert answer.json()["value"] is True
         assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_a_flag_that_clients_can_steer_is_kept_with_a_warning(running: RunningNode) -> None:
+    """A client writes its own context: rules of a client flag on attributes are told to the writer, not refused."""
+    when = {"attribute": "email", "operator": "ends_with", "values": ["@example.com"]}
+    production = {**rolled_out(5), "rules": [{"name": "staff", "when": when, "serve": "on"}]}
+
+    told = await put(running, flag_document(client=True, environments={"production": production}))
+    quiet = await put(running, flag_document("other", environments={"production": production}))
+
+    assert told.status_code == quiet.status_code == 201
+    (note,) = told.json()["notes"]
+    assert note.startswith("warning: environments.production.rules[0].when: ")
+    assert "email" in note
+    assert quiet.json()["notes"] == []

@@ -8,6 +8,7 @@ from rheostat.model.document import FlagDocument
 from rheostat.model.serving import environments_changed, serve
 from rheostat_server.flags.catalogue import read_document
 from rheostat_server.flags.change import changes
+from rheostat_server.flags.warnings import warnings_of
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.projects import ProjectRow
 from rheostat_server.ports.ramps import RampEffects, RampWatcher
@@ -124,7 +125,7 @@ async def write_edits(
     revisions = await tx.environments.bump({one.environment.id for one in served})
     for one in served:
         await tx.served.put(one.environment.id, revisions[one.environment.id], one.kind, one.key, one.body)
-    notes = {key: (*edit.notes, *effects[key].notes) for edit in edits for key in (edit.document.key,)}
+    notes = {edit.document.key: (*edit.notes, *effects[edit.document.key].notes, *_warnings(edit)) for edit in edits}
     concerned = [edit.document.key for edit in edits if edit.kept]
     for thing in shared:
         stored = shared_rows[thing.kind, thing.key]
@@ -156,6 +157,10 @@ async def _store(tx: Transaction, project: ProjectRow, edit: Edit, writer: Write
         at_ms=writer.at_ms,
         note=edit.note,
     )
+
+
+def _warnings(edit: Edit) -> list[str]:
+    return [] if edit.kept or edit.after is None else [f"warning: {fault}" for fault in warnings_of(edit.after)]
 
 
 def _flag_bodies(
