@@ -9,7 +9,8 @@ from typing import Protocol
 
 from rheostat.engine.attributes import is_plain, reader, unit_reader, unit_remark
 from rheostat.engine.conversion import SCALARS, Remark, Strange, converted
-from rheostat.engine.operators import Test, compile_test
+from rheostat.engine.operators import VERSION_ORDERS, Test, compile_test
+from rheostat.engine.semver import LONGEST, parsed, version_key
 from rheostat.model.context import Context
 from rheostat.model.flag import Condition, Operator, Segment
 
@@ -58,7 +59,11 @@ def _clause(attribute: str, operator: Operator, values: Sequence[object]) -> Com
     test = compile_test(operator, values)
     judge = _judge(attribute, test)
     if is_plain(attribute):
-        return _of_text(attribute, operator, values, judge) or _of_plain(attribute, test, judge)
+        return (
+            _of_text(attribute, operator, values, judge)
+            or _of_version(attribute, operator, values, judge)
+            or _of_plain(attribute, test, judge)
+        )
     return lambda context, segments: judge(read(context), segments)
 
 
@@ -112,6 +117,24 @@ def _of_text(attribute: str, operator: Operator, values: Sequence[object], judge
         Operator.ENDS_WITH: ends,
     }
     return written.get(operator)
+
+
+def _of_version(
+    attribute: str, operator: Operator, values: Sequence[object], judge: _Judge
+) -> CompiledCondition | None:
+    """Return the clause for the operators on versions, if it names one; ``None`` for all else."""
+    order, bound = VERSION_ORDERS.get(operator), version_key(values[0]) if len(values) == 1 else None
+    if order is None or bound is None:
+        return None
+
+    def compares(context: Context, segments: Segments) -> bool | None:
+        value = context.attributes.get(attribute)
+        if type(value) is not str or len(value) > LONGEST:
+            return judge(value, segments)
+        found = parsed(value)
+        return None if found is None else order(found, bound)
+
+    return compares
 
 
 def _of_plain(attribute: str, test: Test, judge: _Judge) -> CompiledCondition:

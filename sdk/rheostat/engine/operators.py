@@ -1,11 +1,11 @@
 """What each operator says of one attribute value: true, false or unknown."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from math import isnan
-from operator import ge, gt, le, lt
-from typing import Any
+from operator import eq, ge, gt, le, lt
+from typing import Any, Final
 
 from rheostat.engine.equality import Equality
 from rheostat.engine.matcher import Matches, PatternError, matcher
@@ -17,6 +17,16 @@ from rheostat.model.moment import moment_ns
 Test = Callable[[Any], bool | None]
 """Judges a value that is there (never ``None``)."""
 _Order = Callable[[Any, Any], bool]
+
+
+VERSION_ORDERS: Final[Mapping[Operator, _Order]] = {
+    Operator.SEMVER_EQ: eq,
+    Operator.SEMVER_LT: lt,
+    Operator.SEMVER_LE: le,
+    Operator.SEMVER_GT: gt,
+    Operator.SEMVER_GE: ge,
+}
+"""How the operators on versions compare the context's with the clause's."""
 
 
 def compile_test(operator: Operator, values: Sequence[Any]) -> Test:
@@ -145,10 +155,6 @@ def _some(truths: Iterable[bool | None]) -> bool | None:
     return result
 
 
-def _equal(one: Any, other: Any) -> bool:
-    return bool(one == other)
-
-
 _LISTS = (list, tuple, set, frozenset)
 _COMPILERS: dict[Operator, Callable[[Sequence[Any]], Test]] = {
     Operator.IN: _in,
@@ -165,11 +171,7 @@ _COMPILERS: dict[Operator, Callable[[Sequence[Any]], Test]] = {
     Operator.GE: _ordered(number, ge),
     Operator.BEFORE: _ordered(moment_ns, lt),
     Operator.AFTER: _ordered(moment_ns, gt),
-    Operator.SEMVER_EQ: _ordered(version_key, _equal),
-    Operator.SEMVER_LT: _ordered(version_key, lt),
-    Operator.SEMVER_LE: _ordered(version_key, le),
-    Operator.SEMVER_GT: _ordered(version_key, gt),
-    Operator.SEMVER_GE: _ordered(version_key, ge),
+    **{operator: _ordered(version_key, order) for operator, order in VERSION_ORDERS.items()},
     Operator.IN_CIDR: _in_cidr,
     Operator.ANY_OF: _any_of,
     Operator.ALL_OF: _all_of,

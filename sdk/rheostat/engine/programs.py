@@ -73,14 +73,18 @@ class Outcomes:
 
     def __init__(self, flag: Flag) -> None:
         self.flag = flag
+        self._known: dict[tuple[str | None, Reason, str | None], Evaluation] = {}
 
     def of(self, variant: str | None, reason: Reason, rule: str | None = None) -> Evaluation:
         """Return the evaluation that gives this variant; ``None`` gives the caller's default.
 
         The variant is one of the flag's: who compiles a flag asks ``missing_variants`` first.
         """
-        value = CODE_DEFAULT if variant is None else self.flag.variants[variant]
-        return self._made(value, variant, reason, rule=rule)
+        known = self._known.get((variant, reason, rule))
+        if known is None:
+            value = CODE_DEFAULT if variant is None else self.flag.variants[variant]
+            known = self._known[variant, reason, rule] = self._made(value, variant, reason, rule=rule)
+        return known
 
     def off(self, reason: Reason, rule: str | None = None) -> Evaluation:
         """Return the off variant's evaluation; without one the caller's default."""

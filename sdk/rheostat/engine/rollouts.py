@@ -8,6 +8,7 @@ from rheostat.engine.hashing import (
     compile_split,
     exposed_below,
     first_hash,
+    hash32,
     held_from,
     utf8,
 )
@@ -75,9 +76,13 @@ def _fixed_share(
                 hashed = mmh3_32_uintdigest((salted + unit).encode(), seed)
             except UnicodeEncodeError:
                 hashed = mmh3_32_uintdigest(utf8(salted + unit), seed)
-            return only if start <= hashed < end else rest
+            return only if hashed < end else rest
 
-        return simple
+        def ranged(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
+            unit = context.targeting_key
+            return missing if unit is None else only if start <= hash32(salted + unit, seed) < end else rest
+
+        return ranged if start else simple
 
     choose, unit_of = compile_split(rollout.split), unit_reader(rollout.bucket_by)
     strange_unit = unit_remark(rollout.bucket_by)

@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from typing import Final
 
 VersionKey = tuple[int, int, int, tuple[object, ...]]
 
@@ -11,20 +12,22 @@ _PATTERN = re.compile(
     r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
     r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
-_LONGEST = 256
+LONGEST: Final = 256
+"""The most characters that a version has."""
 _RELEASE: tuple[object, ...] = (1,)
 
 
 def version_key(text: object) -> VersionKey | None:
     """Return a key that orders versions by precedence (build metadata does not count); ``None`` for no version."""
-    if not isinstance(text, str) or len(text) > _LONGEST:
+    if not isinstance(text, str) or len(text) > LONGEST:
         return None
-    return _parsed(text)
+    return parsed(text)
 
 
 # Few versions of an application are out at a time, and each comes with every request.
 @lru_cache(maxsize=512)
-def _parsed(text: str) -> VersionKey | None:
+def parsed(text: str) -> VersionKey | None:
+    """Return the key of a text that is at most ``LONGEST``; ``None`` for no version."""
     match = _PATTERN.fullmatch(text)
     if match is None:
         return None
