@@ -23,7 +23,7 @@ _CONDITIONS = (
      "description": "Write only what is not there yet; else 412."},
 )  # fmt: skip
 _WITH_PROBLEMS = ("/api/", "/sdk/")
-_ON_READING = (400, 401, 403, 404, 503)
+_ON_READING = (400, 401, 403, 404, 422, 503)
 _ON_WRITING = (400, 401, 403, 404, 409, 412, 413, 422, 503)
 
 
@@ -112,7 +112,14 @@ def _with_bodies(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
             "responses": {"Problem": problem},
         },
     }
-    return with_described(app, whole)
+    return with_described(app, _any_of(whole))
+
+
+def _any_of(node: Any) -> Any:
+    """Return the document with ``anyOf`` for ``oneOf``: the framework's refuses null where anything may stand."""
+    if isinstance(node, dict):
+        return {("anyOf" if name == "oneOf" else name): _any_of(value) for name, value in node.items()}
+    return [_any_of(item) for item in node] if isinstance(node, list) else node
 
 
 def _with_problems(path: str, item: Mapping[str, Any]) -> dict[str, Any]:
