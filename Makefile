@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What has every branch tested, by these alone: the engine, the model and the rules of ramps.
 RULES := tests/unit/sdk/engine tests/unit/sdk/model tests/unit/server/ramps
 
-.PHONY: help run demo test lint docs lock clean
+.PHONY: help run demo test lint docs lock clean bench-inprocess
 
 help:
 	@echo "make run     install, migrate and start the server on http://127.0.0.1:8080"
@@ -14,6 +14,8 @@ help:
 	@echo "             DEMO=--harmless: the same ramp without a fault, to 100 %"
 	@echo "make test    install what the tests need and run them all; TESTS=tests/unit runs a part"
 	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make bench-inprocess"
+	@echo "             compare an evaluation with seven published SDKs (three minutes); ROUNDS=15"
 	@echo "make docs    write the pages that are made from the code"
 	@echo "make lock    pin the requirements again, with hashes"
 	@echo "make clean   take away .venv and caches; the data in .rheostat stays"
@@ -48,6 +50,13 @@ lint: .venv/test.stamp
 	@scripts/make-venv $(PYTHON) requirements/test.txt
 	@touch $@ .venv/run.stamp
 
+bench-inprocess: .venv-bench/stamp
+	@PYTHONPATH=sdk .venv-bench/bin/python -m loadtests.inprocess --rounds $(or $(ROUNDS),15)
+
+.venv-bench/stamp: loadtests/requirements.txt loadtests/make-venv
+	@loadtests/make-venv $(PYTHON)
+	@touch $@
+
 docs: .venv/run.stamp
 	$(BIN)/python -m rheostat_server.cli.reference > docs/reference/cli.md
 
@@ -55,4 +64,4 @@ lock:
 	@scripts/lock-requirements
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
