@@ -1,12 +1,15 @@
 """The whole story with real processes: a ramp, a fault or none, a kill or a promotion."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from rheostat.clock import system_clock
 from rheostat_server.demo.stage import Stage
 from rheostat_server.demo.story import RAMP_DOCUMENT
+from rheostat_server.demo.traffic import Traffic
 from tests.e2e.conftest import Play
 from tests.e2e.waiting import until
 
@@ -27,6 +30,18 @@ async def exposed(stage: Stage, ramp_id: str, percent: float) -> dict[str, Any]:
         lambda view: view["exposure"] >= percent or view["status"] in {"killed", "aborted"},
         within=90,
     )
+
+
+def decided_ms(decision: dict[str, Any]) -> int:
+    """When a decision was taken, in ms since the epoch."""
+    return round(datetime.fromisoformat(decision["at"]).timestamp() * 1000)
+
+
+def last_new_answer_ms(traffic: Traffic) -> int:
+    """When the new checkout answered for the last time, in ms since the epoch."""
+    clock = system_clock()
+    ago_s = clock.monotonic() - max(served.at for served in traffic.recent if served.new)
+    return round(clock.wall_ms() - ago_s * 1000)
 
 
 @by_source
@@ -52,6 +67,8 @@ async def test_a_fault_for_exposed_users_is_taken_back_and_explained(play: Play,
         last = (await stage.last_decisions(ramp_id, 1))[0]
         assert last["kind"] == "kill"
         assert "newly failed" in last["why"]
+        # The SDK streams: what was decided reaches the shop's users within a second.
+        assert last_new_answer_ms(traffic) - decided_ms(last) < 1_000
         audit = (await stage.api.get("/audit", params={"subject": "checkout-v2"})).raise_for_status().json()
         assert any(entry["action"] == "ramp.kill" for entry in audit["entries"]), audit
         # The kill is latched: starting again is refused until a person revives it.
