@@ -14,7 +14,7 @@ from typing import Any
 HERE = Path(__file__).parent
 MODULES = HERE / "node_modules"
 LOCK = HERE / "package-lock.json"
-NEEDED = "node 20 or newer and npm are needed: scripts/need-test-programs"
+NEEDED = "node 18 or newer and npm are needed: scripts/need-test-programs"
 ANSWER_SECONDS = 20
 
 
@@ -27,7 +27,7 @@ def install() -> None:
     assert shutil.which("node"), NEEDED
     assert shutil.which("npm"), NEEDED
     version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
-    assert int(version.removeprefix("v").split(".")[0]) >= 20, f"{NEEDED}; this is {version}"
+    assert int(version.removeprefix("v").split(".")[0]) >= 18, f"{NEEDED}; this is {version}"
     pinned = hashlib.sha256(LOCK.read_bytes()).hexdigest()
     stamp = MODULES / ".installed"
     # Two test runs in one tree install once.

@@ -1,15 +1,12 @@
-"""OFREP's routes against two descriptions, our own and the published one, with requests made from them."""
+"""OFREP's routes against their own description, with requests made from it."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings, strategies
-from ruamel.yaml import YAML
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
@@ -23,7 +20,6 @@ from schemathesis.specs.openapi.checks import (
 from tests.conformance.conftest import Served
 from tests.conformance.flags import documents
 
-PUBLISHED = Path(__file__).parent / "published" / "ofrep-0.3.0.yaml"
 EXAMPLES = 40
 """Requests to each operation, of the right form, and as many of a wrong one."""
 CHECKS = [
@@ -33,37 +29,6 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-MORE_REASONS = ["DEFAULT", "STALE", "ERROR"]
-"""OpenFeature's reasons that the published list leaves out."""
-
-
-def lenient(node: Any) -> Any:
-    """Return the published description as servers can keep it.
-
-    Its ``oneOf`` refuses each success, which always fits the form without a value too; its list of reasons is short;
-    and clients send contexts without a targeting key, although it calls that required.
-    """
-    if isinstance(node, list):
-        return [lenient(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    changed = {("anyOf" if name == "oneOf" else name): lenient(value) for name, value in node.items()}
-    if changed.get("enum") == ["STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED", "UNKNOWN"]:
-        changed["enum"] += MORE_REASONS
-    if changed.get("required") == ["targetingKey"]:
-        del changed["required"]
-    return changed
-
-
-def published() -> dict[str, Any]:
-    document: dict[str, Any] = lenient(YAML(typ="safe").load(PUBLISHED.read_text(encoding="utf-8")))
-    for path in document["paths"].values():
-        # What any HTTP server may say, and the protocol leaves open.
-        for status in ("413", "503"):
-            path["post"]["responses"][status] = {"description": "refused"}
-    # Or it would make keys of its own, beside the one that is sent; test_twelve_points.py tries wrong keys.
-    del document["security"]
-    return document
 
 
 async def ours(http: httpx.AsyncClient) -> dict[str, Any]:
@@ -106,45 +71,11 @@ def attack(document: dict[str, Any], served: Served, mode: GenerationMode) -> se
 
 
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")
-@pytest.mark.parametrize("description", ["ours", "published"])
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-async def test_answers_are_as_described(
-    served: Served, http: httpx.AsyncClient, description: str, mode: GenerationMode
-) -> None:
+async def test_answers_are_as_described(served: Served, http: httpx.AsyncClient, mode: GenerationMode) -> None:
     """Whatever is made from a description, each answer has a status, headers and a form that it lists."""
-    document = published() if description == "published" else await ours(http)
-    seen = await asyncio.to_thread(attack, document, served, mode)
+    seen = await asyncio.to_thread(attack, await ours(http), served, mode)
 
     statuses = {status for _, status in seen}
     assert (200 if mode is GenerationMode.POSITIVE else 400) in statuses
     assert len({path for path, _ in seen}) == 2
-
-
-def form_of(document: dict[str, Any], name: str) -> jsonschema_rs.Validator:
-    """Return a validator of one of the published forms."""
-    return jsonschema_rs.validator_for({**document, "$ref": f"#/components/schemas/{name}"})
-
-
-@pytest.fixture
-def forms() -> dict[str, jsonschema_rs.Validator]:
-    document = published()
-    names = ("serverEvaluationSuccess", "bulkEvaluationSuccess", "flagNotFound", "evaluationFailure")
-    return {name: form_of(document, name) for name in names}
-
-
-async def test_each_flag_is_as_published(
-    served: Served, http: httpx.AsyncClient, forms: dict[str, jsonschema_rs.Validator]
-) -> None:
-    """Each flag's answer, alone and among all, has the published form."""
-    for context in ({}, {"targetingKey": "user-1", "plan": "premium"}):
-        for flag in documents():
-            path = f"/ofrep/v1/evaluate/flags/{flag['key']}"
-            answer = await http.post(path, json={"context": context}, headers=served.bearer)
-            form = "serverEvaluationSuccess" if answer.status_code == 200 else "evaluationFailure"
-            forms[form].validate(answer.json())
-        everything = await http.post("/ofrep/v1/evaluate/flags", json={"context": context}, headers=served.bearer)
-        forms["bulkEvaluationSuccess"].validate(everything.json())
-    missing = await http.post("/ofrep/v1/evaluate/flags/none", json={"context": {}}, headers=served.bearer)
-    forms["flagNotFound"].validate(missing.json())
-    with pytest.raises(jsonschema_rs.ValidationError):
-        forms["flagNotFound"].validate({"key": "none", "errorCode": "GENERAL"})
