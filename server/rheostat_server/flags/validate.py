@@ -19,7 +19,7 @@ from rheostat_server.flags.conditions import check_condition
 from rheostat_server.flags.keys import is_key, key_at, key_fault
 from rheostat_server.flags.rollouts import Known, check_answer, check_variant, variant_at
 from rheostat_server.flags.tags import tags_at
-from rheostat_server.flags.values import check_size, check_value, json_value
+from rheostat_server.flags.values import check_value, checked, json_value
 from rheostat_server.flags.windows import check_window
 
 _FLAG: Final = (
@@ -48,11 +48,7 @@ def validate_flag(data: object) -> FlagDocument:
         Invalid: it has faults; all of them are listed, each with its path.
     """
     faults = Faults()
-    document = _check_flag(data, faults)
-    faults.raise_any(f"the flag {document.key}" if document.key else "the flag document")
-    check_size(document, faults)
-    faults.raise_any(f"the flag {document.key}")
-    return document
+    return checked(_check_flag(data, faults), faults, "flag")
 
 
 def _check_flag(data: object, faults: Faults) -> FlagDocument:

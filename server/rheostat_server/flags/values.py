@@ -1,10 +1,11 @@
 """Which values a variant may have, by the type of its flag. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from rheostat.model.document import FlagDocument, LayerDocument, SegmentDocument
 from rheostat.model.flag import FlagType
 from rheostat_server.faults import QUOTE_IT, Faults, below, is_number, plain_number, spelled, type_name
 
@@ -15,6 +16,8 @@ LARGEST_VALUE: Final = 256 * 1024
 LARGEST_DOCUMENT: Final = 1024 * 1024
 """The most bytes of a document as JSON."""
 _INT64: Final = 1 << 63
+
+D = TypeVar("D", FlagDocument, SegmentDocument, LayerDocument)
 
 
 def check_value(kind: FlagType, value: Any, path: str, faults: Faults) -> Any:
@@ -98,7 +101,21 @@ def _sized(value: Any, path: str, faults: Faults) -> Any:
     return value
 
 
-def check_size(document: msgspec.Struct, faults: Faults) -> None:
+def checked(document: D, faults: Faults, what: str) -> D:
+    """Return the document, its size looked at too, or raise all its faults. ``what`` is its kind, such as ``flag``.
+
+    Raises:
+        Invalid: it has faults.
+    """
+    named = f"the {what} {document.key}" if document.key else f"the {what} document"
+    # Only a document that is otherwise right is worth measuring: one with faults was filled up with stand-ins.
+    faults.raise_any(named)
+    _check_size(document, faults)
+    faults.raise_any(named)
+    return document
+
+
+def _check_size(document: msgspec.Struct, faults: Faults) -> None:
     """Note a fault when a document is too large, or holds text that cannot be kept."""
     try:
         size = len(msgspec.json.encode(document))

@@ -7,7 +7,7 @@ from rheostat.model.document import LayerDocument
 from rheostat_server.faults import Faults, Fields
 from rheostat_server.flags.keys import key_at
 from rheostat_server.flags.tags import tags_at
-from rheostat_server.flags.values import check_size
+from rheostat_server.flags.values import checked
 from rheostat_server.segments.validate import check_unit
 
 _LAYER: Final = ("kind", "key", "unit", "salt", "owner", "description", "tags")
@@ -32,7 +32,4 @@ def validate_layer(data: object) -> LayerDocument:
         description=fields.text("description", longest=65_536),
         tags=tags_at(fields),
     )
-    faults.raise_any(f"the layer {document.key}" if document.key else "the layer document")
-    check_size(document, faults)
-    faults.raise_any(f"the layer {document.key}")
-    return document
+    return checked(document, faults, "layer")

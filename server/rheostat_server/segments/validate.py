@@ -10,7 +10,7 @@ from rheostat_server.faults import QUOTE_IT, Faults, Fields, items_at, type_name
 from rheostat_server.flags.conditions import check_condition
 from rheostat_server.flags.keys import key_at
 from rheostat_server.flags.tags import tags_at
-from rheostat_server.flags.values import check_size
+from rheostat_server.flags.values import checked
 
 _SEGMENT: Final = ("kind", "key", "unit", "included", "excluded", "conditions", "owner", "description", "tags")
 
@@ -22,11 +22,7 @@ def validate_segment(data: object) -> SegmentDocument:
         Invalid: it has faults; all of them are listed, each with its path.
     """
     faults = Faults()
-    document = _check_segment(data, faults)
-    faults.raise_any(f"the segment {document.key}" if document.key else "the segment document")
-    check_size(document, faults)
-    faults.raise_any(f"the segment {document.key}")
-    return document
+    return checked(_check_segment(data, faults), faults, "segment")
 
 
 def _check_segment(data: object, faults: Faults) -> SegmentDocument:
