@@ -14,7 +14,8 @@ class RampOverlay(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     the ramp's start, then the plan's steps, ascending, in ppm. ``live`` says whether outcomes count:
     from arming until the ramp is promoted, killed or aborted. ``unit_key`` (hex) keys the hash of
     units and is in server-scoped snapshots only. ``failing_limit`` and ``sampled_limit`` are the most
-    units that a batch carries of this ramp.
+    units that a batch carries of this ramp. ``slow_bounds_ms`` are the durations above which a request counts as
+    slow: bit i of a sampled unit's ``slow``, and the row's ``slow`` under the bound as text, are the i-th.
     """
 
     ramp: str
@@ -29,6 +30,7 @@ class RampOverlay(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     unit_key: str | None = None
     failing_limit: int = 1_000
     sampled_limit: int = 2_000
+    slow_bounds_ms: tuple[int, ...] = ()
 
     @property
     def arm_ppm(self) -> int:

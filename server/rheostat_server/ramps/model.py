@@ -63,6 +63,16 @@ class Family(enum.StrEnum):
     """The same counts, read back from Prometheus (``rheostat_failing_units_total``): grade 1."""
     APPLICATION = "application"
     """The application's own ``feature_flag_requests_total``, from Prometheus: requests (grade 3)."""
+    QUERIES = "queries"
+    """A pair of PromQL queries, or a metric of somebody else's that ``label_map`` names: requests (grade 3)."""
+
+
+class Measure(enum.StrEnum):
+    """What makes a request bad to a guardrail."""
+
+    ERRORS = "errors"
+    LATENCY = "latency"
+    """It took longer than the guardrail's ``bound_ms``."""
 
 
 class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +80,8 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
 
     ``may_kill`` is false for advisory guardrails, which hold only. ``phi`` is the overdispersion of
     requests (grade 3); 1 for grade 1. ``min_difference`` is the difference clause's bound for rates, in
-    0 … 1; ``None`` is min(0.001, p̂_c).
+    0 … 1; ``None`` is min(0.001, p̂_c). ``ceiling`` is p_max, the rate of bad requests (0 … 1) that is too much
+    whatever the control shows; ``None``: there is none. ``bound_ms`` is set for ``Measure.LATENCY``.
     """
 
     name: str
@@ -79,6 +90,9 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     may_kill: bool = True
     phi: float = 1.0
     min_difference: float | None = None
+    measure: Measure = Measure.ERRORS
+    bound_ms: int | None = None
+    ceiling: float | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,10 +158,20 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     log_a: tuple[float, ...] = (0.0, 0.0, 0.0)
 
 
-class ArmTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """What one arm saw: requests ended and bad; units newly failing; distinct units seen, and those of them bad.
+class ArmTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one arm saw. To a latency guardrail ``bad``, and the ``_bad`` of samples, mean slower than its bound.
 
-    The last two are of sampled requests (difference clause of grade 1, ``min_units``).
+    - ``ended``, ``bad``: requests that ended, and those of them that ended badly.
+    - ``failing``: units that failed for the first time since arming began (grade 1).
+    - ``units``, ``units_bad``: distinct units of the epoch that were sampled, and those of them whose first sample
+      there was bad (difference clause of grade 1, SRM, ``min_units``).
+    - ``seen``: units sampled in a window, counted once a window (crash clause).
+    - ``sampled``, ``sampled_bad``: of these the ones of every other window, which grade 2 keeps.
+    - ``arrivals``: units sampled in a window and not in the one before (missing users).
+    - ``active``, ``active_failed``: units sampled for the first time in the ramp; units by now both sampled and failed
+      (saturation).
+    - ``recounted``, ``recounted_squares``: failing units that had not failed for 5 min, each time; and what they add to
+      Σk² (M_h).
     """
 
     ended: int = 0
@@ -155,6 +179,14 @@ class ArmTotals(msgspec.Struct, frozen=True, kw_only=True):
     failing: int = 0
     units: int = 0
     units_bad: int = 0
+    seen: int = 0
+    sampled: int = 0
+    sampled_bad: int = 0
+    arrivals: int = 0
+    active: int = 0
+    active_failed: int = 0
+    recounted: int = 0
+    recounted_squares: int = 0
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +211,10 @@ class Sight(enum.StrEnum):
     SERIES_ABSENT = "series absent"
     SERIES_STALE = "series stale"
     NO_TRAFFIC = "no traffic"
+    UNCOVERED = "uncovered"
+    """Too many evaluations come from services that do not report."""
+    SATURATED = "saturated"
+    """Most units have failed already, so that no more can fail newly."""
     WARMING = "warming"
 
 
@@ -200,12 +236,22 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known at one observation. ``at_ms`` is when it was asked, on the wall clock.
 
-    ``exposed_units`` are the distinct exposed units that finished a request in the present step.
+    ``exposed_units`` are the distinct exposed units that finished a request in the present step. ``crowd`` is what SDK
+    reports say of the ramp as a whole, whatever its guardrails read: blocks since ``State.crowd_cursor``, in order;
+    ``crowd_cursor`` goes on from there. ``arrivals_by_level`` is, of the arrivals while arming, how many units each
+    exposure (ppm) exposes at least; −1 for those that none does. ``coverage`` is the share (0 … 1) of the flag's
+    single evaluations that come from services which report; ``None`` where nobody evaluates. ``vanished`` counts
+    instances that fell silent without a goodbye since the observation before.
     """
 
     at_ms: int
     readings: tuple[Reading, ...] = ()
     exposed_units: int = 0
+    crowd: tuple[Block, ...] = ()
+    crowd_cursor: str = ""
+    arrivals_by_level: tuple[tuple[int, int], ...] = ()
+    coverage: float | None = None
+    vanished: int = 0
 
 
 class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,7 +299,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     is the first exposure (``None``: arming), ``exposed_epoch`` its epoch; blocks of an earlier one are arming's.
     ``armed_s`` is how long arming has watched with every guardrail seeing: only that counts as pre-flight.
     ``soaking_since_ms`` is set while soaking, also when it is paused or held meanwhile. ``approved_step`` is the
-    step that a person let through. ``why`` says in words why it stands where it stands.
+    step that a person let through. ``crowd_cursor`` is how far ``Evidence.crowd`` was read. ``why`` says in words why it stands where it stands.
     """
 
     status: Status = Status.DRAFT
@@ -271,6 +317,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     exposed_units: int = 0
     approved_step: int | None = None
     guardrails: dict[str, GuardrailState] = {}
+    crowd_cursor: str = ""
     why: str = ""
 
 

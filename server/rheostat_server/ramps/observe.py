@@ -82,13 +82,7 @@ def acceptable_after(plan: Plan, arming: GuardrailState) -> float | None:
 
 def added(a: ArmTotals, b: ArmTotals) -> ArmTotals:
     """Return both together."""
-    return ArmTotals(
-        ended=a.ended + b.ended,
-        bad=a.bad + b.bad,
-        failing=a.failing + b.failing,
-        units=a.units + b.units,
-        units_bad=a.units_bad + b.units_bad,
-    )
+    return ArmTotals(**{name: getattr(a, name) + getattr(b, name) for name in ArmTotals.__struct_fields__})
 
 
 def events(guardrail: Guardrail, totals: ArmTotals) -> int:
