@@ -299,7 +299,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     is the first exposure (``None``: arming), ``exposed_epoch`` its epoch; blocks of an earlier one are arming's.
     ``armed_s`` is how long arming has watched with every guardrail seeing: only that counts as pre-flight.
     ``soaking_since_ms`` is set while soaking, also when it is paused or held meanwhile. ``approved_step`` is the
-    step that a person let through. ``crowd_cursor`` is how far ``Evidence.crowd`` was read. ``why`` says in words why it stands where it stands.
+    step that a person let through. ``crowd_cursor`` is how far ``Evidence.crowd`` was read. ``why`` says
+    in words why it stands where it stands.
     """
 
     status: Status = Status.DRAFT
