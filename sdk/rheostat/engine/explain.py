@@ -156,8 +156,8 @@ class _Walk:
     ) -> Evaluation:
         name, overlays, kills = None if rule is None else rule.name, compiled.overlays, compiled.kills
         reason = default_reason(compiled.flag) if rule is None else Reason.TARGETING_MATCH
-        program = compile_answer(outcomes, answer, name, reason, overlays=overlays, kills=kills, stale=stale)
-        evaluation = program(self._context, self._ruleset, self._run)
+        given = compile_answer(outcomes, answer, name, reason, overlays=overlays, kills=kills, stale=stale)
+        evaluation = given if isinstance(given, Evaluation) else given(self._context, self._ruleset, self._run)
         rollout = name or DEFAULT_ROLLOUT
         if answer.rollout is None:
             walked, text = None, "serves " + (evaluation.variant or "the caller's default")

@@ -114,7 +114,7 @@ class Outcomes:
     def evaluated(self, flag: str, variant: str | None) -> None:
         """Count one evaluation by the application. ``variant`` is ``None`` for the caller's default."""
         try:
-            next(self._evaluations.counters[flag][variant])
+            next(self.counters[flag][variant])
         except KeyError:
             self._evaluations.count(flag, variant)
             self._ensure_thread()
@@ -222,6 +222,8 @@ class Outcomes:
         self._instance = secrets.token_hex(16)
         self._summary = Summary()
         self._evaluations = Evaluations()
+        self.counters = self._evaluations.counters
+        """Counters by flag and variant, for who counts with ``next`` and has ``evaluated`` make those that lack."""
         self._thread_lock = threading.Lock()
         self._threaded = False
         self._sender = Sender(self._make, lambda: bool(self._standing.live), self._heard, self._courier, self._clock)

@@ -274,9 +274,11 @@ class Hostile(Mapping[str, Any]):
         return 0
 
 
-def test_attributes_that_raise_give_the_callers_default() -> None:
-    """An object whose methods fail is that evaluation's error, and nobody else's."""
-    found = evaluation(a_flag(rules=(a_rule(),)), context=Context.of("u", Hostile()))
+@pytest.mark.parametrize("max_staleness_ms", [None, 1_000])
+def test_attributes_that_raise_give_the_callers_default(max_staleness_ms: int | None) -> None:
+    """An object whose methods fail is that evaluation's own error, also in a flag that reads its age."""
+    flag = a_flag(rules=(a_rule(),), max_staleness_ms=max_staleness_ms)
+    found = evaluation(flag, context=Context.of("u", Hostile()))
 
     assert (found.value, found.reason, found.error_code) == (CODE_DEFAULT, Reason.ERROR, ErrorCode.GENERAL)
     assert found.error_message == "an attribute could not be read: RuntimeError"
