@@ -30,7 +30,8 @@ from rheostat.unanswered import not_ready, unanswered, unexplained, wrong_type
 from rheostat.values import MISMATCH, as_type, type_of
 
 if TYPE_CHECKING:
-    from rheostat.middleware.asgi import ASGIApp, RheostatMiddleware, Scope
+    from rheostat.middleware.asgi import RheostatMiddleware
+    from rheostat.middleware.connection import ASGIApp, Scope
     from rheostat.middleware.request import Latency
 
 log = logging.getLogger("rheostat")
@@ -192,7 +193,7 @@ class Rheostat:
         serving = self._serving
         if serving.ruleset is None:
             return {}
-        subject = self._subject(context)
+        subject = _subject(context)
         age_ms = serving.age_at(self._monotonic())
         answers = serving.ruleset.bulk(subject, now_ms=self._clock.wall_ms(), age_ms=age_ms)
         return {
@@ -206,7 +207,7 @@ class Rheostat:
         if serving.ruleset is None:
             return unexplained(key, serving.identity)
         now_ms, age_ms = self._clock.wall_ms(), serving.age_at(self._monotonic())
-        return serving.ruleset.explain(key, self._subject(context), now_ms=now_ms, age_ms=age_ms)
+        return serving.ruleset.explain(key, _subject(context), now_ms=now_ms, age_ms=age_ms)
 
     def _settle(self, evaluation: Evaluation, default: Any, wanted: FlagType) -> Any:
         """Return the value as the type asked for, else the default; count what was given."""
@@ -229,8 +230,8 @@ class Rheostat:
         try:
             if ruleset.reads_time:
                 age_ms = serving.age_at(self._monotonic())
-                return ruleset.evaluate(key, self._subject(context), self._clock.wall_ms(), age_ms)
-            return ruleset.evaluate(key, self._subject(context))
+                return ruleset.evaluate(key, _subject(context), self._clock.wall_ms(), age_ms)
+            return ruleset.evaluate(key, _subject(context))
         except Exception as error:  # noqa: BLE001 - whatever was passed as key or context, the application goes on
             return unanswered(str(key), ErrorCode.GENERAL, f"{type(error).__name__}: {error}")
 
@@ -286,10 +287,6 @@ class Rheostat:
             evaluation.metadata,
         )
 
-    @staticmethod
-    def _subject(context: Context | None) -> Context:
-        return context if context is not None else bound_context.get() or _ANONYMOUS
-
     # --- context ---
 
     @staticmethod
@@ -319,8 +316,6 @@ class Rheostat:
         from rheostat.middleware.asgi import RheostatMiddleware
 
         return RheostatMiddleware(app, flags=self, context=context, latency=latency, metrics=metrics, registry=registry)
-
-    # --- life ---
 
     def status(self) -> Status:
         """Return what is being served, from where, how old it is, and how the feed does."""
@@ -398,3 +393,7 @@ class Rheostat:
                 callback(key)
             except Exception:
                 log.exception("a callback for changes of %r failed", key)
+
+
+def _subject(context: Context | None) -> Context:
+    return context if context is not None else bound_context.get() or _ANONYMOUS
