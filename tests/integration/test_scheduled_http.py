@@ -122,7 +122,7 @@ async def test_the_answer_says_who_would_move(running: RunningNode) -> None:
 async def test_a_local_time_has_its_timezone(running: RunningNode) -> None:
     """A local time is an instant of its zone; one that the clocks skip is the later, one that comes twice the first."""
     await put(running)
-    zone = {"timezone": "Europe/Madrid", "patch": {"owner": "ana"}}
+    zone: dict[str, Any] = {"timezone": "Europe/Madrid", "patch": {"owner": "ana"}}
 
     found = [
         (asked["at"], asked["local"])
