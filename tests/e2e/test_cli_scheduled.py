@@ -98,7 +98,7 @@ def test_a_change_is_unscheduled(scheduling: Scheduling) -> None:
 
     assert f"The change {number} of never" in cli("flag", "unschedule", str(number), "--reason", "not yet")
     assert "is cancelled already" in cli.fails("flag", "unschedule", str(number))
-    assert "all environments" in cli("flag", "scheduled", "never")
+    assert "the whole flag" in cli("flag", "scheduled", "never")
     assert f'({other}: owner: "ann") is cancelled' in cli("flag", "archive", "never", "--force")
 
     shown = cli("flag", "scheduled", "--id", str(number))

@@ -236,6 +236,7 @@ async def test_a_change_that_fits_no_more_fails_and_changes_nothing(running: Run
     failed = await view(running, doomed["id"])
     assert (failed["status"], failed["version"]) == ("failed", None)
     assert [fault["path"] for fault in failed["faults"]] == ["environments.production.default.serve"]
+    assert failed["why"].startswith("environments.production.default.serve: the flag has no variant blue")
     assert (await view(running, later["id"]))["status"] == "done"
     made = (await flag(running))["document"]["environments"]["production"]
     assert made == {"default": rolled_out(5)["default"]}
@@ -387,6 +388,21 @@ async def test_there_are_limits(running: RunningNode) -> None:
     await running.admin.post(f"{SCHEDULED}/{first['id']}/cancel")
     await schedule(running, patch={"owner": "eve"})
     assert (await ask(running.admin, patch={"description": "x" * (1 << 20)})).status_code == 413
+
+
+async def test_odd_names_are_no_trouble(running: RunningNode) -> None:
+    """A name in metadata may hold a NUL: it is scheduled and made, and one that has a fault then fails in order."""
+    await put(running, variants={"on": True, "off": False, "blue": True})
+    fine = await schedule(running, patch={"metadata": {"a\x00b": 1, "c": "\x00"}})
+    doomed = await schedule(running, patch={"metadata": {"a\x00b": 2}, "off_variant": "blue"})
+    await pass_time(running, 0)
+    await running.admin.patch(f"{FLAGS}/checkout", json={"variants": {"blue": None}})
+
+    await pass_time(running)
+
+    assert (await view(running, fine["id"]))["status"] == "done"
+    assert (await view(running, doomed["id"]))["status"] == "failed"
+    assert (await flag(running))["document"]["metadata"] == {"a\x00b": 1, "c": "\x00"}
 
 
 async def start_ramp(running: RunningNode) -> str:

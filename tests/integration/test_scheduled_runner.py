@@ -22,6 +22,9 @@ from tests.admin_server import flag_document, rolled_out
 ANA = Principal(kind=TokenKind.API, scope=Scope.WRITE, token_id="t", label="ana")
 AT = "2026-01-01T01:00:00Z"
 
+# What a change of the rollout's exposure alone does not fit any more.
+_SERVED = {"environments": {"production": {"default": {"serve": "on", "rollout": None}}}}
+
 
 class World:
     """A project with a flag over a real database, and nodes with one clock."""
@@ -201,6 +204,22 @@ async def test_a_defect_fails_one_change_alone(world: World) -> None:
     assert "the server made a mistake" in ((await world.view(made + 1)).why or "")
     assert await world.exposures() == [0, 10]
     assert await world.audited("flag.scheduled-change-failed") == 1
+
+
+async def test_what_cannot_even_be_failed_holds_up_its_own_project_alone(world: World, database: Database) -> None:
+    """Where the database refuses the record of a failure, the change stays pending, and other projects go on."""
+    await world.lay_out("other")
+    doomed = await world.schedule(10)
+    other = await world.schedule(20, project="other")
+    await world.flags.patch("shop", "checkout", _SERVED, ANA, condition=ANY, restart_ramp=False)
+    async with database.connection() as connection:
+        await connection.execute("ALTER TABLE scheduled_changes ADD CHECK (status <> 'failed')")
+    world.clock.advance(3600)
+
+    await (await world.leader()).tick()
+
+    assert (await world.view(doomed)).status == "pending"
+    assert (await world.view(other, "other")).status == "done"
 
 
 async def test_a_project_takes_its_changes_along(world: World) -> None:

@@ -15,7 +15,7 @@ from rheostat_server.cli.terminal import a_table, moment, print_table
 from rheostat_server.cli.yaml_files import read_documents, to_yaml
 
 _MOST_LINES = 10
-_STYLES = {"done": "green", "failed": "bold red", "cancelled": "dim"}
+_STYLES = {"done": "green", "failed": "red", "cancelled": "dim"}
 
 
 @click.command("schedule")
@@ -170,7 +170,8 @@ def _add_given(
 
 
 def _print_scheduled(console: Console, body: dict[str, Any]) -> None:
-    console.print(f"{body['flag']} will change in {_where(body)} at {_when(body)}: {body['summary']}", markup=False)
+    where = f" in {body['environment']}" if body["environment"] else ""
+    console.print(f"{body['flag']} will change{where} at {_when(body)}: {body['summary']}", markup=False)
     for note in body["notes"]:
         console.print(f"  {note}", markup=False, style="yellow" if note.startswith("warning") else "")
     console.print(f"`rheostat flag unschedule {body['id']}` cancels it.", markup=False)
@@ -191,7 +192,7 @@ def _print_all(console: Console, changes: list[dict[str, Any]], *, every: bool) 
 
 def _print_one(console: Console, body: dict[str, Any]) -> None:
     click.echo(to_yaml([body["change"]]), nl=False)
-    console.print(f"# {body['flag']} in {_where(body)}, at {_when(body)}", style="dim", markup=False)
+    console.print(f"# {body['flag']}, {_where(body)}, at {_when(body)}", style="dim", markup=False)
     only = f", only at version {body['if_version']}" if body["if_version"] else ""
     console.print(f"# by {body['scheduled_by']}{only}", style="dim", markup=False)
     if body["note"]:
@@ -210,7 +211,7 @@ def _print_one(console: Console, body: dict[str, Any]) -> None:
 
 
 def _where(body: dict[str, Any]) -> str:
-    return body["environment"] or "all environments"
+    return body["environment"] or "the whole flag"
 
 
 def _when(body: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ class ScheduledRow(msgspec.Struct, frozen=True, kw_only=True):
     """A scheduled change as stored. ``change`` is JSON; times are ms since the epoch. ``id`` is 0 until it is stored.
 
     ``environment`` is ``None`` for a change of the whole flag. ``at_text`` and ``timezone`` are the time as its
-    author wrote it.
+    author wrote it. ``change`` is ``None`` where it was not asked for: in lists.
     """
 
     project_id: int
@@ -32,7 +32,7 @@ class ScheduledRow(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     at_text: str
     timezone: str | None
-    change: bytes
+    change: bytes | None
     summary: str
     if_version: int | None
     note: str | None

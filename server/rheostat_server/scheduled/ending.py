@@ -10,6 +10,8 @@ from rheostat_server.ports.scheduled import ScheduledRow, ScheduledStatus
 from rheostat_server.ports.storage import AuditEntry, Transaction
 from rheostat_server.web.times import rfc3339
 
+_MOST_FAULTS = 50
+
 
 async def cancel(tx: Transaction, row: ScheduledRow, *, why: str | None, actor: str, at_ms: int) -> ScheduledRow:
     """Cancel a pending change, visibly; return it."""
@@ -43,9 +45,9 @@ async def cancel_pending(
 async def fail(
     tx: Transaction, row: ScheduledRow, *, why: str, faults: tuple[Fault, ...], actor: str, at_ms: int
 ) -> None:
-    """Keep that a pending change could not be made, and why."""
+    """Keep that a pending change could not be made, and why: the line, and the first 50 faults."""
     ended = msgspec.structs.replace(
-        row, status=ScheduledStatus.FAILED, ended_at_ms=at_ms, ended_by=actor, why=why, faults=faults
+        row, status=ScheduledStatus.FAILED, ended_at_ms=at_ms, ended_by=actor, why=why, faults=faults[:_MOST_FAULTS]
     )
     await tx.scheduled.end(ended)
     summary = f"the change of {row.flag} that was scheduled for {rfc3339(row.at_ms)} ({row.id}) failed: {why}"

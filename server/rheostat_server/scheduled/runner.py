@@ -19,6 +19,7 @@ from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.lease import Lease, LeaseLostError
 from rheostat_server.scheduled.change import ScheduledChange, changed_document
 from rheostat_server.scheduled.ending import audit_entry, fail
+from rheostat_server.scheduled.words import failure_words
 from rheostat_server.web.times import rfc3339
 
 ACTOR = "schedule"
@@ -87,9 +88,13 @@ class ScheduleRunner:
             except Unavailable as error:
                 log.warning("scheduled_change_waits", scheduled_change=due.id, flag=due.flag, error=str(error))
                 waiting.add(due.project_id)
+            except Exception:
+                # Not even its failure could be kept; other projects are not to wait for that.
+                log.exception("scheduled_change_waits", scheduled_change=due.id, flag=due.flag)
+                waiting.add(due.project_id)
 
     async def _carry_out(self, due: Due, token: int) -> None:
-        async def work(tx: Transaction) -> Mapping[int, int]:
+        async def work(tx: Transaction) -> Mapping[int, int] | None:
             return await self._make(tx, due, token)
 
         try:
@@ -97,27 +102,32 @@ class ScheduleRunner:
         except (Unavailable, LeaseLostError):
             raise
         except Invalid as error:
-            await self._fail(due, token, str(error), error.faults)
+            await self._fail(due, token, failure_words(error, error.faults), error.faults)
         except RheostatServerError as error:
-            await self._fail(due, token, str(error))
+            await self._fail(due, token, failure_words(error))
         except Exception:
             # Tried again it would fail again, and keep all that comes after it waiting.
             log.exception("scheduled_change_failed", scheduled_change=due.id, flag=due.flag)
             await self._fail(due, token, "the server made a mistake; its log says more")
         else:
+            if changed is None:
+                # Cancelled meanwhile, or made by the leader before us.
+                return
             if changed:
                 self._announce(sorted(changed))
             log.info("scheduled_change_made", scheduled_change=due.id, flag=due.flag)
 
-    async def _make(self, tx: Transaction, due: Due, token: int) -> Mapping[int, int]:
-        """Write the change as a person's write would be, and note that it is done, in one transaction."""
+    async def _make(self, tx: Transaction, due: Due, token: int) -> Mapping[int, int] | None:
+        """Write the change as a person's write would be, and note that it is done, in one transaction.
+
+        Returns the new revisions by the id of the environment; ``None`` where the change is not pending any more.
+        """
         if not await tx.lease.hold(token):
             raise LeaseLostError
         catalogue = await lock_catalogue(tx, due.project, [due.flag])
         row = await tx.scheduled.get(catalogue.project.id, due.id)
         if row.status is not ScheduledStatus.PENDING:
-            # Cancelled, or made by the leader before us.
-            return {}
+            return None
         flag = await tx.flags.get(catalogue.project.id, due.flag)
         if row.if_version is not None:
             Condition(versions=frozenset({row.if_version})).check(flag.key, flag)
@@ -127,7 +137,7 @@ class ScheduleRunner:
         replaced = await replace_document(
             tx,
             catalogue,
-            changed_document(flag.document, _CHANGE.decode(row.change)),
+            changed_document(flag.document, _CHANGE.decode(row.change or b"")),
             writer=Writer(actor=row.scheduled_by, at_ms=at_ms),
             watcher=self._watcher,
             action="scheduled-change",

@@ -106,7 +106,7 @@ class ScheduleService:
                 limit=limit + 1,
             )
         following = rows[limit - 1].id if len(rows) > limit else None
-        return ScheduledPage([scheduled_view(row, with_change=False) for row in rows[:limit]], following)
+        return ScheduledPage([scheduled_view(row) for row in rows[:limit]], following)
 
     async def get(self, project: str, scheduled_id: int) -> ScheduledView:
         """Return one, with the change.

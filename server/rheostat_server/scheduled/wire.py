@@ -79,7 +79,6 @@ class ScheduledPage(msgspec.Struct, frozen=True):
 def scheduled_view(
     row: ScheduledRow,
     *,
-    with_change: bool = True,
     moves: dict[str, MovementView] | None = None,
     notes: tuple[str, ...] = (),
 ) -> ScheduledView:
@@ -93,7 +92,7 @@ def scheduled_view(
         timezone=row.timezone,
         status=row.status.value,
         summary=row.summary,
-        change=msgspec.Raw(row.change) if with_change else None,
+        change=None if row.change is None else msgspec.Raw(row.change),
         if_version=row.if_version,
         note=row.note,
         scheduled_by=row.scheduled_by,

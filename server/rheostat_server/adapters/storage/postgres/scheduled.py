@@ -8,11 +8,14 @@ import msgspec
 from rheostat_server.errors import Fault, NotFound
 from rheostat_server.ports.scheduled import Due, ScheduledRow, ScheduledStatus
 
-_COLUMNS = """
-s.id, s.project_id, p.key AS project, s.flag, s.environment, s.at_ms, s.at_text, s.timezone, s.change, s.summary,
-s.if_version, s.note, s.status, s.scheduled_by, s.scheduled_at_ms, s.ended_at_ms, s.ended_by, s.why, s.faults, s.version
+_FROM = """
+s.id, s.project_id, p.key AS project, s.flag, s.environment, s.at_ms, s.at_text, s.timezone, s.summary, s.if_version,
+s.note, s.status, s.scheduled_by, s.scheduled_at_ms, s.ended_at_ms, s.ended_by, s.why, s.faults, s.version
+FROM scheduled_changes s JOIN projects p ON p.id = s.project_id
 """
-_SELECT = f"SELECT {_COLUMNS} FROM scheduled_changes s JOIN projects p ON p.id = s.project_id"  # noqa: S608 - a constant
+_WHOLE = "SELECT s.change," + _FROM
+# Lists leave the changes out: a thousand may have a MiB each.
+_LISTED = "SELECT NULL AS change," + _FROM
 _OF_PROJECT = """
 WHERE s.project_id = $1 AND s.status = ANY($2) AND ($3::text IS NULL OR s.flag = $3)
   AND ($4::text IS NULL OR s.environment = $4 OR s.environment IS NULL)
@@ -49,7 +52,7 @@ class PostgresScheduled:
             row.at_ms,
             row.at_text,
             row.timezone,
-            row.change.decode(),
+            (row.change or b"{}").decode(),
             row.summary,
             row.if_version,
             row.note,
@@ -63,7 +66,7 @@ class PostgresScheduled:
         row = None
         if 0 < scheduled_id <= _LARGEST_ID:
             row = await self._connection.fetchrow(
-                _SELECT + " WHERE s.project_id = $1 AND s.id = $2", project_id, scheduled_id
+                _WHOLE + " WHERE s.project_id = $1 AND s.id = $2", project_id, scheduled_id
             )
         if row is None:
             raise NotFound(f"there is no scheduled change {scheduled_id}")
@@ -89,7 +92,7 @@ class PostgresScheduled:
     ) -> list[ScheduledRow]:
         """Return those of these statuses by time and id, beyond that of the id ``after``."""
         rows = await self._connection.fetch(
-            _SELECT + _OF_PROJECT + (_LATEST_FIRST if latest_first else _SOONEST_FIRST),
+            _LISTED + _OF_PROJECT + (_LATEST_FIRST if latest_first else _SOONEST_FIRST),
             project_id,
             sorted(status.value for status in statuses),
             flag,
@@ -134,7 +137,7 @@ class PostgresScheduled:
     ) -> list[ScheduledRow]:
         """Return the pending ones of exactly this flag, or environment, by time and id."""
         rows = await self._connection.fetch(
-            _SELECT
+            _LISTED
             + """
             WHERE s.project_id = $1 AND s.status = 'pending' AND ($2::text IS NULL OR s.flag = $2)
               AND ($3::text IS NULL OR s.environment = $3)
@@ -151,7 +154,7 @@ def _row(row: Any) -> ScheduledRow:
     return ScheduledRow(
         **{
             **row,
-            "change": row["change"].encode(),
+            "change": None if row["change"] is None else row["change"].encode(),
             "status": ScheduledStatus(row["status"]),
             "faults": _FAULTS.decode(row["faults"]),
         }
