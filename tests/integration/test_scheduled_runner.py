@@ -1,8 +1,11 @@
 """What makes scheduled changes: once, in order, by the node that holds the lease, through outages and defects."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -10,6 +13,7 @@ from rheostat.clock import ManualClock
 from rheostat_server.access.model import Principal, Scope, TokenKind
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
+from rheostat_server.errors import Unavailable
 from rheostat_server.flags.service import ANY, FlagService
 from rheostat_server.ports.storage import Transaction
 from rheostat_server.ramps.lease import Lease
@@ -169,7 +173,19 @@ async def test_a_node_that_lost_the_lease_fails_nothing(world: World) -> None:
     assert (await world.view(made)).status == "cancelled"
 
 
-async def test_a_fault_of_the_database_is_no_failure(world: World) -> None:
+@asynccontextmanager
+async def held(url: str, lock: str) -> AsyncIterator[None]:
+    """Hold what the statement locks, for longer than the two seconds that a call of ours may take."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute(lock)
+            yield
+    finally:
+        await connection.close()
+
+
+async def test_a_fault_of_the_database_is_no_failure(world: World, database_url: str) -> None:
     """While its project cannot be had, a change waits, and those behind it too; other projects' do not wait."""
     await world.lay_out("other")
     made = [await world.schedule(10), await world.schedule(20)]
@@ -177,9 +193,7 @@ async def test_a_fault_of_the_database_is_no_failure(world: World) -> None:
     world.clock.advance(3600)
     runner = await world.leader()
 
-    async with world.storage.transaction() as tx:
-        # Longer than the two seconds that a call may take.
-        await tx.projects.lock("shop")
+    async with held(database_url, "SELECT 1 FROM projects WHERE key = 'shop' FOR NO KEY UPDATE"):
         await runner.tick()
 
     assert [(await world.view(one)).status for one in made] == ["pending", "pending"]
@@ -264,6 +278,29 @@ async def test_the_component_makes_changes_by_itself(world: World) -> None:
     )
 
     await runner.start()
+    async with asyncio.timeout(10):
+        await arrived.wait()
+    await runner.stop()
+
+    assert (await world.view(made)).status == "done"
+
+
+async def test_the_component_outlasts_an_outage(world: World, database_url: str) -> None:
+    """While nobody can say what is due it goes on asking, and makes it when it hears."""
+    made = await world.schedule(10)
+    world.clock.advance(3600)
+    lease = Lease(world.storage, world.clock, "one")
+    await lease.step()
+    arrived = asyncio.Event()
+    runner = ScheduleRunner(
+        world.storage, world.clock, OverlayRules(), lambda _: arrived.set(), lease, tick_seconds=0.05
+    )
+
+    async with held(database_url, "LOCK TABLE scheduled_changes IN ACCESS EXCLUSIVE MODE"):
+        await runner.start()
+        with pytest.raises(Unavailable):
+            await runner.tick()
+        assert not arrived.is_set()
     async with asyncio.timeout(10):
         await arrived.wait()
     await runner.stop()

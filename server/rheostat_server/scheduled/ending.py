@@ -1,6 +1,5 @@
 """How a scheduled change comes to its end, and how the audit log tells of it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from rheostat_server.ports.storage import AuditEntry, Transaction
 from rheostat_server.web.times import rfc3339
 
 _MOST_FAULTS = 50
+"""What is kept of the faults of one that failed; a document may have a hundred thousand."""
 
 
 async def cancel(tx: Transaction, row: ScheduledRow, *, why: str | None, actor: str, at_ms: int) -> ScheduledRow:
@@ -55,9 +55,7 @@ async def fail(
     await tx.audit.add(entry)
 
 
-def audit_entry(
-    row: ScheduledRow, action: str, summary: str, *, actor: str, at_ms: int, detail: Mapping[str, Any] | None = None
-) -> AuditEntry:
+def audit_entry(row: ScheduledRow, action: str, summary: str, *, actor: str, at_ms: int) -> AuditEntry:
     """Return the audit's entry of something that happened to a scheduled change: found by the flag."""
     said: dict[str, Any] = {
         "scheduled_change": row.id,
@@ -68,7 +66,6 @@ def audit_entry(
         "why": row.why,
         "faults": row.faults,
         "note": row.note,
-        **(detail or {}),
     }
     return AuditEntry(
         at_ms=at_ms,
