@@ -58,6 +58,9 @@ from rheostat_server.ramps.overlay_rules import OverlayRules
 from rheostat_server.ramps.routes import ramp_routes
 from rheostat_server.ramps.service import RampService
 from rheostat_server.ramps.starting import Sources
+from rheostat_server.scheduled.routes import scheduled_routes
+from rheostat_server.scheduled.runner import ScheduleRunner
+from rheostat_server.scheduled.service import ScheduleService
 from rheostat_server.server_file import ServerFile, remove_server_file, write_server_file
 from rheostat_server.settings import Settings
 from rheostat_server.shared.routes import shared_routes
@@ -113,6 +116,9 @@ class Node:
             storage, sources, clock, metrics, announce, node=name, tick_seconds=settings.tick_seconds
         )
         watcher = OverlayRules()
+        self.schedule = ScheduleRunner(
+            storage, clock, watcher, announce, self.controller.lease, tick_seconds=settings.tick_seconds
+        )
         ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings))
         flags = FlagService(storage, clock, watcher, announce, arrive=self.arrive)
         self.components: Sequence[Component] = (
@@ -122,6 +128,7 @@ class Node:
             outcomes,
             counter,
             self.controller,
+            self.schedule,
         )
         self.app: Litestar = create_app(
             admin=[
@@ -131,6 +138,7 @@ class Node:
                 ),
                 access_routes(AccessService(storage, self.keyring, clock), clock),
                 flag_routes(flags, ApplyService(storage, clock, watcher, announce, arrive=self.arrive)),
+                scheduled_routes(ScheduleService(storage, clock, watcher)),
                 shared_routes(SharedService("segment", storage, clock, watcher, announce, arrive=self.arrive)),
                 shared_routes(SharedService("layer", storage, clock, watcher, announce, arrive=self.arrive)),
                 usage_routes(UsageService(storage, clock)),

@@ -21,6 +21,11 @@ class Faults:
         """Note a fault."""
         self._found.append(Fault(path, message, hint))
 
+    @property
+    def found(self) -> tuple[Fault, ...]:
+        """What was found, in the order of discovery."""
+        return tuple(self._found)
+
     def raise_any(self, what: str) -> None:
         """Raise all faults at once, in the order of their paths' discovery, if there are any.
 

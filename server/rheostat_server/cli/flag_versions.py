@@ -72,7 +72,13 @@ def restore(session: Session, key: str, version: int, note: str | None) -> None:
 def archive(session: Session, key: str, force: bool) -> None:
     """Take a flag out of service; callers get their defaults."""
     body = session.connection.post(f"{session.connection.flag(key)}/archive", {"force": force})
-    session.show(body, lambda console: console.print(f"{key} is archived. `rheostat flag unarchive {key}` undoes it."))
+
+    def people(console: Console) -> None:
+        console.print(f"{key} is archived. `rheostat flag unarchive {key}` undoes it.")
+        for note in body.get("notes", []):
+            console.print(f"  {note}", markup=False)
+
+    session.show(body, people)
 
 
 @click.command("unarchive")

@@ -16,6 +16,7 @@ from rheostat_server.ports.flags import FlagStore
 from rheostat_server.ports.outcomes import OutcomeStore
 from rheostat_server.ports.projects import ProjectStore
 from rheostat_server.ports.ramps import KillStore, LeaseStore, RampStore
+from rheostat_server.ports.scheduled import ScheduledStore
 from rheostat_server.ports.shared import SharedStore
 from rheostat_server.ports.usage import UsageStore
 
@@ -151,6 +152,8 @@ class Transaction(Protocol):
     def environments(self) -> EnvironmentStore: ...
     @property
     def flags(self) -> FlagStore: ...
+    @property
+    def scheduled(self) -> ScheduledStore: ...
     @property
     def shared(self) -> SharedStore: ...
     @property

@@ -14,6 +14,10 @@ UNCHANGED_SECONDS = 6.0
 log = structlog.get_logger()
 
 
+class LeaseLostError(Exception):
+    """Another node leads by now; nothing was written."""
+
+
 class Lease:
     """This node's side of the one lease. ``token`` is set while the node leads, as far as it knows.
 
