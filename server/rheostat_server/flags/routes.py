@@ -110,7 +110,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         principal: Caller,
         restart_ramp: FromQuery[bool] = False,
     ) -> Response[FlagView]:
-        """Merge a patch (RFC 7386) into a flag's document."""
+        """Merge a patch (RFC 7396) into a flag's document."""
         view = await service.patch(
             project, key, decode_plain(body), principal, condition=condition_of(request), restart_ramp=restart_ramp
         )

@@ -143,7 +143,7 @@ class FlagService:
     async def patch(
         self, project: str, key: str, patch: Any, principal: Principal, *, condition: Condition, restart_ramp: bool
     ) -> FlagView:
-        """Merge a patch (RFC 7386) into the document.
+        """Merge a patch (RFC 7396) into the document.
 
         Raises:
             NotFound, Invalid, VersionConflict, Conflict: as for ``put``.

@@ -21,7 +21,7 @@ class TargetEdit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
 class ScheduledChange(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Any change of a flag: in one environment, or (``environment`` is ``None``) of its whole document.
 
-    ``patch`` is a merge patch (RFC 7386) of that part. What a merge patch can only replace as a whole is said by name:
+    ``patch`` is a merge patch (RFC 7396) of that part. What a merge patch can only replace as a whole is said by name:
     ``rules`` are merge patches of rules, ``None`` takes the rule out; ``targets`` adds and removes units of variants.
     Both need an environment. The patch comes first, then the rules, then the targets.
     """
