@@ -162,7 +162,7 @@ class Ruleset:
         return self.windows.digest(now_ms)
 
     def turned(self, since_ms: int, now_ms: int) -> frozenset[str]:
-        """Return the flags of which a window opened or closed after the one instant, until and with the other."""
+        """Return the flags of which a window opened or closed between the two instants, and those that need one."""
         return self.windows.turned(since_ms, now_ms)
 
     def keys(self) -> Iterable[str]:
