@@ -231,17 +231,50 @@ def compile_segments(segments: Iterable[Segment]) -> dict[str, CompiledCondition
             compiled[key] = compile_segment(segment)
         except RecursionError:  # conditions nested too deeply
             compiled[key] = unknown
-    for key, direct in named.items():
-        reached: set[str] = set()
-        waiting = list(direct)
-        while waiting:
-            name = waiting.pop()
-            if name not in reached:
-                reached.add(name)
-                waiting.extend(named.get(name, ()))
-        if key in reached:
-            compiled[key] = unknown
+    for key in _in_circles(named):
+        compiled[key] = unknown
     return compiled
+
+
+def _in_circles(named: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the keys from which a way leads back to themselves: Tarjan's strongly connected components.
+
+    On a stack of its own, and each link is gone once: a hostile snapshot may chain thousands.
+    """
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    pending: list[str] = []
+    on_way: set[str] = set()
+    found: list[str] = []
+    for start in named:
+        if start in number:
+            continue
+        open_ends = [(start, iter(named[start]))]
+        while open_ends:
+            key, links = open_ends[-1]
+            if key not in number:
+                number[key] = lowest[key] = len(number)
+                pending.append(key)
+                on_way.add(key)
+            for other in links:
+                if other in on_way:
+                    lowest[key] = min(lowest[key], number[other])
+                elif other not in number and other in named:
+                    open_ends.append((other, iter(named[other])))
+                    break
+            else:
+                open_ends.pop()
+                if open_ends:
+                    above = open_ends[-1][0]
+                    lowest[above] = min(lowest[above], lowest[key])
+                if lowest[key] == number[key]:
+                    component = [pending.pop()]
+                    while component[-1] != key:
+                        component.append(pending.pop())
+                    on_way.difference_update(component)
+                    if len(component) > 1 or key in named[key]:
+                        found += component
+    return found
 
 
 def names(condition: Condition) -> set[str]:

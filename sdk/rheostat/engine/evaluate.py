@@ -181,18 +181,24 @@ def not_found(key: str) -> Evaluation:
 
 
 def failed(flag: Flag, error: Exception) -> Evaluation:
-    """Return the evaluation of a flag for a context of which an attribute's own code raised."""
-    message = f"an attribute could not be read: {type(error).__name__}"
+    """Return the evaluation of a flag of which a part raised."""
     return Evaluation(
         flag.key,
         CODE_DEFAULT,
         None,
         Reason.ERROR,
         ErrorCode.GENERAL,
-        message,
+        why_failed(error),
         version=flag.version,
         metadata=flag.metadata,
     )
+
+
+def why_failed(error: Exception) -> str:
+    """Return what is to blame: an attribute's own code, or chains beyond what a write is allowed."""
+    if isinstance(error, RecursionError):
+        return "its prerequisites, its segments or an attribute lead on too far"
+    return f"an attribute could not be read: {type(error).__name__}"
 
 
 def _by_flag(ramps: Iterable[RampOverlay]) -> Overlays:
@@ -219,4 +225,7 @@ def _same(old: Compiled, flag: Flag, overlays: Mapping[str, RampOverlay], kills:
     """
     if old.overlays != overlays or old.kills != kills:
         return False
-    return old.flag is flag or (old.flag == flag and msgspec.json.encode(old.flag) == msgspec.json.encode(flag))
+    try:
+        return old.flag is flag or (old.flag == flag and msgspec.json.encode(old.flag) == msgspec.json.encode(flag))
+    except RecursionError:  # conditions nested too deeply to be looked at: it is compiled again, and is unreadable
+        return False

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from rheostat.model.document import FlagDocument
 from rheostat_server.errors import Fault
 from rheostat_server.faults import did_you_mean
+from rheostat_server.flags.chains import MOST_FLAGS, chain_fault, reversed_links
 from rheostat_server.flags.conditions import segments_named
 
 
@@ -32,12 +33,16 @@ def check_segments(document: FlagDocument, segments: Collection[str]) -> list[Fa
 
 
 def check_prerequisites(document: FlagDocument, flags: Mapping[str, FlagDocument]) -> list[Fault]:
-    """Return a fault for each prerequisite that is not there, lacks the variant, or leads back to the flag.
+    """Return a fault for each prerequisite that is not there, lacks the variant, leads back here, or leads too far.
+
+    A chain is counted from the flags that need this one, however far away, down to the last that it needs.
 
     ``flags`` are all flags of the project that are not archived, as they will be after the write.
     """
     faults: list[Fault] = []
     for name, here in document.environments.items():
+        links = _links(name, flags) if here.prerequisites else {}
+        needed_by = reversed_links(links)
         for index, prerequisite in enumerate(here.prerequisites):
             path = f"environments.{name}.prerequisites[{index}]"
             other = flags.get(prerequisite.flag)
@@ -57,7 +62,27 @@ def check_prerequisites(document: FlagDocument, flags: Mapping[str, FlagDocument
             ]
             if circle := _way_back(document.key, prerequisite.flag, name, flags):
                 faults.append(Fault(f"{path}.flag", f"this goes in a circle: {' → '.join(circle)}"))
+            elif fault := chain_fault(
+                f"{path}.flag",
+                document.key,
+                prerequisite.flag,
+                links,
+                needed_by,
+                most=MOST_FLAGS,
+                what="flags",
+            ):
+                faults.append(fault)
     return faults
+
+
+def _links(environment: str, flags: Mapping[str, FlagDocument]) -> dict[str, list[str]]:
+    """Return by key what each flag needs there."""
+    found: dict[str, list[str]] = {}
+    for key, flag in flags.items():
+        here = flag.environments.get(environment)
+        if here is not None and here.prerequisites:
+            found[key] = [prerequisite.flag for prerequisite in here.prerequisites]
+    return found
 
 
 def check_dependents(document: FlagDocument, flags: Mapping[str, FlagDocument]) -> list[Fault]:
