@@ -7,7 +7,7 @@ so an exclusion never lets through a context of which nothing is known.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from rheostat.engine.attributes import is_plain, reader, unit_reader, unit_remark
+from rheostat.engine.attributes import is_plain, path_remark, reader, tell_if_strange, unit_reader, unit_remark
 from rheostat.engine.conversion import SCALARS, Remark, Strange, converted
 from rheostat.engine.operators import VERSION_ORDERS, Test, compile_test
 from rheostat.engine.semver import LONGEST, parsed, version_key
@@ -64,7 +64,16 @@ def _clause(attribute: str, operator: Operator, values: Sequence[object]) -> Com
             or _of_version(attribute, operator, values, judge)
             or _of_plain(attribute, test, judge)
         )
-    return lambda context, segments: judge(read(context), segments)
+    tell_of_path = path_remark(attribute)
+
+    def nested(context: Context, segments: Segments) -> bool | None:
+        value = read(context)
+        if value is None:
+            tell_of_path(context, segments.strange)
+            return None
+        return judge(value, segments)
+
+    return nested
 
 
 _Judge = Callable[[object, Segments], bool | None]
@@ -85,7 +94,13 @@ def _judge(attribute: str, test: Test) -> _Judge:
         except Strange:
             segments.strange(attribute, type(value))
             return None
-        return None if plain is None else test(plain)
+        if plain is None:
+            return None
+        truth = test(plain)
+        if truth is None and isinstance(plain, list):
+            for item in plain:
+                tell_if_strange(f"{attribute}[]", item, segments.strange)
+        return truth
 
     return judge
 
