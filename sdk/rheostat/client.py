@@ -10,13 +10,13 @@ from rheostat.bound import bind, bound_context, carry
 from rheostat.clock import Clock, system_clock
 from rheostat.complaints import Complaints
 from rheostat.details import EvaluationDetails
-from rheostat.engine.conversion import why_strange
 from rheostat.engine.evaluate import Ruleset
 from rheostat.engine.kills import in_force
 from rheostat.errors import ConfigurationError, DefaultTypeMismatch
 from rheostat.feed.file import Bootstrap
 from rheostat.feed.serving import Serving
 from rheostat.lifecycle import Lifecycle
+from rheostat.listeners import Listeners
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
 from rheostat.model.explanation import Explanation
@@ -99,7 +99,7 @@ class Rheostat:
         self._serving = Serving()
         self._ruleset = _NO_FLAGS
         self._complaints = Complaints()
-        self._listeners: list[tuple[str, Callable[[str], None]]] = []
+        self._listeners = Listeners()
         self._lifecycle = Lifecycle(settings, self._clock, self, bootstrap)
         self._outcomes = self._lifecycle.outcomes
 
@@ -344,14 +344,12 @@ class Rheostat:
     def on_change(self, key: str, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call ``callback(key)`` whenever the flag, its ramps or its kills change; return what ends that.
 
-        It is called in the feed's thread and must be quick. What it raises is logged.
+        So it is when a window opens or closes by the clock, of the flag or of one that it needs as a prerequisite.
+        It is called in a thread of the client's, the feed's or the one that waits for windows, and must be quick.
+        What it raises is logged.
         """
-        entry = (key, callback)
-        self._listeners = [*self._listeners, entry]
-
-        def stop() -> None:
-            self._listeners = [other for other in self._listeners if other is not entry]
-
+        stop = self._listeners.add(key, callback)
+        self._lifecycle.windows.look()
         return stop
 
     @property
@@ -369,30 +367,16 @@ class Rheostat:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def _strange(self, attribute: str, kind: type) -> None:
-        self._complaints.say(
-            "attribute", f"{attribute} {kind.__name__}", f"the attribute {attribute!r} is {why_strange(kind)}"
-        )
-
     # --- the feed's side ---
 
     def _serve(self, serving: Serving) -> None:
         if serving.ruleset is not None:
-            serving.ruleset.strange = self._strange
+            serving.ruleset.strange = self._complaints.strange
             self._ruleset = serving.ruleset
         before, self._serving = self._serving, serving
         if self._listeners and serving.ruleset is not before.ruleset and serving.ruleset is not None:
-            self._announce(before.ruleset, serving.ruleset)
-
-    def _announce(self, before: Ruleset | None, after: Ruleset) -> None:
-        for key, callback in self._listeners:
-            old = None if before is None else before.programs.get(key)
-            if old is after.programs.get(key):
-                continue
-            try:
-                callback(key)
-            except Exception:
-                log.exception("a callback for changes of %r failed", key)
+            self._listeners.replaced(before.ruleset, serving.ruleset)
+            self._lifecycle.windows.look()
 
 
 def _subject(context: Context | None) -> Context:

@@ -147,7 +147,9 @@ class Node:
                 audit_routes(AuditService(storage, clock)),
             ],
             others=[
-                *ofrep_routes(Ofrep(self.hub, counter, clock), self.keyring, metrics, settings.cors_origins),
+                *ofrep_routes(
+                    Ofrep(self.hub, self.keyring, counter, clock), self.keyring, metrics, settings.cors_origins
+                ),
                 *feed_routes(self.hub, self.keyring, metrics),
                 *outcome_routes(outcomes, self.keyring, metrics),
                 *health_routes(self.parts, metrics),

@@ -13,6 +13,15 @@ class CommandFailed(Exception):
     """The command cannot go on. ``str`` is what to print."""
 
 
+class Faulty(CommandFailed):
+    """The server found faults in what was sent."""
+
+    def __init__(self, message: str, detail: str, faults: list[Fault]) -> None:
+        super().__init__(message)
+        self.detail = detail
+        self.faults = faults
+
+
 class Unreachable(CommandFailed):
     """The server does not answer at all."""
 
@@ -84,6 +93,7 @@ class Connection:
 
         Raises:
             Unreachable: nobody answers.
+            Faulty: what was sent has faults; the message lists them.
             CommandFailed: the server said no; the message says why and what to do.
         """
         headers = {"accept": "application/json", "user-agent": "rheostat-cli"}
@@ -106,7 +116,7 @@ class Connection:
                 "Is the server running (`make run`, `rheostat serve`)? Is RHEOSTAT_URL right?"
             ) from error
         if answer.status >= 400:
-            raise CommandFailed(_refusal(answer.status, answer.data, has_token=bool(self._token)))
+            raise _refusal(answer.status, answer.data, has_token=bool(self._token))
         try:
             return Answered(msgspec.json.decode(answer.data) if answer.data else None, answer.headers.get("etag"))
         except msgspec.DecodeError as error:
@@ -118,11 +128,13 @@ def _in_words(error: Exception) -> str:
     return "connection refused" if "refused" in text else text.rsplit(": ", 1)[-1]
 
 
-def _refusal(status: int, data: bytes, *, has_token: bool) -> str:
+def _refusal(status: int, data: bytes, *, has_token: bool) -> CommandFailed:
+    faults: list[Fault] = []
     try:
         problem = msgspec.json.decode(data)
         lines = [str(problem.get("detail") or problem.get("title") or f"the server answered {status}")]
-        lines += [f"  {fault}" for fault in msgspec.convert(problem.get("faults", []), list[Fault])]
+        faults = msgspec.convert(problem.get("faults", []), list[Fault])
+        lines += [f"  {fault}" for fault in faults]
     except (msgspec.DecodeError, msgspec.ValidationError, AttributeError):
         lines = [f"the server answered {status}: {data[:200].decode(errors='replace')}"]
     if status == 401:
@@ -131,4 +143,5 @@ def _refusal(status: int, data: bytes, *, has_token: bool) -> str:
             if has_token
             else "Give a token: --token, RHEOSTAT_TOKEN, or `rheostat profile set default --token …`."
         )
-    return "\n".join(lines)
+    message = "\n".join(lines)
+    return Faulty(message, lines[0], faults) if faults else CommandFailed(message)

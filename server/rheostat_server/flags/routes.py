@@ -28,7 +28,7 @@ from rheostat_server.flags.wire import (
     RestoreBody,
     VersionView,
 )
-from rheostat_server.web.decoding import decode, decode_plain
+from rheostat_server.web.decoding import DOCUMENT_BODY_BYTES, DOCUMENTS_BODY_BYTES, decode, decode_plain
 from rheostat_server.web.openapi import takes
 
 _FLAGS = "/projects/{project:str}/flags"
@@ -84,7 +84,12 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         """Get a flag: its document, and what is in force over it."""
         return answer(await service.get(project, key))
 
-    @put(_FLAG, operation_class=takes(FlagDocument, conditional=True), responses={201: _MADE})
+    @put(
+        _FLAG,
+        request_max_body_size=DOCUMENT_BODY_BYTES,
+        operation_class=takes(FlagDocument, conditional=True),
+        responses={201: _MADE},
+    )
     async def put_flag(
         request: AnyRequest,
         project: FromPath[str],
@@ -100,7 +105,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         )
         return answer(view, 201 if view.version == 1 else 200)
 
-    @patch(_FLAG, operation_class=takes(dict[str, Any], conditional=True))
+    @patch(_FLAG, request_max_body_size=DOCUMENT_BODY_BYTES, operation_class=takes(dict[str, Any], conditional=True))
     async def patch_flag(
         request: AnyRequest,
         project: FromPath[str],
@@ -180,13 +185,24 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         )
         return answer(view)
 
-    @post(_FLAG + "/preview", operation_class=takes(PreviewBody), status_code=200, scope=Scope.READ)
+    @post(
+        _FLAG + "/preview",
+        request_max_body_size=DOCUMENT_BODY_BYTES,
+        operation_class=takes(PreviewBody),
+        status_code=200,
+        scope=Scope.READ,
+    )
     async def preview_flag(project: FromPath[str], key: FromPath[str], body: RawBody, principal: Caller) -> PreviewView:
         """Say who would move if a document were written: by environment, rule and variant."""
         asked = decode(body, PreviewBody)
         return await applying.preview(project, key, msgspec.json.decode(asked.document), principal)
 
-    @post("/projects/{project:str}/apply", operation_class=takes(ApplyBody), status_code=200)
+    @post(
+        "/projects/{project:str}/apply",
+        request_max_body_size=DOCUMENTS_BODY_BYTES,
+        operation_class=takes(ApplyBody),
+        status_code=200,
+    )
     async def apply_documents(project: FromPath[str], body: RawBody, principal: Caller) -> AppliedView:
         """Hold all of these documents, or, when something is wrong, change nothing."""
         asked = decode(body, ApplyBody)
