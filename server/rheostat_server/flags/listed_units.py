@@ -70,7 +70,7 @@ def _of_segment(segment: str, listed: Listed, was: list[Stage], now: list[Stage]
     for (old, new), units in sorted(counts.items(), key=lambda item: (item[0][1] or "", item[0][0] or "")):
         yield UnitMovement(segment=segment, units=units, from_=old, to=new)
     if maybe:
-        why = f"more than {len(listed.units)} units" if listed.left and listed.left == maybe else ATTRIBUTES
+        why = f"only {len(listed.units)} units were looked at" if listed.left and listed.left == maybe else ATTRIBUTES
         yield UnitMovement(segment=segment, units=maybe, because=why)
 
 

@@ -54,9 +54,9 @@ class _Environment:
             return True
         found = self.of(key)
         pairs = [(move.from_, move.to) for row in found.rollouts for move in row.moves]
-        pairs += [(unit.from_, unit.to) for unit in found.units]
-        # Where nobody can tell who moves, or the rules decide of who was a target, it may be anybody.
-        unclear = any(row.because for row in found.rollouts) or any(unit.because for unit in found.units)
+        # Where nobody can tell who moves, or the rules decide of who was a target, it may be anybody. Units of segments
+        # are followed by themselves, over prerequisites too.
+        unclear = any(row.because for row in found.rollouts)
         return unclear or bool(found.targets) or any((one in variants) != (other in variants) for one, other in pairs)
 
 

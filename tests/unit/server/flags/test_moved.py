@@ -1,0 +1,399 @@
+"""Who moves by edits of segments, layers and prerequisites: what is computed against users evaluated one by one."""
+
+from collections import Counter
+from math import sqrt
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from rheostat.engine.evaluate import Ruleset
+from rheostat.model.context import Context
+from rheostat.model.flag import Answer, Condition, Flag, FlagType, Operator, Rule, Segment
+from rheostat.model.kill import KillScope
+from rheostat.model.shares import TOTAL_PPM
+from rheostat.model.window import Window
+from rheostat_server.flags.changed import MOST_UNITS, changed_segments
+from rheostat_server.flags.moved import movements, movements_by_flag
+from rheostat_server.flags.movement import ATTRIBUTES, Movement
+from rheostat_server.flags.movement_words import movement_lines
+from rheostat_server.flags.seen import seen_movements
+from tests.builders import a_clause, a_flag, a_kill, a_prerequisite, a_rollout, a_rule, a_snapshot
+
+USERS = 100_000
+VARIANTS = {name: name for name in ("a", "b", "c", "d")}
+
+
+def a_ruleset(*flags: Flag, **over: Any) -> Ruleset:
+    return Ruleset.of(a_snapshot(*flags, **over))
+
+
+def in_segment(key: str) -> Condition:
+    return Condition(segment=key)
+
+
+def asking(segment: str = "beta", **changes: Any) -> Flag:
+    """A flag that serves `on` to the members of a segment."""
+    return a_flag(rules=(a_rule("members", in_segment(segment)),), **changes)
+
+
+def edited(before: Segment, after: Segment, *flags: Flag) -> dict[str, Movement]:
+    return movements(a_ruleset(*flags, segments=(before,)), a_ruleset(*flags, segments=(after,)))
+
+
+def units(found: Movement) -> dict[tuple[str | None, str | None], int]:
+    return {(one.from_, one.to): one.units for one in found.units if one.because is None}
+
+
+layered = st.builds(
+    lambda exposure_ppm, split, salt, bucket_by, span: a_rollout(
+        exposure_ppm,
+        split={name: float(weight) for name, weight in split.items()},
+        salt=salt,
+        bucket_by=bucket_by,
+        low=span[0],
+        high=span[1],
+        fallback="d",
+    ),
+    st.integers(0, TOTAL_PPM),
+    st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(1, 9), min_size=1),
+    st.sampled_from(["layer:search", "search-2026"]),
+    st.sampled_from(["targetingKey", "targetingKey", "account"]),
+    st.sampled_from([(0, 400_000), (400_000, 1_000_000), (250_000, 700_000)]),
+)
+
+
+@settings(max_examples=6, deadline=None, phases=(Phase.generate,))
+@given(layered, layered)
+def test_layer_edits_are_those_of_100_000_users(before: Any, after: Any) -> None:
+    """Of any two salts, units and ranges of a layer, the computed shares are what users get, one by one."""
+
+    def side(rollout: Any) -> Ruleset:
+        return a_ruleset(a_flag(type=FlagType.STRING, variants=VARIANTS, off_variant="d", rollout=rollout))
+
+    one, other = side(before), side(after)
+    seen: Counter[tuple[str | None, str | None]] = Counter()
+    for number in range(USERS):
+        context = Context(f"user-{number}", account=f"account-{number}")
+        was, now = one.evaluate("checkout", context).variant, other.evaluate("checkout", context).variant
+        if was != now:
+            seen[was, now] += 1
+
+    found = movements(one, other).get("checkout")
+
+    computed: Counter[tuple[str | None, str | None]] = Counter()
+    for row in [] if found is None else found.rollouts:
+        for moved in row.moves:
+            computed[moved.from_, moved.to] += moved.share / 100  # type: ignore[assignment]
+    for pair in seen.keys() | computed.keys():
+        share = computed[pair]
+        assert abs(seen[pair] / USERS - share) <= 5 * sqrt(share * (1 - share) / USERS) + 5e-5, pair
+
+
+names_of_units = st.lists(st.sampled_from([f"u{number}" for number in range(12)]), max_size=6, unique=True)
+conditions = st.recursive(
+    st.sampled_from(
+        [
+            in_segment("beta"),
+            in_segment("wide"),
+            a_clause("plan", Operator.IN, "pro"),
+            a_clause("plan", Operator.EXISTS),
+            a_clause("targetingKey", Operator.IN, "u1", "u2"),
+        ]
+    ),
+    lambda inner: st.one_of(
+        inner.map(lambda one: Condition(not_=one)),
+        st.lists(inner, min_size=1, max_size=2).map(lambda parts: Condition(all=tuple(parts))),
+        st.lists(inner, min_size=1, max_size=2).map(lambda parts: Condition(any=tuple(parts))),
+    ),
+    max_leaves=4,
+)
+answers = st.sampled_from(
+    [
+        Answer(serve="a"),
+        Answer(serve="b"),
+        Answer(rollout=a_rollout(500_000, split={"c": 1.0}, fallback="d")),
+        Answer(rollout=a_rollout(500_000, split={"c": 1.0}, fallback="d", bucket_by="plan")),
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(conditions, answers), min_size=1, max_size=3),
+    answers,
+    st.tuples(names_of_units, names_of_units),
+    st.tuples(names_of_units, names_of_units),
+    st.booleans(),
+    st.booleans(),
+)
+def test_listed_units_get_what_is_told_of_them(
+    rules: list[tuple[Condition, Answer]],
+    default: Answer,
+    before: tuple[list[str], list[str]],
+    after: tuple[list[str], list[str]],
+    targeted: bool,
+    needed: bool,
+) -> None:
+    """Whatever else is known of a unit that comes or goes: those told to move do, and those not told of stay."""
+
+    def side(lists: tuple[list[str], list[str]]) -> Ruleset:
+        beta = Segment(
+            key="beta",
+            included=tuple(unit for unit in lists[0] if unit not in lists[1]),
+            excluded=tuple(lists[1]),
+            conditions=(a_clause("plan", Operator.IN, "max"),),
+        )
+        wide = Segment(key="wide", conditions=(in_segment("beta"),))
+        flag = a_flag(
+            type=FlagType.STRING,
+            variants=VARIANTS,
+            off_variant="d",
+            targets={"b": ("u3", "u4")} if targeted else {},
+            rules=tuple(
+                Rule(name=f"rule-{index}", when=when, answer=answer) for index, (when, answer) in enumerate(rules)
+            ),
+            default=default,
+            prerequisites=(a_prerequisite("other"),) if needed else (),
+        )
+        other = asking("wide", key="other")
+        return a_ruleset(flag, other, segments=(beta, wide))
+
+    one, other = side(before), side(after)
+    found = movements(one, other).get("checkout")
+    told = units(found) if found else {}
+    maybe = sum(row.units for row in found.units if row.because) if found else 0
+    outcomes: dict[str, set[tuple[str | None, str | None]]] = {}
+    for number in range(12):
+        for plan in ({}, {"plan": "pro"}, {"plan": "max"}, {"plan": "free"}, {"plan": 3}):
+            context = Context.of(f"u{number}", plan)
+            pair = one.evaluate("checkout", context).variant, other.evaluate("checkout", context).variant
+            outcomes.setdefault(f"u{number}", set()).add(pair)
+    listed = (set(before[0]) - set(before[1])) ^ (set(after[0]) - set(after[1])) | (set(before[1]) ^ set(after[1]))
+    sure = Counter(next(iter(pairs)) for unit, pairs in outcomes.items() if len(pairs) == 1 and unit in listed)
+    for pair, count in told.items():
+        # Those told of are among those that get this whatever else holds.
+        assert count <= sure[pair], (pair, told, sure)
+    movers = [unit for unit, pairs in outcomes.items() if any(was != now for was, now in pairs)]
+    assert set(movers) <= listed
+    assert len(movers) <= sum(told.values()) + maybe
+
+
+plans = st.lists(st.sampled_from(["free", "pro", "max"]), max_size=2, unique=True)
+
+
+@settings(max_examples=5, deadline=None, phases=(Phase.generate,))
+@given(plans, plans, st.sampled_from([100_000, 500_000]), st.booleans())
+def test_segment_edits_move_no_more_than_told(
+    before: list[str], after: list[str], exposure: int, earlier: bool
+) -> None:
+    """Of 100 000 users, the share that an edit of a segment's conditions moves lies within the bounds."""
+    by_plan = {"free": 0.6, "pro": 0.3, "max": 0.1}
+    first = (a_rule("pro", a_clause("plan", Operator.IN, "pro")),) if earlier else ()
+    flag = a_flag(rules=(*first, a_rule("members", in_segment("beta"))), rollout=a_rollout(exposure))
+    one, other = (
+        a_ruleset(flag, segments=(Segment(key="beta", conditions=(a_clause("plan", Operator.IN, *side),)),))
+        for side in (before, after)
+    )
+
+    found = movements(one, other).get("checkout")
+
+    moved = sum(
+        one.evaluate("checkout", Context(f"u{number}", plan=plan)).variant
+        != other.evaluate("checkout", Context(f"u{number}", plan=plan)).variant
+        for plan, share in by_plan.items()
+        for number in range(int(USERS * share))
+    )
+    least, most = (0, 0) if found is None else (found.least, found.most)
+    assert least - 0.5 <= 100 * moved / USERS <= most + 0.5
+
+
+def test_included_units_are_named_exactly() -> None:
+    """Two units that come in get `on`, one that goes gets what the default gives; nobody else moves."""
+    before, after = Segment(key="beta", included=("u1",)), Segment(key="beta", included=("u2", "u3"))
+
+    found = edited(before, after, asking())["checkout"]
+
+    assert units(found) == {("off", "on"): 2, ("on", "off"): 1}
+    assert (found.rollouts, found.least, found.most) == ([], 0, 0)
+    assert movement_lines(found) == [
+        "lists of segment beta: 1 unit switch from `on` to `off`",
+        "lists of segment beta: 2 units switch from `off` to `on`",
+    ]
+
+
+def test_excluded_units_and_rollouts_are_placed_by_their_hash() -> None:
+    """A unit that is excluded falls to the default's rollout, whose line says what it gets."""
+    everyone = a_clause("targetingKey", Operator.STARTS_WITH, "u")
+    before = Segment(key="beta", conditions=(everyone,))
+    after = Segment(key="beta", conditions=(everyone,), excluded=tuple(f"u{n}" for n in range(1_000)))
+    flag = asking(rollout=a_rollout(300_000))
+
+    found = edited(before, after, flag)["checkout"]
+
+    ruleset = a_ruleset(a_flag(rollout=a_rollout(300_000)))
+    off = sum(ruleset.evaluate("checkout", Context(f"u{n}")).variant == "off" for n in range(1_000))
+    assert units(found) == {("on", "off"): off}
+    assert 600 < off < 800
+
+
+def test_conditions_of_a_segment_are_bounded_by_rule() -> None:
+    """Other conditions may hold for anybody: the share lies between what members could lose and others gain."""
+    before = Segment(key="beta", conditions=(a_clause("plan", Operator.IN, "pro"),))
+    after = Segment(key="beta", conditions=(a_clause("plan", Operator.IN, "max"),))
+
+    [row] = edited(before, after, asking(rollout=a_rollout(200_000)))["checkout"].rollouts
+
+    assert (row.rollout, row.least, row.most) == ("members", 0, 80)
+    assert row.because == f"the segment beta changed: {ATTRIBUTES}"
+
+
+def test_a_segment_reaches_over_segments_and_prerequisites() -> None:
+    """A flag moves by a segment that another one asks, and by a flag that it needs and that asks it."""
+    outer = Segment(key="outer", conditions=(in_segment("beta"),))
+    direct, needing = (
+        asking("outer", key="direct"),
+        a_flag("needing", default=Answer(serve="on"), prerequisites=(a_prerequisite("direct"),)),
+    )
+    untouched = a_flag("untouched", rollout=a_rollout(500_000))
+    sides = [
+        a_ruleset(direct, needing, untouched, segments=(outer, Segment(key="beta", included=included)))
+        for included in ((), ("u1",))
+    ]
+
+    found = movements(*sides)
+
+    assert set(found) == {"direct", "needing"}
+    assert units(found["direct"]) == units(found["needing"]) == {("off", "on"): 1}
+    assert found["needing"].rollouts == []
+
+
+def test_a_prerequisite_that_is_switched_off_takes_from_those_who_need_it() -> None:
+    """Killed, a flag passes nobody: whoever needs it may lose what they had, even where its off variant would do."""
+    other = a_flag("other", rollout=a_rollout(TOTAL_PPM))
+    needing = a_flag(default=Answer(serve="on"), prerequisites=(a_prerequisite("other", "on", "off"),))
+    far = a_flag("far", default=Answer(serve="on"), prerequisites=(a_prerequisite("checkout"),))
+    before = a_ruleset(other, needing, far)
+
+    found = movements(before, before.with_kills([a_kill("other", KillScope.FLAG)]))
+
+    assert set(found) == {"other", "checkout", "far"}
+    assert found["checkout"].rollouts[0].because == "the flag other changed: depends on other flags"
+    assert (found["checkout"].least, found["checkout"].most) == (0, 100)
+
+
+def test_a_change_that_no_prerequisite_notices_moves_nobody_else() -> None:
+    """Whoever needs `a` or `b` of a flag does not move when users go from the one to the other."""
+
+    def side(split: dict[str, float]) -> Ruleset:
+        rollout = a_rollout(TOTAL_PPM, split=split, fallback="d")
+        other = a_flag("other", type=FlagType.STRING, variants=VARIANTS, off_variant="d", rollout=rollout)
+        return a_ruleset(other, a_flag(prerequisites=(a_prerequisite("other", "a", "b"),)))
+
+    assert set(movements(side({"a": 1.0}), side({"b": 1.0}))) == {"other"}
+
+
+def test_flags_that_need_each_other_end() -> None:
+    """Flags in a circle, which no write lets through, are gone through once."""
+    one, two = (
+        a_flag(key, rules=(a_rule("members", in_segment("beta")),), prerequisites=(a_prerequisite(other),))
+        for key, other in (("one", "two"), ("two", "one"))
+    )
+
+    edited(Segment(key="beta"), Segment(key="beta", included=("u1",)), one, two)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        asking(enabled=False),
+        asking(targets={"off": ("u1",)}),
+        a_flag(rules=(a_rule("all", a_clause("targetingKey", Operator.EXISTS)), a_rule("members", in_segment("beta")))),
+        asking(default=Answer(serve="on")),
+        a_flag(),
+    ],
+)
+def test_units_whom_the_segment_decides_nothing_for_stay(flag: Flag) -> None:
+    """A disabled flag, a target, an earlier rule, the same answer all the same: nobody moves."""
+    assert edited(Segment(key="beta"), Segment(key="beta", included=("u1",)), flag) == {}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        (a_rule("pro", a_clause("plan", Operator.IN, "pro")), a_rule("members", in_segment("beta"))),
+        (a_rule("any", a_clause("plan", Operator.EXISTS)), a_rule("members", in_segment("beta"))),
+        (a_rule("members", in_segment("beta"), active=Window(from_ms=0)),),
+    ],
+)
+def test_units_of_whom_more_would_have_to_be_known_may_move(rules: tuple[Rule, ...]) -> None:
+    """Where an earlier rule asks another attribute, or a rule has a window, nobody can say whether a unit moves."""
+    found = edited(Segment(key="beta"), Segment(key="beta", included=("u1",)), a_flag(rules=rules))["checkout"]
+
+    assert [(one.units, one.because) for one in found.units] == [(1, ATTRIBUTES)]
+    assert movement_lines(found) == ["lists of segment beta: 1 unit may move; depends on attributes"]
+
+
+def test_units_of_another_attribute_depend_on_who_is_in_them() -> None:
+    """An account that comes in gets one variant for all its users; from a rollout by targeting key, each its own."""
+    before, after = (Segment(key="beta", unit="account", included=one) for one in ((), ("acme",)))
+
+    fixed = edited(before, after, asking())["checkout"]
+    placed = edited(before, after, asking(rollout=a_rollout(500_000)))["checkout"]
+
+    assert units(fixed) == {("off", "on"): 1}
+    assert [one.because for one in placed.units] == [ATTRIBUTES]
+
+
+def test_another_unit_may_move_anybody() -> None:
+    """A segment of another unit has other members altogether, so nothing is told of single units."""
+    before, after = (Segment(key="beta", unit=unit, included=("u1",)) for unit in ("targetingKey", "account"))
+
+    found = edited(before, after, asking())["checkout"]
+
+    assert (found.units, found.least, found.most) == ([], 0, 100)
+
+
+def test_very_long_lists_are_followed_in_part() -> None:
+    """Of more than 10 000 units that come, the others are said to be left out."""
+    after = Segment(key="beta", included=tuple(f"u{n}" for n in range(MOST_UNITS + 5)))
+
+    found = edited(Segment(key="beta"), after, asking())["checkout"]
+
+    assert units(found) == {("off", "on"): MOST_UNITS}
+    assert [(one.units, one.because) for one in found.units if one.because] == [(5, "only 10000 units were looked at")]
+
+
+def test_only_what_decides_membership_counts() -> None:
+    """Segments that are the same, and new ones that nothing asks, change nothing."""
+    same = Segment(key="beta", included=("u1", "u2"))
+
+    assert not changed_segments([same], [Segment(key="beta", included=("u2", "u1"))]).segments
+    assert changed_segments([], [same]).listed["beta"].units == ("u1", "u2")
+
+
+def test_environments_are_told_by_flag() -> None:
+    """By flag, and then by environment, both in order; an environment without moves is not there."""
+    off, on = a_ruleset(a_flag()), a_ruleset(a_flag(default=Answer(serve="on")))
+
+    found = movements_by_flag({"b": off, "a": off, "c": off}, {"b": on, "a": on, "c": off})
+
+    assert {key: list(one) for key, one in found.items()} == {"checkout": ["a", "b"]}
+
+
+def test_seen_contexts_give_examples_and_a_share() -> None:
+    """Of three that were seen, the one on the plan moves: a third, with its key; a new flag counts as disabled."""
+    pro = a_flag(rules=(a_rule("pro", a_clause("plan", Operator.IN, "pro")),))
+    contexts = [Context("ann", plan="pro"), Context("bob", plan="free"), Context(None)]
+    before, after = a_ruleset(a_flag()), a_ruleset(pro)
+
+    found = seen_movements(before, after, ["checkout"], contexts, now_ms=0)["checkout"]
+    new = seen_movements(a_ruleset(), after, ["checkout"], contexts, now_ms=0)["checkout"]
+
+    assert (found.contexts, found.moved, found.share) == (3, 1, 33.33)
+    assert [(one.targeting_key, one.from_, one.to) for one in found.examples] == [("ann", "off", "on")]
+    assert new == found
+    line = movement_lines(movements(before, after)["checkout"], found)[-1]
+    assert line == "seen lately: 1 of 3 contexts move, about 33.3 % (ann: `off` → `on`)"
+    assert seen_movements(before, after, ["checkout"], [], now_ms=0) == {}
