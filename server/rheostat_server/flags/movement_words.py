@@ -57,15 +57,12 @@ def _name(variant: str | None) -> str:
     return "the caller's default" if variant is None else f"`{variant}`"
 
 
-def _units(count: int) -> str:
-    return f"{count} unit{'s' if count != 1 else ''}"
-
-
 def _unit(unit: UnitMovement) -> str:
-    head = f"lists of segment {unit.segment}: {_units(unit.units)}"
+    many = unit.units != 1
+    head = f"segment {unit.segment}: {unit.units} listed unit{'s' if many else ''}"
     if unit.because is not None:
         return f"{head} may move; {unit.because}"
-    return f"{head} switch from {_name(unit.from_)} to {_name(unit.to)}"
+    return f"{head} switch{'' if many else 'es'} from {_name(unit.from_)} to {_name(unit.to)}"
 
 
 def _seen(seen: SeenMovement) -> str:
@@ -77,7 +74,7 @@ def _seen(seen: SeenMovement) -> str:
 
 
 def _target(target: TargetMovement) -> str:
-    units = f"{_units(target.units)} named"
+    units = f"{target.units} unit{'s' if target.units != 1 else ''} named"
     if target.from_ is None:
         return f"targets: {units} get `{target.to}`"
     if target.to is None:

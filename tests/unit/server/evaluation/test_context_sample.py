@@ -58,7 +58,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_a_key_is_there_once() -> None:
-    """Who was seen twice counts once, as seen last among what is kept."""
+    """Who was seen twice counts once."""
     sample = a_sample(5)
     sample.see(1, {"targetingKey": "ann", "plan": "free"})
     sample.see(1, {"targetingKey": "ann", "plan": "pro"})

@@ -218,8 +218,8 @@ def test_included_units_are_named_exactly() -> None:
     assert units(found) == {("off", "on"): 2, ("on", "off"): 1}
     assert (found.rollouts, found.least, found.most) == ([], 0, 0)
     assert movement_lines(found) == [
-        "lists of segment beta: 1 unit switch from `on` to `off`",
-        "lists of segment beta: 2 units switch from `off` to `on`",
+        "segment beta: 1 listed unit switches from `on` to `off`",
+        "segment beta: 2 listed units switch from `off` to `on`",
     ]
 
 
@@ -332,7 +332,7 @@ def test_units_of_whom_more_would_have_to_be_known_may_move(rules: tuple[Rule, .
     found = edited(Segment(key="beta"), Segment(key="beta", included=("u1",)), a_flag(rules=rules))["checkout"]
 
     assert [(one.units, one.because) for one in found.units] == [(1, ATTRIBUTES)]
-    assert movement_lines(found) == ["lists of segment beta: 1 unit may move; depends on attributes"]
+    assert movement_lines(found) == ["segment beta: 1 listed unit may move; depends on attributes"]
 
 
 def test_units_of_another_attribute_depend_on_who_is_in_them() -> None:
