@@ -89,27 +89,38 @@ def _show(
     except CommandFailed:
         return  # the write that follows says what is wrong
     if not new or body["action"] == "create":
-        _print(session, [*_of_environments(body["environments"], ""), *_of_flags(body.get("others", {}))])
+        own = [(environment, here["summary"]) for environment, here in body["environments"].items()]
+        _print(session, [*own, *_of_flags(body.get("others", {}))])
 
 
-def _of_flags(moves: dict[str, Any]) -> Iterator[str]:
+def _of_flags(moves: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     for key, environments in moves.items():
-        yield from _of_environments(environments, f"{key} in ")
+        for environment, here in environments.items():
+            yield f"{key} in {environment}", here["summary"]
 
 
-def _of_environments(environments: dict[str, Any], before: str) -> Iterator[str]:
-    for environment, here in environments.items():
-        for line in here["summary"]:
-            yield f"{before}{environment}: {line}"
-
-
-def _print(session: Session, lines: list[str]) -> None:
+def _print(session: Session, groups: list[tuple[str, list[str]]]) -> None:
+    """Print who moves by where. On a screen, what belongs together is seen to; a pipe gets each line as one."""
     console = session.console
-    shown = lines[:_MOST_LINES]
-    if len(lines) > len(shown):
-        shown.append(f"… and {len(lines) - len(shown)} lines more")
-    for line in shown:
-        # On a screen, what belongs together is seen to; a pipe gets each line as one.
-        rows = textwrap.wrap(line, console.width, subsequent_indent="    ", break_on_hyphens=False)
-        for row in rows if console.is_terminal else [line]:
-            console.print(row, style="cyan", markup=False)
+    shown = 0
+    for where, lines in groups:
+        if shown >= _MOST_LINES:
+            break
+        alone = len(lines) == 1 or not console.is_terminal
+        if not alone:
+            console.print(f"{where}:", style="cyan", markup=False)
+        for line in lines:
+            text, indent = (f"{where}: {line}", "") if alone else (line, "  ")
+            for row in _rows(text, console.width, indent) if console.is_terminal else [text]:
+                console.print(row, style="cyan", markup=False)
+        shown += len(lines)
+    total = sum(len(lines) for _, lines in groups)
+    if total > shown:
+        console.print(f"… and {total - shown} lines more", style="cyan", markup=False)
+
+
+def _rows(text: str, width: int, indent: str) -> list[str]:
+    # A number stays with its sign.
+    kept = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    rows = textwrap.wrap(kept, width, initial_indent=indent, subsequent_indent=indent + "    ", break_on_hyphens=False)
+    return [row.replace("\N{NO-BREAK SPACE}", " ") for row in rows]

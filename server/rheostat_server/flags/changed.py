@@ -39,8 +39,11 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING_CHANGED = Changed()
 
 
-def changed_segments(before: Iterable[Segment], after: Iterable[Segment]) -> Changed:
-    """Return what changed from these segments to those. One that leads to a changed one changed too."""
+def changed_segments(before: Iterable[Segment], after: Iterable[Segment], *, most_units: int = MOST_UNITS) -> Changed:
+    """Return what changed from these segments to those. One that leads to a changed one changed too.
+
+    Of units that come or go no more than ``most_units`` of a segment are named.
+    """
     was, now = {one.key: one for one in before}, {one.key: one for one in after}
     listed: dict[str, Listed] = {}
     conditions: set[str] = set()
@@ -51,7 +54,7 @@ def changed_segments(before: Iterable[Segment], after: Iterable[Segment]) -> Cha
             conditions.add(key)
         units = _moved(one.included, other.included) | _moved(one.excluded, other.excluded)
         if units and same_unit:
-            followed = tuple(sorted(units))[:MOST_UNITS]
+            followed = tuple(sorted(units))[:most_units]
             listed[key] = Listed(one.unit, followed, len(units) - len(followed))
     named = [
         (key, {name for condition in segment.conditions for name in names(condition)})

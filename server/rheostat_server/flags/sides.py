@@ -1,6 +1,7 @@
 """What environments serve before and after a write, as far as somebody may move by it."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -80,12 +81,17 @@ async def read_sides(
     if whole:
         rows += await _segments(tx, ids, rows)
     rows += await tx.served.over_flags(ids)
-    by_environment: Mapping[int, list[ServedRow]] = {id_: [] for id_ in ids}
+    # Thousands of flags take a second to compile, and others are being served.
+    return await asyncio.to_thread(_compiled, environments, rows)
+
+
+def _compiled(environments: Sequence[EnvironmentRow], rows: Sequence[tuple[int, ServedRow]]) -> Sides:
+    served: dict[int, list[ServedRow]] = {environment.id: [] for environment in environments}
     for id_, row in rows:
-        by_environment[id_].append(row)
+        served[id_].append(row)
     return {
         environment.key: Ruleset.of(
-            snapshot_of(by_environment[environment.id], Identity(), environment.project, environment.key)
+            snapshot_of(served[environment.id], Identity(), environment.project, environment.key)
         )
         for environment in environments
     }

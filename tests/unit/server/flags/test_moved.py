@@ -15,7 +15,7 @@ from rheostat.model.kill import KillScope
 from rheostat.model.shares import TOTAL_PPM
 from rheostat.model.window import Window
 from rheostat_server.flags.changed import MOST_UNITS, changed_segments
-from rheostat_server.flags.moved import movements, movements_by_flag
+from rheostat_server.flags.moved import MOST_STEPS, movements, movements_by_flag
 from rheostat_server.flags.movement import ATTRIBUTES, Movement
 from rheostat_server.flags.movement_words import movement_lines
 from rheostat_server.flags.seen import seen_movements
@@ -363,6 +363,18 @@ def test_very_long_lists_are_followed_in_part() -> None:
 
     assert units(found) == {("off", "on"): MOST_UNITS}
     assert [(one.units, one.because) for one in found.units if one.because] == [(5, "only 10000 units were looked at")]
+
+
+def test_many_flags_share_the_effort() -> None:
+    """The more flags ask a segment, the fewer of its units are followed for each, and that is said."""
+    flags = [asking(key=f"flag-{number}") for number in range(40)]
+    beta = Segment(key="beta", included=tuple(f"u{n}" for n in range(6_000)))
+    before, after = (a_ruleset(*flags, segments=(segment,)) for segment in (Segment(key="beta"), beta))
+
+    found = movements_by_flag({"production": before}, {"production": after})["flag-7"]["production"]
+
+    assert units(found) == {("off", "on"): MOST_STEPS // 40}
+    assert [one.because for one in found.units if one.because] == [f"only {MOST_STEPS // 40} units were looked at"]
 
 
 def test_only_what_decides_membership_counts() -> None:
