@@ -17,8 +17,9 @@ _LEAST_UNITS = 100
 def movements(before: Ruleset, after: Ruleset, *, most_units: int = MOST_UNITS) -> dict[str, Movement]:
     """Return who moves between two states of an environment, by the flags that move anybody, in order of their keys.
 
-    ``most_units``: so many of those that come into, or go from, the lists of one segment are followed. What a flag gives depends on its own rules, the segments that they ask, and the flags that it needs; those that
-    are in neither state count as unchanged.
+    What a flag gives depends on its own rules, the segments that they ask, and the flags that it needs; those that
+    are in neither state count as unchanged. ``most_units``: so many of those that come into, or go from, the lists of
+    one segment are followed.
     """
     found = _Environment(before, after, most_units)
     moved = {key: found.of(key) for key in sorted(before.programs.keys() | after.programs.keys())}
