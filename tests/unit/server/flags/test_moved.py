@@ -283,6 +283,14 @@ def test_a_prerequisite_that_is_switched_off_takes_from_those_who_need_it() -> N
     assert (found["checkout"].least, found["checkout"].most) == (0, 100)
 
 
+def test_targets_of_a_prerequisite_reach_those_who_need_it() -> None:
+    """A unit that becomes a target of a flag may come to pass for one that needs it."""
+    needing = a_flag(default=Answer(serve="on"), prerequisites=(a_prerequisite("other"),))
+    before, after = (a_ruleset(a_flag("other", targets=targets), needing) for targets in ({}, {"on": ("u1",)}))
+
+    assert set(movements(before, after)) == {"other", "checkout"}
+
+
 def test_a_change_that_no_prerequisite_notices_moves_nobody_else() -> None:
     """Whoever needs `a` or `b` of a flag does not move when users go from the one to the other."""
 
@@ -311,11 +319,18 @@ def test_flags_that_need_each_other_end() -> None:
         asking(targets={"off": ("u1",)}),
         a_flag(rules=(a_rule("all", a_clause("targetingKey", Operator.EXISTS)), a_rule("members", in_segment("beta")))),
         asking(default=Answer(serve="on")),
+        a_flag(rules=(a_rule("pro"), a_rule("members", in_segment("beta"), Answer(serve="off")))),
+        a_flag(
+            rules=(
+                a_rule("pro", answer=Answer(rollout=a_rollout(500_000, bucket_by="plan"))),
+                a_rule("members", in_segment("beta"), Answer(serve="off")),
+            )
+        ),
         a_flag(),
     ],
 )
 def test_units_whom_the_segment_decides_nothing_for_stay(flag: Flag) -> None:
-    """A disabled flag, a target, an earlier rule, the same answer all the same: nobody moves."""
+    """A disabled flag, a target, an earlier rule, the same answer whatever another rule says: nobody moves."""
     assert edited(Segment(key="beta"), Segment(key="beta", included=("u1",)), flag) == {}
 
 
