@@ -120,6 +120,7 @@ async def test_a_preview_of_a_kill_waits_for_nobody(running: RunningNode) -> Non
         ({"restore": {"version": 9}}, 404),
         ({"restore": {"version": 0}}, 404),
         ({"kill": {"environment": "never"}}, 404),
+        ({"kill": {"environment": "\0"}}, 422),
         ({"kill": {"environment": "production", "scope": "rollout"}}, 422),
         ({"revive": {"environment": "production"}}, 409),
     ],

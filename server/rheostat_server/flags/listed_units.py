@@ -47,7 +47,7 @@ def unit_movements(before: Ruleset, after: Ruleset, key: str, changed: Changed) 
 
 def _of_segment(segment: str, listed: Listed, was: list[Stage], now: list[Stage]) -> Iterator[UnitMovement]:
     counts: dict[tuple[str | None, str | None], int] = {}
-    maybe = listed.left
+    maybe = 0
     known: dict[tuple[bool | None, ...], list[tuple[int, int]]] = {}
     for unit in listed.units:
         context = _context(listed.attribute, unit)
@@ -70,8 +70,10 @@ def _of_segment(segment: str, listed: Listed, was: list[Stage], now: list[Stage]
     for (old, new), units in sorted(counts.items(), key=lambda item: (item[0][1] or "", item[0][0] or "")):
         yield UnitMovement(segment=segment, units=units, from_=old, to=new)
     if maybe:
-        why = f"only {len(listed.units)} units were looked at" if listed.left and listed.left == maybe else ATTRIBUTES
-        yield UnitMovement(segment=segment, units=maybe, because=why)
+        yield UnitMovement(segment=segment, units=maybe, because=ATTRIBUTES)
+    if listed.left:
+        because = f"only {len(listed.units)} others were looked at"
+        yield UnitMovement(segment=segment, units=listed.left, because=because)
 
 
 def _context(attribute: str, unit: str) -> Context:

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from rheostat.model.kill import KillScope
-from rheostat_server.web.decoding import Body
+from rheostat_server.web.decoding import Body, Key
 
 
 class RestorePreview(Body, frozen=True):
@@ -26,7 +26,7 @@ class UnarchivePreview(Body, frozen=True):
 class KillPreview(Body, frozen=True):
     """Who moves if the flag is taken back in an environment; ``scope`` and ``to_code_default`` as for the kill."""
 
-    environment: str
+    environment: Key
     scope: KillScope | None = None
     to_code_default: bool = False
 
@@ -34,7 +34,7 @@ class KillPreview(Body, frozen=True):
 class RevivePreview(Body, frozen=True):
     """Who moves if the kills of the flag are lifted in an environment."""
 
-    environment: str
+    environment: Key
 
 
 class PreviewBody(Body, frozen=True):

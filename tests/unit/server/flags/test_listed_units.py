@@ -225,7 +225,7 @@ def test_very_long_lists_are_followed_in_part() -> None:
     found = edited(Segment(key="beta"), after, asking())["checkout"]
 
     assert units(found) == {("off", "on"): MOST_UNITS}
-    assert [(one.units, one.because) for one in found.units if one.because] == [(5, "only 10000 units were looked at")]
+    assert [(one.units, one.because) for one in found.units if one.because] == [(5, "only 10000 others were looked at")]
 
 
 def test_many_flags_share_the_effort() -> None:
@@ -237,4 +237,4 @@ def test_many_flags_share_the_effort() -> None:
     found = movements_by_flag({"production": before}, {"production": after})["flag-7"]["production"]
 
     assert units(found) == {("off", "on"): MOST_STEPS // 40}
-    assert [one.because for one in found.units if one.because] == [f"only {MOST_STEPS // 40} units were looked at"]
+    assert [one.because for one in found.units if one.because] == [f"only {MOST_STEPS // 40} others were looked at"]
