@@ -1,12 +1,12 @@
 """A storage whose writes are looked at and taken back: who would move by them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from rheostat_server.flags.moved import Sides
-from rheostat_server.flags.sides import Concern, concerned, read_sides
-from rheostat_server.ports.storage import Storage, Transaction
+from rheostat_server.flags.sides import Concern, Rows, compiled, concerned, read_rows
+from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
 
 T = TypeVar("T")
 
@@ -14,9 +14,10 @@ T = TypeVar("T")
 class _OnlyLooked(Exception):
     """Leaves the transaction, so that nothing of it stays."""
 
-    def __init__(self, result: Any, before: Sides, after: Sides) -> None:
+    def __init__(self, result: Any, environments: Sequence[EnvironmentRow], before: Rows, after: Rows) -> None:
         super().__init__()
         self.result = result
+        self.environments = environments
         self.before = before
         self.after = after
 
@@ -53,16 +54,19 @@ class Looking:
             # The lock that every write of documents takes first: what is read is what the write then finds.
             home = await tx.projects.lock(self._project)
             environments = await tx.environments.of_project(self._project)
-            self.environments = {row.key: row.id for row in environments}
             keys = await concerned(tx, home.id, self._concern)
-            before = await read_sides(tx, environments, keys, whole=self._whole)
+            before = await read_rows(tx, environments, keys, whole=self._whole)
             result = await work(tx)
-            raise _OnlyLooked(result, before, await read_sides(tx, environments, keys, whole=self._whole))
+            after = await read_rows(tx, environments, keys, whole=self._whole)
+            raise _OnlyLooked(result, environments, before, after)
 
         try:
             return await self._storage.run(looked)
         except _OnlyLooked as found:
-            self.before, self.after = found.before, found.after
+            # Only now, with no lock held: a kill may be waiting.
+            self.environments = {row.key: row.id for row in found.environments}
+            self.before = await compiled(found.environments, found.before)
+            self.after = await compiled(found.environments, found.after)
             result: T = found.result
             return result
 

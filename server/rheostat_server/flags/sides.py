@@ -19,6 +19,8 @@ from rheostat_server.shared.state import leading_to, segments_of
 from rheostat_server.streaming.decoding import snapshot_of
 
 T = TypeVar("T")
+Rows = Sequence[tuple[int, ServedRow]]
+"""What is served, with the environment's id."""
 
 
 class Concern(msgspec.Struct, frozen=True):
@@ -76,16 +78,27 @@ async def read_sides(
 
     ``whole``: with all that evaluating them takes, which are segments and the flags that they need.
     """
+    return await compiled(environments, await read_rows(tx, environments, keys, whole=whole))
+
+
+async def read_rows(
+    tx: Transaction, environments: Sequence[EnvironmentRow], keys: Collection[str], *, whole: bool
+) -> Rows:
+    """Return what ``read_sides`` is made of: to hold locks no longer than it takes to read."""
     ids = [environment.id for environment in environments]
     rows = await _flags(tx, ids, keys, whole=whole)
     if whole:
         rows += await _segments(tx, ids, rows)
-    rows += await tx.served.over_flags(ids)
+    return [*rows, *await tx.served.over_flags(ids)]
+
+
+async def compiled(environments: Sequence[EnvironmentRow], rows: Rows) -> Sides:
+    """Return the sides that these rows make."""
     # Thousands of flags take a second to compile, and others are being served.
     return await asyncio.to_thread(_compiled, environments, rows)
 
 
-def _compiled(environments: Sequence[EnvironmentRow], rows: Sequence[tuple[int, ServedRow]]) -> Sides:
+def _compiled(environments: Sequence[EnvironmentRow], rows: Rows) -> Sides:
     served: dict[int, list[ServedRow]] = {environment.id: [] for environment in environments}
     for id_, row in rows:
         served[id_].append(row)
