@@ -14,6 +14,7 @@ from rheostat_server.access.model import Principal, Scope, TokenKind
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
 from rheostat_server.errors import Unavailable
+from rheostat_server.flags.seen import NOTHING_SEEN
 from rheostat_server.flags.service import ANY, FlagService
 from rheostat_server.ports.storage import Transaction
 from rheostat_server.ramps.lease import Lease
@@ -37,7 +38,7 @@ class World:
         self.clock = ManualClock()
         self.storage = PostgresStorage(database)
         self.announced: list[int] = []
-        self.service = ScheduleService(self.storage, self.clock, OverlayRules())
+        self.service = ScheduleService(self.storage, self.clock, OverlayRules(), NOTHING_SEEN)
         self.flags = FlagService(self.storage, self.clock, OverlayRules(), self.announced.extend)
 
     def node(self, name: str) -> tuple[Lease, ScheduleRunner]:

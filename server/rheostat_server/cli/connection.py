@@ -8,6 +8,8 @@ import urllib3
 
 from rheostat_server.errors import Fault
 
+_TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)
+
 
 class CommandFailed(Exception):
     """The command cannot go on. ``str`` is what to print."""
@@ -51,7 +53,7 @@ class Connection:
         self.project = project
         self.environment = environment
         self._token = token
-        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=3.0, read=30.0))
+        self._pool = urllib3.PoolManager(retries=False)
 
     @property
     def of_project(self) -> str:
@@ -88,8 +90,11 @@ class Connection:
         query: dict[str, Any] | None = None,
         etag: str | None = None,
         create: bool = False,
+        seconds: float | None = None,
     ) -> Answered:
         """Send one request. ``create``: only when nothing is there yet. ``etag``: only when that is still there.
+
+        ``seconds`` is how long to wait for the answer at most, where that is less than usual.
 
         Raises:
             Unreachable: nobody answers.
@@ -108,8 +113,9 @@ class Connection:
         given = {name: value for name, value in (query or {}).items() if value is not None}
         address = f"{self.url}/api/v1{path}" + (f"?{urlencode(given)}" if given else "")
         data = None if body is None else msgspec.json.encode(body)
+        timeout = _TIMEOUT if seconds is None else urllib3.Timeout(total=seconds)
         try:
-            answer = self._pool.request(method, address, body=data, headers=headers)
+            answer = self._pool.request(method, address, body=data, headers=headers, timeout=timeout)
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(
                 f"cannot reach {self.url}: {_in_words(error)}\n"

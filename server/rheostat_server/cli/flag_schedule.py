@@ -8,7 +8,7 @@ from rich.console import Console
 from rheostat_server.cli.change_given import change_in, joined, patch_of, targets_of
 from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.flag_exposure import exposure_patch
-from rheostat_server.cli.moves import print_moves
+from rheostat_server.cli.moves import show_moves_as_of_now
 from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, connected
 from rheostat_server.cli.terminal import a_table, moment, print_table
@@ -66,7 +66,7 @@ def schedule(
         raise CommandFailed('say when: --at "2026-12-01T09:00" --timezone Europe/Madrid')
     _add_given(session, key, wanted, **given)
     body = connection.post(f"{connection.flag(key)}/scheduled-changes", wanted)
-    print_moves_now(session, body)
+    show_moves_as_of_now(session, body["moves"])
     session.show(body, lambda console: _print_scheduled(console, body))
 
 
@@ -121,12 +121,6 @@ def scheduled_lines(session: Session, key: str) -> list[str]:
     page = connection.get(path, flag=key, limit=_MOST_LINES)
     lines = [f"scheduled for {_when(one)}, {_where(one)}: {one['summary']} ({one['id']})" for one in page["changes"]]
     return lines + (["and more: rheostat flag scheduled"] if page.get("next") else [])
-
-
-def print_moves_now(session: Session, body: dict[str, Any]) -> None:
-    """Print who would move if it were made now; nothing where ``--json`` is asked for."""
-    if not session.as_json:
-        print_moves(session, body["moves"], "as of now, ")
 
 
 def _from_file(name: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rheostat_server.errors import Unauthenticated, Unavailable
 from rheostat_server.evaluation.answers import Reply, failure, flag_answer
 from rheostat_server.evaluation.context import BODY_BYTES, BadRequest, read_context
 from rheostat_server.evaluation.counter import EvaluationCounter
+from rheostat_server.evaluation.sample import ContextSample
 from rheostat_server.streaming.callers import Keys
 from rheostat_server.streaming.feed import EnvironmentFeed
 from rheostat_server.streaming.hub import Hub
@@ -28,11 +29,14 @@ STREAM = "/v1/streams"
 class Ofrep:
     """Answers evaluations from the hub's rulesets. Client-scoped keys see flags with ``client: true`` only."""
 
-    def __init__(self, hub: Hub, keys: Keys, counter: EvaluationCounter, clock: Clock) -> None:
+    def __init__(
+        self, hub: Hub, keys: Keys, counter: EvaluationCounter, clock: Clock, *, sample: ContextSample | None = None
+    ) -> None:
         self._hub = hub
         self._keys = keys
         self._counter = counter
         self._clock = clock
+        self._sample = sample
 
     def single(self, principal: Principal, environment_id: int, key: str, body: bytes, service: str | None) -> Reply:
         """Evaluate one flag.
@@ -44,9 +48,11 @@ class Ofrep:
         if len(body) > BODY_BYTES:
             return failure(413, _TOO_LARGE, key=key, code="GENERAL")
         try:
-            context, _ = read_context(body)
+            context, sent = read_context(body)
         except BadRequest as error:
             return failure(400, error.details, key=key, code=error.code)
+        if self._sample is not None:
+            self._sample.see(environment_id, sent)
         ruleset = feed.ruleset
         flag = ruleset.flag(key)
         if flag is None or (principal.scope is Scope.CLIENT and not flag.client):
@@ -100,6 +106,8 @@ class Ofrep:
             context, sent = read_context(body)
         except BadRequest as error:
             return failure(400, error.details, code=error.code)
+        if self._sample is not None:
+            self._sample.see(environment_id, sent)
         ruleset = feed.ruleset
         evaluations = ruleset.bulk(
             context, principal.scope is Scope.CLIENT, now_ms=self._clock.wall_ms(), age_ms=feed.age_ms()

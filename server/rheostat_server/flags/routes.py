@@ -10,10 +10,8 @@ from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
 
 from rheostat.model.document import FlagDocument
 from rheostat_server.access.guard import Caller
-from rheostat_server.access.model import Scope
 from rheostat_server.errors import Fault, Invalid, Malformed, NotFound
 from rheostat_server.flags.apply import ApplyService
-from rheostat_server.flags.preview import PreviewView
 from rheostat_server.flags.service import Condition, FlagService
 from rheostat_server.flags.wire import (
     AppliedView,
@@ -24,7 +22,6 @@ from rheostat_server.flags.wire import (
     FlagPage,
     FlagView,
     History,
-    PreviewBody,
     RestoreBody,
     VersionView,
 )
@@ -186,18 +183,6 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         return answer(view)
 
     @post(
-        _FLAG + "/preview",
-        request_max_body_size=DOCUMENT_BODY_BYTES,
-        operation_class=takes(PreviewBody),
-        status_code=200,
-        scope=Scope.READ,
-    )
-    async def preview_flag(project: FromPath[str], key: FromPath[str], body: RawBody, principal: Caller) -> PreviewView:
-        """Say who would move if a document were written: by environment, rule and variant."""
-        asked = decode(body, PreviewBody)
-        return await applying.preview(project, key, msgspec.json.decode(asked.document), principal)
-
-    @post(
         "/projects/{project:str}/apply",
         request_max_body_size=DOCUMENTS_BODY_BYTES,
         operation_class=takes(ApplyBody),
@@ -221,6 +206,6 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
 
     handlers: list[Any] = [
         list_flags, get_flag, put_flag, patch_flag, archive_flag, unarchive_flag, flag_history, flag_version,
-        flag_diff, restore_flag, preview_flag, apply_documents, export_documents,
+        flag_diff, restore_flag, apply_documents, export_documents,
     ]  # fmt: skip
     return Router("/", route_handlers=handlers, tags=["flags"])

@@ -117,6 +117,10 @@ class ServedStore(Protocol):
         """Return what these environments serve of these flags, with the environment's id."""
         ...
 
+    async def of_segments(self, environment_ids: Sequence[int], keys: Sequence[str]) -> list[tuple[int, ServedRow]]:
+        """Return what these environments serve of these segments, with the environment's id."""
+        ...
+
     async def over_flags(self, environment_ids: Sequence[int]) -> list[tuple[int, ServedRow]]:
         """Return what stands over flags in these environments, with the environment's id: ramps and kills."""
         ...

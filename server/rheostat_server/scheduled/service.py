@@ -11,11 +11,13 @@ from rheostat_server.access.model import Principal
 from rheostat_server.errors import Conflict, Fault, Invalid, Refused
 from rheostat_server.faults import did_you_mean
 from rheostat_server.flags.catalogue import Catalogue, lock_catalogue, refuse_archived
+from rheostat_server.flags.looking import Looking
 from rheostat_server.flags.movement_words import MovementView
-from rheostat_server.flags.preview import read_sides, with_moves
+from rheostat_server.flags.preview import who_moves
 from rheostat_server.flags.replacing import replace_document
+from rheostat_server.flags.seen import SeenContexts
 from rheostat_server.flags.service import Condition
-from rheostat_server.flags.wire import AppliedChange
+from rheostat_server.flags.sides import Concern
 from rheostat_server.flags.writing import Writer
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.ramps import RampWatcher
@@ -32,22 +34,18 @@ MOST_PENDING = 1000
 """How many changes of one project may be pending."""
 
 
-class _OnlyLooked(Exception):
-    """Leaves the transaction that tried a change, so that nothing of it stays."""
-
-    def __init__(self, moves: dict[str, MovementView], notes: tuple[str, ...]) -> None:
-        super().__init__()
-        self.moves = moves
-        self.notes = notes
+class _InTheWay(Exception):
+    """A live ramp or a kill would refuse the change now."""
 
 
 class ScheduleService:
     """Scheduled changes of a project's flags. They are made by ``ScheduleRunner``."""
 
-    def __init__(self, storage: Storage, clock: Clock, watcher: RampWatcher) -> None:
+    def __init__(self, storage: Storage, clock: Clock, watcher: RampWatcher, seen: SeenContexts) -> None:
         self._storage = storage
         self._clock = clock
         self._watcher = watcher
+        self._seen = seen
 
     async def schedule(self, project: str, key: str, data: Any, principal: Principal) -> ScheduledView:
         """Keep a change for its time; say who would move if it were written now.
@@ -140,33 +138,25 @@ class ScheduleService:
     ) -> tuple[dict[str, MovementView], tuple[str, ...]]:
         """Return who would move if the change were written now, and what would be said: by writing it for a moment."""
 
-        async def work(tx: Transaction) -> None:
-            catalogue, row, document = await _checked(tx, project, key, asked)
+        async def work(tx: Transaction) -> tuple[str, ...]:
+            catalogue, _, document = await _checked(tx, project, key, asked)
             writer = Writer(actor=principal.actor, at_ms=self._clock.wall_ms())
-            before = await read_sides(tx, project, [key])
             try:
                 replaced = await replace_document(
                     tx, catalogue, document, writer=writer, watcher=self._watcher, action="scheduled-change"
                 )
             except Conflict as error:
-                raise _OnlyLooked({}, (f"warning: as things stand this would be refused: {error}",)) from error
-            if not replaced.written:
-                raise _OnlyLooked({}, ("as the flag is now, this would change nothing",))
-            change = AppliedChange(
-                kind="flag",
-                key=key,
-                action="update",
-                version=row.version,
-                environments=list(replaced.environments),
-            )
-            moved = with_moves(change, before, await read_sides(tx, project, [key]))
-            raise _OnlyLooked(moved.moves, replaced.notes)
+                raise _InTheWay(str(error)) from error
+            return replaced.notes if replaced.written else ("as the flag is now, this would change nothing",)
 
+        looking = Looking(self._storage, project, Concern(flags=[key]), whole=self._seen.on)
         try:
-            await self._storage.run(work)
-        except _OnlyLooked as looked:
-            return looked.moves, looked.notes
-        raise AssertionError("looking ends by leaving its transaction")
+            notes = await looking.run(work)
+        except _InTheWay as obstacle:
+            return {}, (f"warning: as things stand this would be refused: {obstacle}",)
+        now_ms = self._clock.wall_ms()
+        moves = await who_moves(looking.before, looking.after, looking.environments, self._seen, now_ms=now_ms)
+        return dict(moves.get(key, {})), notes
 
 
 async def _checked(tx: Transaction, project: str, key: str, asked: Request) -> tuple[Catalogue, FlagRow, FlagDocument]:

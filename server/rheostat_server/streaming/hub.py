@@ -103,6 +103,10 @@ class Hub:
         """Return the feeds of all environments, by id."""
         return tuple(self._feeds[key] for key in sorted(self._feeds))
 
+    def serves(self, environment_id: int) -> bool:
+        """Return whether this node serves an environment: one that was deleted it does not."""
+        return environment_id in self._feeds
+
     def nudge(self, environment_ids: Sequence[int]) -> None:
         """Look now, for these changed here; and tell the other nodes, where the commit itself did not. Never waits."""
         self._wake.set()
