@@ -344,7 +344,8 @@ class Rheostat:
     def on_change(self, key: str, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call ``callback(key)`` whenever the flag, its ramps or its kills change; return what ends that.
 
-        So it is when a window opens or closes by the clock, of the flag or of one that it needs as a prerequisite.
+        So it is when a segment changes that its conditions ask, when all this happens to a flag that it needs as a
+        prerequisite, and when a window opens or closes by the clock.
         It is called in a thread of the client's, the feed's or the one that waits for windows, and must be quick.
         What it raises is logged.
         """

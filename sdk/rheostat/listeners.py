@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection
 
+from rheostat.engine.differences import may_differ
 from rheostat.engine.evaluate import Ruleset
 
 log = logging.getLogger("rheostat")
@@ -30,10 +31,9 @@ class Listeners:
         return stop
 
     def replaced(self, before: Ruleset | None, after: Ruleset) -> None:
-        """Tell of each flag that another ruleset evaluates in another way."""
+        """Tell of each flag that another ruleset may evaluate in another way."""
         for key, callback in self._entries:
-            old = None if before is None else before.programs.get(key)
-            if old is not after.programs.get(key):
+            if may_differ(before, after, key):
                 _call(key, callback)
 
     def turned(self, keys: Collection[str]) -> None:
