@@ -18,7 +18,7 @@ from rheostat.feed.serving import Serving
 from rheostat.lifecycle import Lifecycle
 from rheostat.listeners import Listeners
 from rheostat.model.context import Context
-from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
+from rheostat.model.evaluation import CODE_DEFAULT, Evaluation, Reason
 from rheostat.model.explanation import Explanation
 from rheostat.model.flag import FlagType
 from rheostat.model.snapshot import FORMAT, Snapshot
@@ -26,8 +26,8 @@ from rheostat.outcomes.outcomes import Outcomes
 from rheostat.outcomes.recorder import current_recorder
 from rheostat.settings import STALE_AFTER_SECONDS, Settings, read_settings
 from rheostat.status import Status
-from rheostat.unanswered import not_ready, unanswered, unexplained, wrong_type
-from rheostat.values import MISMATCH, as_type, type_of
+from rheostat.unanswered import name_of, not_ready, unexplained, unreadable, wrong_type
+from rheostat.values import MISMATCH, as_type, fits, type_of
 
 if TYPE_CHECKING:
     from rheostat.middleware.asgi import RheostatMiddleware
@@ -174,8 +174,9 @@ class Rheostat:
         try:
             wanted = type_of(default)
         except TypeError as error:
-            self._mismatch(key, str(error))
-            return self._details(serving, wrong_type(key, str(error)), default)
+            name = name_of(key)
+            self._mismatch(name, str(error))
+            return self._details(serving, wrong_type(name, str(error)), default)
         evaluation = self._evaluation(serving, key, context)
         value: T = as_type(evaluation.value, wanted)
         if value is MISMATCH:
@@ -205,9 +206,12 @@ class Rheostat:
         """Return each step to what the flag gives now, for people to read. Nothing is counted; takes its time."""
         serving = self._serving
         if serving.ruleset is None:
-            return unexplained(key, serving.identity)
+            return unexplained(not_ready(key), serving.identity)
         now_ms, age_ms = self._clock.wall_ms(), serving.age_at(self._monotonic())
-        return serving.ruleset.explain(key, _subject(context), now_ms=now_ms, age_ms=age_ms)
+        try:
+            return serving.ruleset.explain(key, _subject(context), now_ms=now_ms, age_ms=age_ms)
+        except Exception as error:  # noqa: BLE001 - as in an evaluation
+            return unexplained(unreadable(key, error), serving.identity)
 
     def _settle(self, evaluation: Evaluation, default: Any, wanted: FlagType) -> Any:
         """Return the value as the type asked for, else the default; count what was given."""
@@ -216,7 +220,7 @@ class Rheostat:
             if evaluation.value is not CODE_DEFAULT:
                 evaluation = self._mismatched(evaluation, wanted)
             value = default
-        elif default is not None and as_type(default, wanted) is MISMATCH:
+        elif default is not None and not fits(default, wanted):
             message = f"the default is of type {type(default).__name__}, asked for is {wanted}"
             self._mismatch(evaluation.flag, message)
             evaluation, value = wrong_type(evaluation.flag, message), default
@@ -233,7 +237,7 @@ class Rheostat:
                 return ruleset.evaluate(key, _subject(context), self._clock.wall_ms(), age_ms)
             return ruleset.evaluate(key, _subject(context))
         except Exception as error:  # noqa: BLE001 - whatever was passed as key or context, the application goes on
-            return unanswered(str(key), ErrorCode.GENERAL, f"{type(error).__name__}: {error}")
+            return unreadable(key, error)
 
     def _count(self, evaluation: Evaluation) -> None:
         outcomes = self._outcomes

@@ -12,10 +12,23 @@ def not_ready(key: str) -> Evaluation:
     return unanswered(key, ErrorCode.PROVIDER_NOT_READY, _NOTHING_YET)
 
 
-def unexplained(key: str, identity: Identity) -> Explanation:
-    """Return the one step to that answer."""
-    step = Step(exit=Exit.FLAG, passed=False, text=_NOTHING_YET)
-    return Explanation(flag=key, identity=identity, steps=(step,), evaluation=not_ready(key))
+def unexplained(evaluation: Evaluation, identity: Identity) -> Explanation:
+    """Return the one step to such an answer."""
+    step = Step(exit=Exit.FLAG, passed=False, text=str(evaluation.error_message))
+    return Explanation(flag=evaluation.flag, identity=identity, steps=(step,), evaluation=evaluation)
+
+
+def unreadable(key: object, error: Exception) -> Evaluation:
+    """Return the answer where the key, or the context, is such that asking raised."""
+    return unanswered(name_of(key), ErrorCode.GENERAL, f"{type(error).__name__}: {error}")
+
+
+def name_of(key: object) -> str:
+    """Return what to call a key that may be of any type, whatever its own methods do."""
+    try:
+        return str(key)
+    except Exception:  # noqa: BLE001 - it is the application's object, and evaluations raise nothing
+        return f"a {type(key).__name__}"
 
 
 def wrong_type(key: str, message: str) -> Evaluation:

@@ -47,7 +47,7 @@ def as_type(value: Any, wanted: FlagType | None) -> Any:
         case FlagType.INTEGER:
             fits = kind is int
         case FlagType.FLOAT:
-            return float(value) if kind is int or kind is float else MISMATCH
+            return _as_float(value) if kind is int or kind is float else MISMATCH
         case FlagType.OBJECT:
             fits = kind is dict or kind is list
         case None:
@@ -55,3 +55,22 @@ def as_type(value: Any, wanted: FlagType | None) -> Any:
     if not fits:
         return MISMATCH
     return msgspec.to_builtins(value) if kind is dict or kind is list else value
+
+
+def fits(default: Any, wanted: FlagType) -> bool:
+    """Return whether a default may stand for a value of this type, as ``as_type`` says of values.
+
+    A default of a type made of it is one too: an application's ``StrEnum`` is text. Nothing is copied.
+    """
+    try:
+        kind = type_of(default)
+    except TypeError:
+        return False
+    return kind is wanted or (kind is FlagType.INTEGER and wanted is FlagType.FLOAT)
+
+
+def _as_float(value: int | float) -> Any:
+    try:
+        return float(value)
+    except OverflowError:  # an integer that no double comes near
+        return MISMATCH
