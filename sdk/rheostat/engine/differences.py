@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
+import msgspec
+
 from rheostat.engine.conditions import names
 from rheostat.engine.evaluate import Ruleset
 from rheostat.model.flag import Flag, Segment
@@ -11,10 +13,17 @@ def may_differ(before: Ruleset | None, after: Ruleset, key: str) -> bool:
     """Return whether the flag's answers may differ: it is another, or something is that it leads to.
 
     It leads to its prerequisites, and to the segments of its conditions, however far away. Windows are another matter:
-    they turn without a new ruleset.
+    they turn without a new ruleset. What is nested too deeply to be looked at may differ.
     """
     if before is None:
         return key in after.programs
+    try:
+        return _differs(before, after, key)
+    except RecursionError:
+        return True
+
+
+def _differs(before: Ruleset, after: Ruleset, key: str) -> bool:
     segments = _changed_segments(before, after)
     met: set[str] = set()
     waiting = [key]
@@ -38,7 +47,12 @@ def _changed_segments(before: Ruleset, after: Ruleset) -> set[str]:
     if before.segments is after.segments:
         return set()
     old, new = _by_key(before), _by_key(after)
-    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    return {key for key in old.keys() | new.keys() if not _same(old.get(key), new.get(key))}
+
+
+def _same(one: Segment | None, other: Segment | None) -> bool:
+    """Return whether two segments say the same. Python holds 1 and true for equal, so they are compared as JSON."""
+    return one is other or (one == other and msgspec.json.encode(one) == msgspec.json.encode(other))
 
 
 def _by_key(ruleset: Ruleset) -> Mapping[str, Segment]:

@@ -77,3 +77,26 @@ def test_an_edited_flag_is_heard_by_those_that_need_it() -> None:
     assert told(after(a_flag("nested", enabled=False))) == {"nested", "far", "further"}
     gone = BEFORE.with_snapshot(a_snapshot(*FLAGS[1:], segments=(BETA, STAFF, OTHER)))
     assert told(gone) == {"alone", "upon"}
+
+
+def test_a_segments_value_of_another_type_is_another() -> None:
+    """Python holds 1 and true for equal; a clause does not."""
+
+    def with_value(value: object) -> tuple[Segment, ...]:
+        return (BETA, Segment(key="staff", conditions=(a_clause("level", Operator.IN, value),)), OTHER)
+
+    before, edited = after(segments=with_value(1)), after(segments=with_value(True))
+
+    assert may_differ(before, edited, "direct")
+    assert not may_differ(before, after(segments=with_value(1)), "direct")
+
+
+def test_what_is_nested_too_deeply_to_be_looked_at_may_differ() -> None:
+    """A listener that asks in vain is better than one that is not told."""
+    deep = Condition(segment="staff")
+    for _ in range(5_000):
+        deep = Condition(not_=deep)
+    hidden = a_flag("hidden", rules=(a_rule(when=deep),))
+    before = Ruleset.of(a_snapshot(hidden, segments=(STAFF,)))
+
+    assert may_differ(before, before.with_snapshot(a_snapshot(hidden, segments=(OTHER,))), "hidden")

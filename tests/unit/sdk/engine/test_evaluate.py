@@ -9,7 +9,7 @@ import pytest
 from rheostat.engine import Ruleset
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
-from rheostat.model.flag import Answer, Condition, Flag, Operator, Segment
+from rheostat.model.flag import Answer, Condition, Flag, FlagType, Operator, Segment
 from rheostat.model.kill import KillScope
 from rheostat.model.snapshot import FORMAT
 from tests.builders import (
@@ -303,6 +303,16 @@ def a_deep_flag() -> Flag:
     for _ in range(5_000):
         deep = Condition(not_=deep)
     return a_flag("deep", rules=(a_rule(when=deep),))
+
+
+@pytest.mark.parametrize("value", ["\ud800", [object]])
+def test_flags_that_no_json_can_say_are_compiled_again(value: object) -> None:
+    """As an application's tests may give them: equal or not, the new snapshot is served."""
+    flags = [a_flag(type=FlagType.OBJECT, variants={"on": value, "off": value}) for _ in range(2)]
+
+    again = Ruleset.of(a_snapshot(flags[0])).with_snapshot(a_snapshot(flags[1], revision=2))
+
+    assert again.evaluate("checkout", Context()).value == value
 
 
 def test_an_evaluation_carries_version_and_metadata() -> None:
