@@ -104,3 +104,9 @@ async def test_what_could_not_be_written_has_no_preview(running: RunningNode) ->
     ]
 
     assert [answer.status_code for answer in answers] == [422, 422, 422, 422, 404]
+    assert [fault["path"] for answer in answers[:4] for fault in answer.json()["faults"]] == [
+        "document.off_variant",
+        "document.key",
+        "document",
+        "document.kind",
+    ]

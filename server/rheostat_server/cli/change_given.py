@@ -92,5 +92,5 @@ def refuse_dates(data: Any, where: str) -> None:
 def _value(text: str, value: str) -> Any:
     try:
         return YAML(typ="safe", pure=True).load(value)
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise CommandFailed(f"--set {text}: the value is not YAML; put text in quotes") from error

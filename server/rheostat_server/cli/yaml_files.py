@@ -80,3 +80,7 @@ def _parse(text: str, source: str) -> Iterator[Any]:
         raise CommandFailed(f"{place}: {error.problem or error.context}") from error
     except YAMLError as error:
         raise CommandFailed(f"{source}: {error}") from error
+    except RecursionError as error:
+        raise CommandFailed(f"{source}: this is nested too deeply") from error
+    except ValueError as error:  # such as a number of thousands of digits
+        raise CommandFailed(f"{source}: a value cannot be read: {error}") from error

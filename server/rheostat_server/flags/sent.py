@@ -71,3 +71,8 @@ def _validate(kind: Any, data: Any) -> FlagDocument | SharedDocument | RampDocum
 def _at(index: int, fault: Fault) -> Fault:
     path = f"documents[{index}]"
     return Fault(f"{path}.{fault.path}" if fault.path else path, fault.message, fault.hint)
+
+
+def alone(fault: Fault) -> Fault:
+    """Return the fault of the only document of several as that of ``document``."""
+    return Fault(fault.path.replace("documents[0]", "document", 1), fault.message, fault.hint)

@@ -7,13 +7,15 @@ import msgspec
 from rheostat.clock import Clock
 from rheostat.model.kill import Kill
 from rheostat_server.access.model import Principal
-from rheostat_server.errors import NotFound
+from rheostat_server.errors import Invalid, NotFound
 from rheostat_server.flags.apply import ApplyService
 from rheostat_server.flags.looking import Looking
 from rheostat_server.flags.preview import PreviewView, check_document, who_moves
 from rheostat_server.flags.seen import SeenContexts
+from rheostat_server.flags.sent import alone
 from rheostat_server.flags.service import ANY, FlagService
 from rheostat_server.flags.sides import Concern, concerned, read_sides
+from rheostat_server.flags.wire import AppliedView
 from rheostat_server.ports.ramps import RampWatcher
 from rheostat_server.ports.shared import SharedKind
 from rheostat_server.ports.storage import Storage, Transaction
@@ -43,7 +45,7 @@ class PreviewService:
             Invalid, Conflict, NotFound: as the write would.
         """
         check_document(document, key)
-        looked = await self._applying.look(project, [document], principal, restart_ramp=restart_ramp)
+        looked = await self._looked(project, document, principal, restart_ramp=restart_ramp)
         [change] = looked.changes
         return PreviewView(action=change.action, environments=change.moves, notes=change.notes, others=looked.others)
 
@@ -56,7 +58,7 @@ class PreviewService:
             Invalid, Conflict, NotFound: as the write would.
         """
         check_document(document, key, kind)
-        looked = await self._applying.look(project, [document], principal, restart_ramp=restart_ramp)
+        looked = await self._looked(project, document, principal, restart_ramp=restart_ramp)
         [change] = looked.changes
         return PreviewView(action=change.action, environments={}, notes=change.notes, others=looked.others)
 
@@ -137,6 +139,13 @@ class PreviewService:
             return await revive_flag(tx, there, key, reason=_REASON, actor=principal.actor, at_ms=at_ms)
 
         return await self._told("revive", key, looking, await looking.run(work))
+
+    async def _looked(self, project: str, document: Any, principal: Principal, *, restart_ramp: bool) -> AppliedView:
+        try:
+            return await self._applying.look(project, [document], principal, restart_ramp=restart_ramp)
+        except Invalid as error:
+            # It was sent as one document, not in a list.
+            raise Invalid([alone(fault) for fault in error.faults], "the request") from error
 
     def _looking(self, project: str, key: str) -> tuple[Looking, FlagService]:
         looking = Looking(self._storage, project, Concern(flags=[key]), whole=self._seen.on)

@@ -74,15 +74,40 @@ def fault_of(error: msgspec.ValidationError) -> Fault:
 def _refuse_duplicates(body: bytes) -> None:
     """Refuse an object with a field twice: readers take the one or the other, so nobody knows what was meant."""
     # Numbers stay text: a long one takes long to read, and is of no interest here.
-    json.loads(body.decode(), object_pairs_hook=_unique, parse_int=str, parse_float=str)
+    twice = _twice_in(json.loads(body.decode(), object_pairs_hook=_unique, parse_int=str, parse_float=str))
+    if twice is not None:
+        path = re.sub(r"\.(?=\[)", "", ".".join(part[:128] for part in twice.path))
+        raise Invalid([Fault(path, "this field is twice in one object", "leave one of the two")], "the request")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> None:
+class _Twice(msgspec.Struct, frozen=True):
+    """Where a field is that an object has twice."""
+
+    path: tuple[str, ...]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> _Twice | None:
+    """Return the field that this object, or one in it, has twice."""
     seen: set[str] = set()
-    for name, _ in pairs:
+    for name, value in pairs:
         if name in seen:
-            raise Invalid([Fault(name[:128], "this field is twice in one object")], "the request")
+            return _Twice((name,))
         seen.add(name)
+        inner = _twice_in(value)
+        if inner is not None:
+            return _Twice((name, *inner.path))
+    return None
+
+
+def _twice_in(value: Any) -> _Twice | None:
+    if isinstance(value, _Twice):
+        return value
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            inner = _twice_in(item)
+            if inner is not None:
+                return _Twice((f"[{index}]", *inner.path))
+    return None
 
 
 def _malformed(body: bytes, error: Exception) -> Malformed:

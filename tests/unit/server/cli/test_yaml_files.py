@@ -62,6 +62,20 @@ def test_a_file_that_cannot_be_parsed_names_the_line(tmp_path: Path, text: str, 
     assert f"{file}{place}" in str(failure.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a: " + "{a: " * 3000 + "1" + "}" * 3000, "nested too deeply"), ("a: " + "9" * 6000, "cannot be read")],
+    ids=["deep", "thousands of digits"],
+)
+def test_a_file_beyond_reason_is_refused_in_a_line(tmp_path: Path, text: str, words: str) -> None:
+    """Without a trace of our own code."""
+    file = tmp_path / "huge.yaml"
+    file.write_text(text)
+
+    with pytest.raises(CommandFailed, match=f"{file.name}: .*{words}"):
+        read_documents([str(file)])
+
+
 @pytest.mark.parametrize("name", ["missing.yaml", "empty.yaml"])
 def test_nothing_to_read_is_said(tmp_path: Path, name: str) -> None:
     """A file that is not there, or has no document, is an error."""

@@ -91,14 +91,19 @@ def test_what_is_not_json_is_said_with_its_place(body: bytes, words: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b'{"key": "a", "key": "b"}', b'{"key": "a", "inner": [{"on": true, "on": false}]}', b'{"k\\u0065y": 1, "key": 1}'],
+    ("body", "path"),
+    [
+        (b'{"key": "a", "key": "b"}', "key"),
+        (b'{"k\\u0065y": 1, "key": 1}', "key"),
+        (b'{"key": "a", "inner": [1, {"on": true, "on": false}]}', "inner[1].on"),
+        (b'[[0, {"a": {"b": {"on": 1, "on": 2}}}]]', "[0][1].a.b.on"),
+    ],
 )
-def test_a_field_twice_is_a_fault(body: bytes) -> None:
+def test_a_field_twice_is_a_fault(body: bytes, path: str) -> None:
     """Readers disagree on which of two equal fields counts, so neither is taken."""
     with pytest.raises(Invalid) as caught:
         decode_plain(body)
-    assert "twice" in caught.value.faults[0].message
+    assert [(fault.path, "twice" in fault.message) for fault in caught.value.faults] == [(path, True)]
 
 
 def test_equal_fields_of_different_objects_are_no_duplicates() -> None:
