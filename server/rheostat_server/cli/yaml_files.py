@@ -4,13 +4,16 @@ import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rheostat_server.cli.connection import CommandFailed
+
+MOST_VALUES: Final = 1 << 20
+"""Values of one document, each as often as aliases bring it in: one of 1 MiB has fewer."""
 
 
 class FileDocument(msgspec.Struct, frozen=True):
@@ -32,6 +35,8 @@ def read_documents(names: Iterable[str]) -> list[FileDocument]:
             text = sys.stdin.read() if path is None else _text(path)
             source = "standard input" if path is None else str(path)
             documents = list(_parse(text, source))
+            for data in documents:
+                _refuse_endless(data, source)
             many = len(documents) > 1
             found += [
                 FileDocument(f"{source}#{index}" if many else source, data)
@@ -84,3 +89,31 @@ def _parse(text: str, source: str) -> Iterator[Any]:
         raise CommandFailed(f"{source}: this is nested too deeply") from error
     except ValueError as error:  # such as a number of thousands of digits
         raise CommandFailed(f"{source}: a value cannot be read: {error}") from error
+
+
+def _refuse_endless(data: Any, source: str) -> None:
+    """Refuse a document that a few aliases make too large to be looked at, or that holds itself.
+
+    Raises:
+        CommandFailed: it is such a one.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: Any) -> int:
+        if not isinstance(node, (dict, list)):
+            return 1
+        known = sizes.get(id(node))
+        if known == 0:
+            raise CommandFailed(f"{source}: what an anchor (&) names holds itself")
+        if known is None:
+            sizes[id(node)] = 0
+            known = sizes[id(node)] = 1 + sum(map(size, node.values() if isinstance(node, dict) else node))
+        return known
+
+    try:
+        if size(data) > MOST_VALUES:
+            raise CommandFailed(
+                f"{source}: with what its aliases (*) repeat, this has more than {MOST_VALUES:,} values"
+            )
+    except RecursionError as error:
+        raise CommandFailed(f"{source}: this is nested too deeply") from error

@@ -76,6 +76,19 @@ def test_a_file_beyond_reason_is_refused_in_a_line(tmp_path: Path, text: str, wo
         read_documents([str(file)])
 
 
+def test_aliases_cannot_make_a_file_endless(tmp_path: Path) -> None:
+    """A few lines that stand for 9^9 values are refused, and so is what holds itself; plain aliases are fine."""
+    file = tmp_path / "aliases.yaml"
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10))]
+
+    for text, words in (("\n".join(lines), "more than 1,048,576 values"), ("a: &a {all: [*a, *a]}", "holds itself")):
+        file.write_text(text)
+        with pytest.raises(CommandFailed, match=words):
+            read_documents([str(file)])
+    file.write_text("a: &a [1]\nb: *a\n")
+    assert read_documents([str(file)])[0].data == {"a": [1], "b": [1]}
+
+
 @pytest.mark.parametrize("name", ["missing.yaml", "empty.yaml"])
 def test_nothing_to_read_is_said(tmp_path: Path, name: str) -> None:
     """A file that is not there, or has no document, is an error."""
