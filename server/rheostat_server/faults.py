@@ -10,6 +10,9 @@ from rheostat_server.errors import Fault, Invalid
 
 QUOTE_IT: Final = 'YAML reads true, false, numbers and dates as such; put it in quotes to make it text: "true"'
 
+AN_OBJECT: Final = "an object is {name: value}, or lines of name: value"
+A_LIST: Final = "a list is [one, two], or lines that begin with a dash"
+A_LENGTH_OF_TIME: Final = "such as 60s, 10m or 1h30m"
 A_SHARE: Final = "a percentage from 0 to 100 with at most four decimals, such as 12.5"
 
 
@@ -80,7 +83,7 @@ def below(path: str, key: object) -> str:
 def object_at(data: object, path: str, faults: Faults) -> dict[str, Any]:
     """Return the object's fields; a fault when it is none, or where a key is not text."""
     if not isinstance(data, Mapping):
-        faults.add(path, f"this is {type_name(data)}, not an object")
+        faults.add(path, f"this is {type_name(data)}, not an object", AN_OBJECT)
         return {}
     fields: dict[str, Any] = {}
     for key, value in data.items():
@@ -94,7 +97,7 @@ def object_at(data: object, path: str, faults: Faults) -> dict[str, Any]:
 def items_at(data: object, path: str, faults: Faults) -> Iterator[tuple[str, Any]]:
     """Yield each item of the list with its path; a fault when it is no list."""
     if not isinstance(data, (list, tuple)):
-        faults.add(path, f"this is {type_name(data)}, not a list")
+        faults.add(path, f"this is {type_name(data)}, not a list", A_LIST)
         return
     for index, value in enumerate(data):
         yield f"{path}[{index}]", value
@@ -111,7 +114,7 @@ class Fields:
         self._fields = object_at(data, path, faults)
         for name in self._fields:
             if name in later:
-                faults.add(below(path, name), "this version of Rheostat does not know this field yet")
+                faults.add(below(path, name), "this version of Rheostat does not know this field yet", "leave it out")
             elif name not in known:
                 faults.add(below(path, name), "there is no such field", did_you_mean(name, known))
 
@@ -134,7 +137,7 @@ class Fields:
         """Note a fault for each of these fields that is absent."""
         for name in names:
             if name not in self._fields:
-                self.fault(name, "this field is required")
+                self.fault(name, "this field is required", f"add {name}")
 
     def text(self, name: str, longest: int = 4096) -> str | None:
         """Return text, or ``None`` where the field is absent, null or faulty."""
@@ -145,7 +148,7 @@ class Fields:
             self.fault(name, f"this is {type_name(value)}, not text", QUOTE_IT)
             return None
         if len(value) > longest:
-            self.fault(name, f"this is longer than {longest} characters")
+            self.fault(name, f"this is longer than {longest} characters", "shorten it")
             return None
         return str(value)
 
@@ -153,7 +156,7 @@ class Fields:
         """Return true or false."""
         value = self._fields.get(name, default)
         if not isinstance(value, bool):
-            self.fault(name, f"this is {type_name(value)}, not true or false")
+            self.fault(name, f"this is {type_name(value)}, not true or false", "true or false, without quotes")
             return default
         return value
 
@@ -163,7 +166,7 @@ class Fields:
         if value is None:
             return None
         if not is_number(value):
-            self.fault(name, f"this is {type_name(value)}, not a finite number")
+            self.fault(name, f"this is {type_name(value)}, not a finite number", "such as 5, without quotes")
             return None
         return plain_number(value)
 
@@ -173,7 +176,7 @@ class Fields:
         if value is None:
             return None
         if value != int(value) or value < least:
-            self.fault(name, f"{spelled(value)} is not a whole number of at least {least}")
+            self.fault(name, f"{spelled(value)} is not a whole number of at least {least}", f"such as {least}")
             return None
         return int(value)
 
@@ -186,7 +189,7 @@ class Fields:
             self.fault(name, fault, A_SHARE)
             return None
         if value > most:
-            self.fault(name, f"{spelled(value)} is above {most}")
+            self.fault(name, f"{spelled(value)} is above {most}", f"at most {most}")
             return None
         return value
 
@@ -196,15 +199,15 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, str):
-            self.fault(name, f"a length of time is text such as 60s or 10m, not {type_name(value)}")
+            self.fault(name, f"a length of time is text such as 60s or 10m, not {type_name(value)}", A_LENGTH_OF_TIME)
             return None
         try:
             length = duration_ms(value)
         except ValueError as error:
-            self.fault(name, str(error))
+            self.fault(name, str(error), A_LENGTH_OF_TIME)
             return None
         if length == 0 and not zero:
-            self.fault(name, "a length of time is above 0 here")
+            self.fault(name, "a length of time is above 0 here", A_LENGTH_OF_TIME)
             return None
         return value
 
@@ -216,7 +219,11 @@ class Fields:
         if value in later:
             self.fault(name, f"this version of Rheostat does not know {value} yet", f"one of: {', '.join(choices)}")
         else:
-            self.fault(name, f"there is no {name} {spelled(value)}", did_you_mean(value, choices))
+            self.fault(
+                name,
+                f"there is no {name} {spelled(value)}",
+                did_you_mean(value, choices) or f"one of: {', '.join(choices)}",
+            )
         return None
 
 

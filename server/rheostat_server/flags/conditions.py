@@ -9,7 +9,7 @@ from rheostat.engine.semver import version_key
 from rheostat.model.flag import Condition, Operator
 from rheostat.model.moment import moment_ns
 from rheostat_server.faults import QUOTE_IT, Faults, Fields, is_number, items_at, spelled, type_name
-from rheostat_server.flags.keys import is_key, key_fault
+from rheostat_server.flags.keys import A_KEY, is_key, key_fault
 from rheostat_server.flags.values import DEEPEST, json_value
 
 _ONE_VALUE: Final = frozenset(
@@ -44,12 +44,12 @@ def check_condition(data: object, path: str, faults: Faults, depth: int = 1) -> 
     given = [kind for kind in _KINDS if kind in fields]
     if len(given) != 1:
         if isinstance(data, dict):
-            faults.add(path, f"a condition has exactly one of {', '.join(_KINDS)}")
+            faults.add(path, f"a condition has exactly one of {', '.join(_KINDS)}", "join several with all or any")
         return Condition()
     if given != ["attribute"]:
         for name in ("operator", "values"):
             if name in fields:
-                fields.fault(name, "only a condition on an attribute has this")
+                fields.fault(name, "only a condition on an attribute has this", "leave it out, or name the attribute")
     match given[0]:
         case "all":
             return Condition(all=_parts(fields, "all", depth))
@@ -67,23 +67,23 @@ def _parts(fields: Fields, name: str, depth: int) -> tuple[Condition, ...]:
     items = items_at(fields.raw(name), fields.at(name), fields.faults)
     parts = tuple(check_condition(item, where, fields.faults, depth + 1) for where, item in items)
     if fields.raw(name) == []:
-        fields.fault(name, "this has no condition")
+        fields.fault(name, "this has no condition", "add one, or leave this out")
     return parts
 
 
 def _segment(fields: Fields) -> str | None:
     key = fields.text("segment")
     if "segment" in fields and fields.raw("segment") is None:
-        fields.fault("segment", "a segment is named by its key")
+        fields.fault("segment", "a segment is named by its key", QUOTE_IT)
     elif key is not None and not is_key(key):
-        fields.fault("segment", key_fault("segment"))
+        fields.fault("segment", key_fault("segment"), A_KEY)
     return key
 
 
 def _clause(fields: Fields) -> Condition:
     attribute = fields.text("attribute", longest=256)
     if not attribute and not isinstance(fields.raw("attribute"), (bool, int, float, list, dict)):
-        fields.fault("attribute", "an attribute has a name")
+        fields.fault("attribute", "an attribute has a name", "such as attribute: email")
     fields.required("operator")
     name = fields.choice("operator", _OPERATORS)
     if name is None:
@@ -91,7 +91,7 @@ def _clause(fields: Fields) -> Condition:
     operator = Operator(name)
     if operator is Operator.EXISTS:
         if fields.raw("values"):
-            fields.fault("values", "exists takes no values")
+            fields.fault("values", "exists takes no values", "leave values out")
         return Condition(attribute=attribute, operator=operator)
     fields.required("values")
     values: list[Any] = []
@@ -102,7 +102,8 @@ def _clause(fields: Fields) -> Condition:
             fields.fault("values", f"this is {type_name(raw)}, not a list", hint)
         elif not raw or (operator in _ONE_VALUE and len(raw) != 1):
             number = "exactly one value" if operator in _ONE_VALUE else "at least one value"
-            fields.fault("values", f"{operator.value} takes {number}")
+            hint = "join several clauses with any" if raw else "such as values: [ES]"
+            fields.fault("values", f"{operator.value} takes {number}", hint)
         else:
             for where, value in items_at(raw, fields.at("values"), fields.faults):
                 values.append(json_value(value, where, fields.faults))
@@ -119,7 +120,11 @@ def _check_operand(operator: Operator, value: object, path: str, faults: Faults)
         _check_pattern(value, path, faults)
     elif operator in _NUMBERS:
         if not is_number(value):
-            hint = "semver_lt and its kin compare versions, before and after dates" if isinstance(value, str) else None
+            hint = (
+                "semver_lt and its kin compare versions, before and after dates"
+                if isinstance(value, str)
+                else "such as 18"
+            )
             faults.add(path, f"{operator.value} compares with a number, not {type_name(value)}", hint)
     elif operator in _MOMENTS:
         if moment_ns(value) is None:
@@ -141,7 +146,7 @@ def _check_pattern(value: object, path: str, faults: Faults) -> None:
     try:
         matcher(value)
     except PatternError as error:
-        faults.add(path, f"this is no pattern: {error}", error.hint)
+        faults.add(path, f"this is no pattern: {error}", error.hint or "see patterns.md in the reference")
 
 
 def parts_of(condition: Condition, path: str) -> Iterator[tuple[str, Condition]]:

@@ -5,6 +5,7 @@ from typing import Final
 
 from rheostat_server.faults import Fields
 
+A_KEY: Final = "such as checkout-v2"
 _KEY: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -22,6 +23,6 @@ def key_at(fields: Fields, name: str, what: str) -> str | None:
     """Return the key in a field; ``None`` where it is absent or faulty."""
     text = fields.text(name)
     if text is not None and not is_key(text):
-        fields.fault(name, key_fault(what))
+        fields.fault(name, key_fault(what), A_KEY)
         return None
     return text

@@ -63,7 +63,7 @@ def check_prerequisites(document: FlagDocument, flags: Mapping[str, FlagDocument
                 Fault(
                     f"{path}.variants[{place}]",
                     f"{other.key} has no variant {variant!r}",
-                    did_you_mean(variant, list(other.variants)),
+                    did_you_mean(variant, list(other.variants)) or "one that its variants name",
                 )
                 for place, variant in enumerate(prerequisite.variants)
                 if variant not in other.variants

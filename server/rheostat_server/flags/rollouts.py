@@ -34,7 +34,9 @@ def check_variant(value: object, path: str, known: Known, faults: Faults) -> str
         faults.add(path, f"a variant is named by text, not {type_name(value)}", QUOTE_IT)
         return None
     if known.variants is not None and value not in known.variants:
-        faults.add(path, f"the flag has no variant {value}", did_you_mean(value, known.variants))
+        faults.add(
+            path, f"the flag has no variant {value}", did_you_mean(value, known.variants) or "one that variants names"
+        )
         return None
     return str(value)
 
@@ -48,11 +50,11 @@ def variant_at(fields: Fields, name: str, known: Known) -> str | None:
 def check_answer(fields: Fields, known: Known) -> AnswerDocument | None:
     """Return the answer of a rule or a default; ``None`` where it is faulty."""
     if ("serve" in fields) == ("rollout" in fields):
-        fields.faults.add(fields.path, "an answer has exactly one of serve and rollout")
+        fields.faults.add(fields.path, "an answer has exactly one of serve and rollout", "such as serve: on")
         return None
     if "serve" in fields:
         if fields.raw("serve") is None:
-            fields.fault("serve", "a variant is named by text, not null")
+            fields.fault("serve", "a variant is named by text, not null", "name a variant, or leave serve out")
         return AnswerDocument(serve=variant_at(fields, "serve", known))
     return AnswerDocument(rollout=check_rollout(fields.raw("rollout"), fields.at("rollout"), known, fields.faults))
 
@@ -64,10 +66,10 @@ def check_rollout(data: object, path: str, known: Known, faults: Faults) -> Roll
         fields.required("exposure", "split")
     exposure = fields.percent("exposure")
     if "exposure" in fields and fields.raw("exposure") is None:
-        fields.fault("exposure", "an exposure is a percentage, 0 to 100")
+        fields.fault("exposure", "an exposure is a percentage, 0 to 100", A_SHARE)
     bucket_by = fields.text("bucket_by", longest=256)
     if bucket_by == "":
-        fields.fault("bucket_by", "an attribute has a name")
+        fields.fault("bucket_by", "an attribute has a name", "such as bucket_by: company")
     return RolloutDocument(
         exposure=0 if exposure is None else exposure,
         split=_check_split(fields, known) if "split" in fields else {},
@@ -103,7 +105,7 @@ def _check_range(fields: Fields) -> tuple[int | float, int | float] | None:
     bounds: list[int | float] = []
     for where, value in items_at(raw, fields.at("range"), fields.faults):
         if not is_number(value):
-            fields.faults.add(where, f"this is {type_name(value)}, not a finite number")
+            fields.faults.add(where, f"this is {type_name(value)}, not a finite number", A_SHARE)
         elif (fault := share_fault(value)) is not None:
             fields.faults.add(where, fault, A_SHARE)
         else:
@@ -112,7 +114,7 @@ def _check_range(fields: Fields) -> tuple[int | float, int | float] | None:
         return None
     low, high = bounds
     if low >= high:
-        fields.fault("range", "a range ends above where it begins")
+        fields.fault("range", "a range ends above where it begins", "such as [0, 33.3333]")
         return None
     return low, high
 

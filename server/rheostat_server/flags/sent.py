@@ -46,7 +46,9 @@ def read_sent(documents: list[Any]) -> Sent:
             sent.ramps.append(document)
             continue
         if (kind, document.key) in sent.index:
-            faults.append(_at(index, Fault("key", f"another {kind} document has the key {document.key!r} too")))
+            faults.append(
+                _at(index, Fault("key", f"another {kind} document has the key {document.key!r} too", "keep one"))
+            )
         sent.index[kind, document.key] = index
         if isinstance(document, FlagDocument):
             sent.flags[document.key] = document
@@ -64,7 +66,7 @@ def _validate(kind: Any, data: Any) -> FlagDocument | SharedDocument | RampDocum
         return validate_ramp(data)
     if kind in ("segment", "layer"):
         return VALIDATE[kind](data)
-    hint = did_you_mean(kind, _KINDS) if isinstance(kind, str) else None
+    hint = did_you_mean(kind if isinstance(kind, str) else "", _KINDS)
     raise Invalid([Fault("kind", f"{kind!r} is not a kind of document", hint)], "what was sent")
 
 

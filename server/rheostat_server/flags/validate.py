@@ -16,7 +16,7 @@ from rheostat_server.faults import (
     type_name,
 )
 from rheostat_server.flags.conditions import check_condition
-from rheostat_server.flags.keys import is_key, key_at, key_fault
+from rheostat_server.flags.keys import A_KEY, is_key, key_at, key_fault
 from rheostat_server.flags.rollouts import Known, check_answer, check_variant, variant_at
 from rheostat_server.flags.tags import tags_at
 from rheostat_server.flags.values import check_value, checked, json_value
@@ -84,7 +84,7 @@ def _check_variants(fields: Fields, kind: FlagType | None) -> dict[str, Any] | N
         object_at(raw, path, faults)
         return None
     if not raw:
-        faults.add(path, "a flag has at least one variant")
+        faults.add(path, "a flag has at least one variant", "such as variants: {on: true, off: false}")
     variants: dict[str, Any] = {}
     nameless = False
     for name, value in raw.items():
@@ -94,7 +94,7 @@ def _check_variants(fields: Fields, kind: FlagType | None) -> dict[str, Any] | N
             nameless = True
         else:
             if not is_key(name):
-                faults.add(where, key_fault("variant's name"))
+                faults.add(where, key_fault("variant's name"), A_KEY)
             variants[str(name)] = value if kind is None else check_value(kind, value, where, faults)
     return None if nameless else variants
 
@@ -110,6 +110,7 @@ def _check_metadata(fields: Fields) -> dict[str, str | int | float | bool]:
             fields.faults.add(
                 below(fields.at("metadata"), name),
                 f"metadata is text, a number, true or false, not {type_name(value)}",
+                "an object flag's values may be nested",
             )
     return metadata
 
@@ -122,7 +123,7 @@ def _check_environments(fields: Fields, key: str, known: Known) -> dict[str, Env
     for name, data in object_at(fields.raw("environments"), path, fields.faults).items():
         where = below(path, name)
         if not is_key(name):
-            fields.faults.add(where, key_fault("environment's key"))
+            fields.faults.add(where, key_fault("environment's key"), A_KEY)
         here = Fields(data, where, fields.faults, _ENVIRONMENT)
         environments[name] = EnvironmentDocument(
             enabled=here.boolean("enabled", False),
@@ -149,7 +150,7 @@ def _check_prerequisites(fields: Fields, key: str) -> tuple[Prerequisite, ...]:
         variants: list[str] = []
         if "variants" in item:
             if item.raw("variants") == []:
-                item.fault("variants", "at least one variant is needed")
+                item.fault("variants", "at least one variant is needed", "such as variants: [on]")
             for place, variant in items_at(item.raw("variants"), item.at("variants"), fields.faults):
                 # Whether the other flag has this variant is for who knows that flag.
                 name = check_variant(variant, place, Known(None), fields.faults)
@@ -176,7 +177,7 @@ def _check_targets(fields: Fields, known: Known) -> dict[str, tuple[str, ...]]:
             if not isinstance(unit, str):
                 faults.add(place, f"a targeting key is text, not {type_name(unit)}", QUOTE_IT)
             elif met.setdefault(unit, where) != where:
-                faults.add(place, f"{unit} is a target of another variant too, at {met[unit]}")
+                faults.add(place, f"{unit} is a target of another variant too, at {met[unit]}", "keep one")
             else:
                 own.append(str(unit))
         if name is not None:
@@ -195,7 +196,7 @@ def _check_rules(fields: Fields, known: Known) -> tuple[RuleDocument, ...]:
         if name == DEFAULT_ROLLOUT:
             rule.fault("name", "default is the name of the rollout in the default", "choose another name")
         elif name in met:
-            rule.fault("name", f"another rule has the name {name}")
+            rule.fault("name", f"another rule has the name {name}", "choose another name")
         met.add(name)
         if not isinstance(data, Mapping):
             continue

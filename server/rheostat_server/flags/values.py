@@ -9,6 +9,7 @@ from rheostat.model.document import FlagDocument, LayerDocument, SegmentDocument
 from rheostat.model.flag import FlagType
 from rheostat_server.faults import QUOTE_IT, Faults, below, is_number, plain_number, spelled, type_name
 
+WHOLE_CHARACTERS: Final = "half of a surrogate pair, such as \\ud800, stands alone: take it out"
 DEEPEST: Final = 16
 """The most levels of objects and lists within one value, and of conditions within one rule."""
 LARGEST_VALUE: Final = 256 * 1024
@@ -56,7 +57,7 @@ _ARTICLE = {kind: f"{'an' if kind.value[0] in 'aeiou' else 'a'} {kind.value}" fo
 
 def _integer(value: int, path: str, faults: Faults) -> int:
     if not -_INT64 <= value < _INT64:
-        faults.add(path, "a whole number has at most 64 bits")
+        faults.add(path, "a whole number has at most 64 bits", "a larger one goes as text, or into a float")
         return 0
     return value
 
@@ -65,7 +66,7 @@ def _float(value: int | float, path: str, faults: Faults) -> float | None:
     try:
         return float(value)
     except OverflowError:
-        faults.add(path, "this number is too large")
+        faults.add(path, "this number is too large", "at most 1.7e308, either way")
         return None
 
 
@@ -92,7 +93,7 @@ def json_value(value: Any, path: str, faults: Faults, depth: int = 1) -> Any:
         return plain
     if isinstance(value, (list, tuple)):
         return [json_value(item, f"{path}[{index}]", faults, depth + 1) for index, item in enumerate(value)]
-    hint = QUOTE_IT if hasattr(value, "isoformat") else None
+    hint = QUOTE_IT if hasattr(value, "isoformat") else "write it as text, or leave it out"
     faults.add(path, f"JSON has no {type_name(value) if not isinstance(value, float) else spelled(value)}", hint)
     return None
 
@@ -101,7 +102,7 @@ def _sized(value: Any, path: str, faults: Faults) -> Any:
     try:
         size = len(msgspec.json.encode(value))
     except UnicodeEncodeError:
-        faults.add(path, "this is not text that UTF-8 can say")
+        faults.add(path, "this is not text that UTF-8 can say", WHOLE_CHARACTERS)
         return value
     if size > LARGEST_VALUE:
         faults.add(path, f"this value is {size:,} bytes; the most is {LARGEST_VALUE:,}", "serve where it is kept")
@@ -127,7 +128,7 @@ def _check_size(document: msgspec.Struct, faults: Faults) -> None:
     try:
         size = len(msgspec.json.encode(document))
     except UnicodeEncodeError:
-        faults.add("", "the document holds text that UTF-8 cannot say")
+        faults.add("", "the document holds text that UTF-8 cannot say", WHOLE_CHARACTERS)
         return
     if size > LARGEST_DOCUMENT:
         hint = "long lists of users belong in segments, large values elsewhere"

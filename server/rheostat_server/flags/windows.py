@@ -45,6 +45,7 @@ def check_window(data: object, path: str, faults: Faults) -> WindowDocument | No
             fields.fault(name, spelled(error), hint)
             sound = False
     if len(bounds) == 2 and bounds["until"] <= bounds["from"]:
-        fields.fault("until", "a window ends after it begins")
+        hint = "the other way round? A local time that the clocks skip in spring is the later instant"
+        fields.fault("until", "a window ends after it begins", hint)
         sound = False
     return WindowDocument(from_=texts["from"], until=texts["until"], timezone=zone) if sound else None

@@ -49,7 +49,7 @@ def check_unit(fields: Fields) -> str:
     """Return the attribute that names units; the targeting key where none is given."""
     unit = fields.text("unit", longest=256)
     if unit == "":
-        fields.fault("unit", "an attribute has a name")
+        fields.fault("unit", "an attribute has a name", "such as unit: company")
     return unit or TARGETING_KEY
 
 
@@ -62,7 +62,7 @@ def _check_units(fields: Fields, name: str, met: dict[str, str]) -> tuple[str, .
         if not isinstance(unit, str):
             fields.faults.add(where, f"a unit is text, not {type_name(unit)}", QUOTE_IT)
         elif met.setdefault(unit, name) != name:
-            fields.faults.add(where, f"{unit} is {met[unit]} too, and excluded goes first")
+            fields.faults.add(where, f"{unit} is {met[unit]} too, and excluded goes first", "keep one")
         else:
             units[str(unit)] = None
     return tuple(units)
