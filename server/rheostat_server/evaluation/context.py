@@ -35,8 +35,7 @@ def read_context(body: bytes) -> tuple[Context, dict[str, Any]]:
     try:
         request = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise BadRequest("PARSE_ERROR", f"the body is not JSON: {reason}") from error
+        raise BadRequest("PARSE_ERROR", f"the body is not JSON: {_reason(body, error)}") from error
     sent = request.get("context") if isinstance(request, dict) else None
     if not isinstance(sent, dict):
         raise BadRequest("INVALID_CONTEXT", 'the body needs a "context" that is an object')
@@ -50,11 +49,20 @@ def read_context(body: bytes) -> tuple[Context, dict[str, Any]]:
         raise BadRequest("INVALID_CONTEXT", str(error)) from error
 
 
+def _reason(body: bytes, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return str(error) if body else "it is empty"
+
+
 def _check(path: str, value: Any, depth: int) -> None:
     """Refuse an attribute that no condition could ever read; silence would look like a rule that does not match."""
     if isinstance(value, dict):
         if depth > DEPTH:
-            raise BadRequest("INVALID_CONTEXT", f"an attribute is nested more than {DEPTH} deep")
+            # Not the whole path, which is as long as it is deep.
+            raise BadRequest("INVALID_CONTEXT", f"{path.split('.')[0]}: an attribute is nested more than {DEPTH} deep")
         for name, inner in value.items():
             _check(f"{path}.{name}", inner, depth + 1)
     elif isinstance(value, list) and not all(isinstance(item, str) for item in value):

@@ -37,8 +37,19 @@ def test_nesting_has_an_end() -> None:
         deep = {"a": deep}
     read_context(a_body({"a": deep}))
 
-    with pytest.raises(BadRequest, match="nested"):
-        read_context(a_body({"a": {"a": deep}}))
+    with pytest.raises(BadRequest, match="account: an attribute is nested more than 32 deep"):
+        read_context(a_body({"account": {"a": deep}}))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(b"", "it is empty"), (b'{"context": {"a": "\xff"}}', "it is not UTF-8"), (b"[" * 60_000, "nested too deeply")],
+)
+def test_what_cannot_be_read_is_said_in_plain_words(body: bytes, words: str) -> None:
+    """What JSON's reader says of the rest has a place in it."""
+    with pytest.raises(BadRequest, match=words) as caught:
+        read_context(body)
+    assert caught.value.code == "PARSE_ERROR"
 
 
 @given(st.binary(max_size=300) | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(a_body))
