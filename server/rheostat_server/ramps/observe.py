@@ -18,7 +18,7 @@ from rheostat_server.ramps.grades import (
     size,
 )
 from rheostat_server.ramps.ladder import START, stated_ppm, treated_share
-from rheostat_server.ramps.memory import CrowdMemory, Retreat
+from rheostat_server.ramps.memory import CrowdMemory, Proof, Retreat
 from rheostat_server.ramps.model import (
     LIVE,
     ArmTotals,
@@ -167,6 +167,9 @@ def _observed(
         if state.step == START and ceiling.retreat is Retreat.NONE and crossed(plan, guardrail, ceiling):
             # There is no lower level to probe.
             ceiling = retreating(ceiling, at_ms, retreat=Retreat.WAIT)
+        if ceiling.retreat is Retreat.NONE and after.ceiling.retreat is not Retreat.NONE:
+            # What failed in the outage that is over would keep the step from ever being proved.
+            after = replace(after, proof=Proof(), log_e=0.0, log_a=0.0)
         after = replace(after, ceiling=ceiling)
     return after if state.exposed_since_ms is None else regraded(guardrail, after, crowd)
 
