@@ -152,11 +152,10 @@ def test_nobody_goes_below_the_start() -> None:
     assert (state.step, retreat(state), state.status) == (-1, Retreat.WAIT, Status.HELD)
     assert isinstance(decision, Hold)
 
-    arming, decision = start(plan, 0), None
+    arming = start(plan, 0)
     for until_s in range(15, 300, 15):
         arming, decision = tick(plan, arming, evidence_of(until_s * SECOND, a_reading(outage(until_s, 1, 10))))
     assert (arming.exposed_since_ms, arming.status, retreat(arming)) == (None, Status.HELD, Retreat.WAIT)
-    assert decision is not None
     assert "waiting until both arms are below it" in decision.why
 
 
@@ -180,7 +179,7 @@ def test_without_a_control_a_crossed_ceiling_kills() -> None:
 def test_a_real_outage_at_full_exposure_is_killed_within_a_minute() -> None:
     """What is counted at 100 % leads there by itself."""
     plan = a_plan(50, 100, guardrails=(WATCHED,))
-    state, decision = running(plan, step=1), None
+    state = running(plan, step=1)
     for until_s in range(15, 60, 15):
         block = outage(until_s, state.epoch, 100, 0.1)
         block = replace(block, treatment=replace(block.treatment, failing=50))
@@ -205,6 +204,13 @@ def test_a_real_outage_at_full_exposure_is_killed_within_a_minute() -> None:
 def test_what_a_ceiling_does_not_kill_on(guardrail: Guardrail, memory: CeilingMemory, totals: ArmTotals) -> None:
     """Two broken users, a guardrail that may not kill, a process below its line, 24 requests: no kill."""
     plan, state = at_full(guardrail, memory, treatment=totals)
+
+    assert isinstance(decide(plan, state, 10 * MINUTE), Hold)
+
+
+def test_a_blind_ceiling_kills_nobody() -> None:
+    """A guardrail that does not see now does not kill on what it saw."""
+    plan, state = at_full(treatment=ArmTotals(failing=40), sight=Sight.QUERY_FAILED, blind_count=1)
 
     assert isinstance(decide(plan, state, 10 * MINUTE), Hold)
 
