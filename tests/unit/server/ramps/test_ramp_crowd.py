@@ -181,9 +181,15 @@ def test_arrivals_move_m_d_by_what_arming_saw() -> None:
 
 
 def test_missing_users_hold_and_kill() -> None:
-    """From 10 on M_d holds; at K/α, with 20 treated arrivals expected, it kills where the plan lets it."""
+    """From 10 on M_d holds; at K/α, with 20 treated arrivals expected and seen while arming, it kills where it may."""
     plan = a_plan(missing_kill=True, budget_parts=2)
-    gone = {"missing": KillProcess(treatment_events=3), "missing_holds": True, "expected": 24.0}
+    armed = ((-1, 400), (50_000, 20), (250_000, 90))
+    gone = {
+        "missing": KillProcess(treatment_events=3),
+        "missing_holds": True,
+        "expected": 24.0,
+        "arrivals": armed,
+    }
 
     held = judged(plan, running(plan), log_missing=math.log(199), **gone)
     assert held == Hold(Status.HELD, "users are missing: 3 treated arrivals of about 24 expected; M_d 199")
@@ -192,6 +198,10 @@ def test_missing_users_hold_and_kill() -> None:
     assert killed.why == "users are missing: 3 treated arrivals of about 24 expected; M_d 201"
     few = judged(plan, running(plan), log_missing=math.log(201), **{**gone, "expected": 19.9})
     assert isinstance(few, Hold)
+    unknown = judged(
+        plan, running(plan), log_missing=math.log(201), **{**gone, "arrivals": ((50_000, 19), (250_000, 90))}
+    )
+    assert isinstance(unknown, Hold)
     advisory = judged(replace(plan, missing_kill=False), running(plan), log_missing=math.log(201), **gone)
     assert isinstance(advisory, Hold)
 
@@ -199,9 +209,11 @@ def test_missing_users_hold_and_kill() -> None:
 def test_users_who_come_no_more_are_missed() -> None:
     """A crowd that stays away altogether is noticed by what is observed alone."""
     plan = a_plan(missing_kill=True, budget_parts=2)
-    state, decision = running(plan), None
+    armed = ((-1, 760), (50_000, 40))
+    state = running(plan)
     for until_s in range(15, 900, 15):
-        state, decision = tick(plan, state, crowd_of(control=ArmTotals(arrivals=20), until_s=until_s))
+        evidence = crowd_of(control=ArmTotals(arrivals=20), until_s=until_s, arrivals_by_level=armed)
+        state, decision = tick(plan, state, evidence)
         if isinstance(decision, KillRamp):
             break
 
@@ -265,7 +277,7 @@ def test_nothing_masks_a_kill() -> None:
         "vanished_ms": 10 * MINUTE,
         "recount_holds": True,
     }
-    missing = judged(plan, state, log_missing=9.0, expected=30.0, **doubts)
+    missing = judged(plan, state, log_missing=9.0, expected=30.0, arrivals=((50_000, 30),), **doubts)
     assert isinstance(missing, KillRamp)
     crashed = judged(plan, state, crashed=True, stretches=(Stretch(until_ms=1),), **doubts)
     assert isinstance(crashed, KillRamp)
