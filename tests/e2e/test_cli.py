@@ -237,7 +237,7 @@ def test_a_ramp_is_watched_to_its_end(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_ramp_is_decided_again(cli: Cli, tmp_path: Path) -> None:
-    """`ramp decisions` shows the log; `ramp replay` finds that all of it follows again, or the first row that does not."""
+    """`ramp decisions` shows the log; `ramp replay` finds that it follows again, or the first row that does not."""
     cli("flag", "create", "logged")
     cli("ramp", "start", "logged", "--users", "100000", "--preflight", "1h", "--steps", "5,50")
     cli("ramp", "pause", "logged", "--reason", "lunch")
