@@ -48,7 +48,7 @@ DOCUMENT = {
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """So many ramps, of which the first ``harmful`` fail for 30 % of the exposed; requests are a step's of each ramp."""
+    """So many ramps; the first ``harmful`` fail for 30 % of the exposed. ``requests`` are of each ramp and step."""
 
     ramps: int
     harmful: int

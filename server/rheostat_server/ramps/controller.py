@@ -221,7 +221,6 @@ class RampController:
             if not await tx.lease.hold(token):
                 raise LeaseLostError
             served = Served()
-            await tx.ramps.lock(row.id)
             await write_next(tx, row, after, decided(after.version, after.state, evidence, decision), served)
             if isinstance(decision, KillRamp):
                 kill = kill_of_ramp(
