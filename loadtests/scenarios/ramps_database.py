@@ -61,6 +61,9 @@ async def fill(world: RampWorld, database: Database, url: str) -> list[str]:
         "FROM (SELECT * FROM ramps LIMIT 1) r, generate_series(1, $1) n",
         ENDED,
     )
+    await conn.execute(
+        "INSERT INTO ramp_epochs SELECT id, n, 100000, 0 FROM ramps, generate_series(1, 8) n WHERE NOT live"
+    )
     await conn.execute("VACUUM ANALYZE")
     await conn.close()
     return ids
