@@ -37,9 +37,9 @@ BEGAN_MS = 1_767_225_600_000
 DOCUMENT = {
     "kind": "ramp",
     "steps": [10, 50, 100],
-    "preflight": "2s",
+    "preflight": "1s",
     "min_dwell": "10s",
-    "soak": "80s",
+    "soak": "60s",
     "holdback": 5,
     "interval": "100ms",
     "acceptable": 5,
