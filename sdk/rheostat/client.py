@@ -10,13 +10,13 @@ from rheostat.bound import bind, bound_context, carry
 from rheostat.clock import Clock, system_clock
 from rheostat.complaints import Complaints
 from rheostat.details import EvaluationDetails
-from rheostat.engine.conversion import why_strange
 from rheostat.engine.evaluate import Ruleset
 from rheostat.engine.kills import in_force
 from rheostat.errors import ConfigurationError, DefaultTypeMismatch
 from rheostat.feed.file import Bootstrap
 from rheostat.feed.serving import Serving
 from rheostat.lifecycle import Lifecycle
+from rheostat.listeners import Listeners
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
 from rheostat.model.explanation import Explanation
@@ -30,7 +30,8 @@ from rheostat.unanswered import not_ready, unanswered, unexplained, wrong_type
 from rheostat.values import MISMATCH, as_type, type_of
 
 if TYPE_CHECKING:
-    from rheostat.middleware.asgi import ASGIApp, RheostatMiddleware, Scope
+    from rheostat.middleware.asgi import RheostatMiddleware
+    from rheostat.middleware.connection import ASGIApp, Scope
     from rheostat.middleware.request import Latency
 
 log = logging.getLogger("rheostat")
@@ -98,7 +99,7 @@ class Rheostat:
         self._serving = Serving()
         self._ruleset = _NO_FLAGS
         self._complaints = Complaints()
-        self._listeners: list[tuple[str, Callable[[str], None]]] = []
+        self._listeners = Listeners()
         self._lifecycle = Lifecycle(settings, self._clock, self, bootstrap)
         self._outcomes = self._lifecycle.outcomes
 
@@ -192,7 +193,7 @@ class Rheostat:
         serving = self._serving
         if serving.ruleset is None:
             return {}
-        subject = self._subject(context)
+        subject = _subject(context)
         age_ms = serving.age_at(self._monotonic())
         answers = serving.ruleset.bulk(subject, now_ms=self._clock.wall_ms(), age_ms=age_ms)
         return {
@@ -206,7 +207,7 @@ class Rheostat:
         if serving.ruleset is None:
             return unexplained(key, serving.identity)
         now_ms, age_ms = self._clock.wall_ms(), serving.age_at(self._monotonic())
-        return serving.ruleset.explain(key, self._subject(context), now_ms=now_ms, age_ms=age_ms)
+        return serving.ruleset.explain(key, _subject(context), now_ms=now_ms, age_ms=age_ms)
 
     def _settle(self, evaluation: Evaluation, default: Any, wanted: FlagType) -> Any:
         """Return the value as the type asked for, else the default; count what was given."""
@@ -229,8 +230,8 @@ class Rheostat:
         try:
             if ruleset.reads_time:
                 age_ms = serving.age_at(self._monotonic())
-                return ruleset.evaluate(key, self._subject(context), self._clock.wall_ms(), age_ms)
-            return ruleset.evaluate(key, self._subject(context))
+                return ruleset.evaluate(key, _subject(context), self._clock.wall_ms(), age_ms)
+            return ruleset.evaluate(key, _subject(context))
         except Exception as error:  # noqa: BLE001 - whatever was passed as key or context, the application goes on
             return unanswered(str(key), ErrorCode.GENERAL, f"{type(error).__name__}: {error}")
 
@@ -286,10 +287,6 @@ class Rheostat:
             evaluation.metadata,
         )
 
-    @staticmethod
-    def _subject(context: Context | None) -> Context:
-        return context if context is not None else bound_context.get() or _ANONYMOUS
-
     # --- context ---
 
     @staticmethod
@@ -320,8 +317,6 @@ class Rheostat:
 
         return RheostatMiddleware(app, flags=self, context=context, latency=latency, metrics=metrics, registry=registry)
 
-    # --- life ---
-
     def status(self) -> Status:
         """Return what is being served, from where, how old it is, and how the feed does."""
         serving, now = self._serving, self._monotonic()
@@ -349,14 +344,13 @@ class Rheostat:
     def on_change(self, key: str, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call ``callback(key)`` whenever the flag, its ramps or its kills change; return what ends that.
 
-        It is called in the feed's thread and must be quick. What it raises is logged.
+        So it is when a segment changes that its conditions ask, when all this happens to a flag that it needs as a
+        prerequisite, and when a window opens or closes by the clock.
+        It is called in a thread of the client's, the feed's or the one that waits for windows, and must be quick.
+        What it raises is logged.
         """
-        entry = (key, callback)
-        self._listeners = [*self._listeners, entry]
-
-        def stop() -> None:
-            self._listeners = [other for other in self._listeners if other is not entry]
-
+        stop = self._listeners.add(key, callback)
+        self._lifecycle.windows.look()
         return stop
 
     @property
@@ -374,27 +368,17 @@ class Rheostat:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def _strange(self, attribute: str, kind: type) -> None:
-        self._complaints.say(
-            "attribute", f"{attribute} {kind.__name__}", f"the attribute {attribute!r} is {why_strange(kind)}"
-        )
-
     # --- the feed's side ---
 
     def _serve(self, serving: Serving) -> None:
         if serving.ruleset is not None:
-            serving.ruleset.strange = self._strange
+            serving.ruleset.strange = self._complaints.strange
             self._ruleset = serving.ruleset
         before, self._serving = self._serving, serving
         if self._listeners and serving.ruleset is not before.ruleset and serving.ruleset is not None:
-            self._announce(before.ruleset, serving.ruleset)
+            self._listeners.replaced(before.ruleset, serving.ruleset)
+            self._lifecycle.windows.look()
 
-    def _announce(self, before: Ruleset | None, after: Ruleset) -> None:
-        for key, callback in self._listeners:
-            old = None if before is None else before.programs.get(key)
-            if old is after.programs.get(key):
-                continue
-            try:
-                callback(key)
-            except Exception:
-                log.exception("a callback for changes of %r failed", key)
+
+def _subject(context: Context | None) -> Context:
+    return context if context is not None else bound_context.get() or _ANONYMOUS

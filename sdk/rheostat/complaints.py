@@ -2,6 +2,8 @@
 
 import logging
 
+from rheostat.engine.conversion import why_strange
+
 MOST_COMPLAINTS = 1_000
 """Things said; more could only come of names that an application makes up as it goes."""
 
@@ -19,3 +21,7 @@ class Complaints:
         if (kind, key) not in self._said and len(self._said) < MOST_COMPLAINTS:
             self._said.add((kind, key))
             log.warning(message, exc_info=exc_info)
+
+    def strange(self, attribute: str, kind: type) -> None:
+        """Say that an attribute's type means nothing. Rulesets hold this, and no client by it."""
+        self.say("attribute", f"{attribute} {kind.__name__}", f"the attribute {attribute!r} is {why_strange(kind)}")

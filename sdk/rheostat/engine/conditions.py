@@ -7,7 +7,7 @@ so an exclusion never lets through a context of which nothing is known.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from rheostat.engine.attributes import is_plain, reader, unit_reader, unit_remark
+from rheostat.engine.attributes import is_plain, path_remark, reader, tell_if_strange, unit_reader, unit_remark
 from rheostat.engine.conversion import SCALARS, Remark, Strange, converted
 from rheostat.engine.operators import VERSION_ORDERS, Test, compile_test
 from rheostat.engine.semver import LONGEST, parsed, version_key
@@ -63,9 +63,17 @@ def _clause(attribute: str, operator: Operator, values: Sequence[object]) -> Com
             or _of_version(attribute, operator, values, judge)
             or _of_plain(attribute, judge.test(), judge)
         )
-    read = reader(attribute)
     judge.test()
-    return lambda context, segments: judge(read(context), segments)
+    read, tell_of_path = reader(attribute), path_remark(attribute)
+
+    def nested(context: Context, segments: Segments) -> bool | None:
+        value = read(context)
+        if value is None:
+            tell_of_path(context, segments.strange)
+            return None
+        return judge(value, segments)
+
+    return nested
 
 
 class _Judge:
@@ -100,7 +108,13 @@ class _Judge:
         except Strange:
             segments.strange(self._attribute, type(value))
             return None
-        return None if plain is None else test(plain)
+        if plain is None:
+            return None
+        truth = test(plain)
+        if truth is None and isinstance(plain, list):
+            for item in plain:
+                tell_if_strange(f"{self._attribute}[]", item, segments.strange)
+        return truth
 
 
 # Most clauses compare a plain attribute with texts. Written out, with no call in between, they take half the time.
@@ -262,17 +276,50 @@ def compile_segments(segments: Iterable[Segment]) -> dict[str, CompiledCondition
             compiled[key] = compile_segment(segment)
         except RecursionError:  # conditions nested too deeply
             compiled[key] = unknown
-    for key, direct in named.items():
-        reached: set[str] = set()
-        waiting = list(direct)
-        while waiting:
-            name = waiting.pop()
-            if name not in reached:
-                reached.add(name)
-                waiting.extend(named.get(name, ()))
-        if key in reached:
-            compiled[key] = unknown
+    for key in _in_circles(named):
+        compiled[key] = unknown
     return compiled
+
+
+def _in_circles(named: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the keys from which a way leads back to themselves: Tarjan's strongly connected components.
+
+    On a stack of its own, and each link is gone once: a hostile snapshot may chain thousands.
+    """
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    pending: list[str] = []
+    on_way: set[str] = set()
+    found: list[str] = []
+    for start in named:
+        if start in number:
+            continue
+        open_ends = [(start, iter(named[start]))]
+        while open_ends:
+            key, links = open_ends[-1]
+            if key not in number:
+                number[key] = lowest[key] = len(number)
+                pending.append(key)
+                on_way.add(key)
+            for other in links:
+                if other in on_way:
+                    lowest[key] = min(lowest[key], number[other])
+                elif other not in number and other in named:
+                    open_ends.append((other, iter(named[other])))
+                    break
+            else:
+                open_ends.pop()
+                if open_ends:
+                    above = open_ends[-1][0]
+                    lowest[above] = min(lowest[above], lowest[key])
+                if lowest[key] == number[key]:
+                    component = [pending.pop()]
+                    while component[-1] != key:
+                        component.append(pending.pop())
+                    on_way.difference_update(component)
+                    if len(component) > 1 or key in named[key]:
+                        found += component
+    return found
 
 
 def names(condition: Condition) -> set[str]:

@@ -174,7 +174,7 @@ class Ruleset:
         return self.windows.digest(now_ms)
 
     def turned(self, since_ms: int, now_ms: int) -> frozenset[str]:
-        """Return the flags of which a window opened or closed after the one instant, until and with the other."""
+        """Return the flags of which a window opened or closed between the two instants, and those that need one."""
         return self.windows.turned(since_ms, now_ms)
 
     def keys(self) -> Iterable[str]:
@@ -193,18 +193,24 @@ def not_found(key: str) -> Evaluation:
 
 
 def failed(flag: Flag, error: Exception) -> Evaluation:
-    """Return the evaluation of a flag for a context of which an attribute's own code raised."""
-    message = f"an attribute could not be read: {type(error).__name__}"
+    """Return the evaluation of a flag of which a part raised."""
     return Evaluation(
         flag.key,
         CODE_DEFAULT,
         None,
         Reason.ERROR,
         ErrorCode.GENERAL,
-        message,
+        why_failed(error),
         version=flag.version,
         metadata=flag.metadata,
     )
+
+
+def why_failed(error: Exception) -> str:
+    """Return what is to blame: an attribute's own code, or chains beyond what a write is allowed."""
+    if isinstance(error, RecursionError):
+        return "its prerequisites, its segments or an attribute lead on too far"
+    return f"an attribute could not be read: {type(error).__name__}"
 
 
 def _by_flag(ramps: Iterable[RampOverlay]) -> Overlays:
@@ -231,4 +237,7 @@ def _same(old: Compiled, flag: Flag, overlays: Mapping[str, RampOverlay], kills:
     """
     if old.overlays != overlays or old.kills != kills:
         return False
-    return old.flag is flag or (old.flag == flag and msgspec.json.encode(old.flag) == msgspec.json.encode(flag))
+    try:
+        return old.flag is flag or (old.flag == flag and msgspec.json.encode(old.flag) == msgspec.json.encode(flag))
+    except RecursionError:  # conditions nested too deeply to be looked at: it is compiled again, and is unreadable
+        return False

@@ -107,6 +107,14 @@ class Outcomes:
             self._closed = True
             self._sender.close(timeout)
 
+    def farewell(self, timeout: float = 1.0) -> None:
+        """Send what was counted with a goodbye, within ``timeout`` seconds, and go on.
+
+        For who knows that the process is about to end, and may be wrong: what is counted afterwards takes it back.
+        """
+        if self._started and not self._closed:
+            self._sender.farewell(timeout)
+
     def recorder(self) -> Recorder:
         """Return the recorder of a request that starts here; put it into ``current_recorder``."""
         return Recorder(self, current_recorder.get())

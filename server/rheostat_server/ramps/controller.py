@@ -17,7 +17,7 @@ from rheostat_server.ports.ramps import EpochMark, RampRow
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
-from rheostat_server.ramps.lease import Lease
+from rheostat_server.ramps.lease import Lease, LeaseLostError
 from rheostat_server.ramps.model import (
     Decision,
     Evidence,
@@ -47,10 +47,6 @@ AT_ONCE = 4
 PRUNE_SECONDS = 60.0
 
 log = structlog.get_logger()
-
-
-class LeaseLostError(Exception):
-    """Another node leads by now; nothing was written."""
 
 
 class RampController:

@@ -15,6 +15,10 @@ SHORTEST_PAUSE_SECONDS = 0.05
 log = structlog.get_logger()
 
 
+class LeaseLostError(Exception):
+    """Another node leads by now; nothing was written."""
+
+
 class Lease:
     """This node's side of the one lease. ``token`` is set while the node leads, as far as it knows.
 
