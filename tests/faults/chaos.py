@@ -193,6 +193,8 @@ class Ride:
         self._scenario = scenario
         self._disturbance = disturbance
         self._chance = random.Random(disturbance.seed if disturbance else 0)
+        # Apart from the other: who is killed in which step must not depend on which batch was first.
+        self._fate = random.Random(disturbance.seed if disturbance else 0)
         self._monotonic = 1_000.0
         self._flags = [f"flag-{number:03}" for number in range(scenario.ramps)]
         self._instances = {
@@ -219,8 +221,7 @@ class Ride:
                 for number, instance in enumerate(self._instances[flag]):
                     delay, body, counts = instance.serve(overlay, step, self._wall(step))
                     self._ways[step + delay].append(Arrival(flag, number, step, body, counts))
-            victim = await self._victim()
-            posting = self._disturbance is not None and self._chance.random() < 0.5
+            victim, posting = await self._victim()
             await asyncio.gather(self._post(step, overlays), self._kill(victim if posting else None, 0.3))
             self._monotonic += MONOTONIC_STEP
             self._set(step)
@@ -278,11 +279,13 @@ class Ride:
                 return
             await asyncio.sleep(0.05)
 
-    async def _victim(self) -> FaultyNode | None:
-        if self._disturbance is None or self._chance.random() >= self._disturbance.kills:
-            return None
+    async def _victim(self) -> tuple[FaultyNode | None, bool]:
+        """Return who is killed in this step, if anybody, and whether while batches are posted or afterwards."""
+        dies, leads, posting = (self._fate.random() for _ in range(3))
+        if self._disturbance is None or dies >= self._disturbance.kills:
+            return None, False
         leader, other = await self._nodes.roles()
-        return leader if self._chance.random() < 0.75 else other
+        return leader if leads < 0.75 else other, posting < 0.5
 
     async def _kill(self, victim: FaultyNode | None, within: float) -> None:
         if victim is not None:

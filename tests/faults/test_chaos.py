@@ -20,7 +20,7 @@ async def test_crashes_and_duplicates_change_no_decision(fresh_database: Callabl
     scenario = Scenario(ramps=3, harmful=1)
     with tempfile.TemporaryDirectory(prefix="rheostat-chaos-", ignore_cleanup_errors=True) as name:
         quiet = await ride(Path(name) / "quiet", fresh_database(), scenario, None)
-        chaos = await ride(Path(name) / "chaos", fresh_database(), scenario, Disturbance(kills=0.2))
+        chaos = await ride(Path(name) / "chaos", fresh_database(), scenario, Disturbance(kills=0.2, seed=8))
 
     assert chaos.takeovers >= 2
     assert chaos.duplicates > 10
