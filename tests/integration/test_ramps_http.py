@@ -107,6 +107,32 @@ async def test_a_ramp_is_acted_on_with_and_without_a_reason(api: httpx.AsyncClie
     assert [one["kind"] for one in last] == ["abort"]
 
 
+async def test_decisions_come_in_pages_and_by_kind(api: httpx.AsyncClient, world: RampWorld) -> None:
+    """``next`` leads through the whole log; ``kind`` and ``since`` leave the others out; an unknown kind is refused."""
+    ramp = (await started(api))["id"]
+    for action in ("pause", "resume", "pause", "resume"):
+        world.manual.advance(60)
+        await api.post(f"{RAMPS}/{ramp}/{action}", json={})
+
+    async def read(**params: Any) -> Any:
+        answer = await api.get(f"{RAMPS}/{ramp}/decisions", params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    pages, after = [], 0
+    while after is not None:
+        pages.append(await read(limit=2, after=after))
+        after = pages[-1]["next"]
+    assert [[one["seq"] for one in page["decisions"]] for page in pages] == [[1, 2], [3, 4], [5]]
+    of_two = await read(kind=["start", "resume"])
+    assert [one["kind"] for one in of_two["decisions"]] == ["start", "resume", "resume"]
+    assert [one["seq"] for one in (await read(since="90s"))["decisions"]] == [4, 5]
+    assert [one["seq"] for one in (await read(kind="pause", last=1))["decisions"]] == [4]
+    assert [one["seq"] for one in (await read(kind="pause", limit=1))["decisions"]] == [2]
+    for params in ({"kind": "hopes"}, {"since": "soon"}):
+        assert (await api.get(f"{RAMPS}/{ramp}/decisions", params=params)).status_code == 422
+
+
 async def test_a_kill_is_latched_until_it_is_revived(api: httpx.AsyncClient) -> None:
     """Kill, kill again, try to ramp, revive, revive again."""
     ramp = (await started(api))["id"]

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from rheostat_server.ramps.memory import CrowdMemory
 from rheostat_server.ramps.model import ArmTotals, Block, Evidence, Plan, Sight, State
-from rheostat_server.ramps.records import KEEP_EVERY_MS, DecisionRecord, decided, worth_keeping
+from rheostat_server.ramps.records import KEEP_EVERY_MS, DecisionRecord, decided, kept_cursor, worth_keeping
 from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import MINUTE, a_plan, a_reading, evidence_of, running, tick
 
@@ -95,13 +95,13 @@ def test_states_of_before_the_crowd_was_judged_are_read() -> None:
     assert msgspec.convert(old_plan, Plan) == PLAN
 
 
-def test_where_the_crowd_was_read_to_is_not_recorded() -> None:
-    """A cursor is large, and no input of the rule."""
-    evidence = replace(evidence_of(16_000, SEEN), crowd_cursor="secret-cursor", coverage=0.9)
+def test_where_the_crowd_was_read_to_is_recorded_in_short() -> None:
+    """A cursor may be large, and is no input of the rule: a long one is kept as its hash."""
+    evidence = replace(evidence_of(16_000, SEEN), crowd_cursor="long" * 100, coverage=0.9)
     state, decision = tick(PLAN, quiet(), evidence)
     row = decided(7, state, evidence, decision)
     record = msgspec.json.decode(row.body, type=DecisionRecord)
 
-    assert b"secret-cursor" not in bytes(row.body)
     assert record.evidence is not None
+    assert record.evidence.crowd_cursor == kept_cursor("long" * 100) != "long" * 100
     assert record.evidence.coverage == 0.9
