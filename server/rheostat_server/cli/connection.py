@@ -111,7 +111,7 @@ class Connection:
         if create:
             headers["if-none-match"] = "*"
         given = {name: value for name, value in (query or {}).items() if value is not None}
-        address = f"{self.url}/api/v1{path}" + (f"?{urlencode(given)}" if given else "")
+        address = f"{self.url}/api/v1{path}" + (f"?{urlencode(given, doseq=True)}" if given else "")
         data = None if body is None else msgspec.json.encode(body)
         timeout = _TIMEOUT if seconds is None else urllib3.Timeout(total=seconds)
         try:
