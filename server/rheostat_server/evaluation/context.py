@@ -62,7 +62,8 @@ def _check(path: str, value: Any, depth: int) -> None:
     if isinstance(value, dict):
         if depth > DEPTH:
             # Not the whole path, which is as long as it is deep.
-            raise BadRequest("INVALID_CONTEXT", f"{path.split('.')[0]}: an attribute is nested more than {DEPTH} deep")
+            name, _, _ = path.partition(".")
+            raise BadRequest("INVALID_CONTEXT", f"{name}: an attribute is nested more than {DEPTH} deep")
         for name, inner in value.items():
             _check(f"{path}.{name}", inner, depth + 1)
     elif isinstance(value, list) and not all(isinstance(item, str) for item in value):
