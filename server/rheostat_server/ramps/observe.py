@@ -63,6 +63,7 @@ def observe(plan: Plan, state: State, evidence: Evidence) -> State:
         observed_ms=evidence.at_ms,
         observations=state.observations + 1,
         exposed_units=evidence.exposed_units,
+        crowd_cursor=evidence.crowd_cursor or state.crowd_cursor,
         armed_s=state.armed_s + _watched_s(plan, state, guardrails, evidence.at_ms),
         guardrails=guardrails,
     )
