@@ -22,7 +22,7 @@ from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reaso
 from rheostat.model.explanation import Exit, Explanation, Step
 from rheostat.model.flag import FlagType
 from rheostat.outcomes.outcomes import Outcomes
-from rheostat.outcomes.recorder import current_recorder
+from rheostat.outcomes.recorder import note_meeting
 from rheostat.settings import STALE_AFTER_SECONDS, Settings, read_settings
 from rheostat.status import Status
 from rheostat.values import MISMATCH, as_type, type_of
@@ -162,6 +162,16 @@ class Rheostat:
         self._count(evaluation)
         return self._details(serving, evaluation, value)
 
+    def observe(self, key: str, context: Context | None = None) -> None:
+        """Count the running request for a flag that was evaluated elsewhere for this user: a browser, another service.
+
+        The arm is the one that the flag gives the context now. Nothing is counted as evaluated here; without a
+        request that the middleware watches, or where the flag does not ramp, nothing happens.
+        """
+        evaluation = self._evaluation(self._serving, key, context)
+        if self._outcomes is not None:
+            note_meeting(evaluation, self._outcomes)
+
     def all(self, context: Context | None = None) -> dict[str, EvaluationDetails[Any]]:
         """Return every flag's answer by key, ``None`` as the value where only the caller has a default.
 
@@ -224,9 +234,7 @@ class Rheostat:
         try:
             outcomes.evaluated(evaluation.flag, evaluation.variant)
             if evaluation.arm is not None:
-                recorder = current_recorder.get()
-                if recorder is not None:
-                    recorder.note(evaluation, outcomes)
+                note_meeting(evaluation, outcomes)
         except Exception:  # noqa: BLE001 - logged once, and never the application's concern
             self._complain("outcomes", "", "an evaluation could not be counted", exc_info=True)
 

@@ -62,7 +62,14 @@ class Lifecycle:
         self.outcomes: Outcomes | None = None
         if settings.url is not None and settings.sdk_key is not None:
             self._store = DiskStore(settings.cache_dir, settings.url, settings.sdk_key)
-            self.outcomes = Outcomes(settings.url, settings.sdk_key, clock=clock, service=settings.service)
+            self.outcomes = Outcomes(
+                settings.url,
+                settings.sdk_key,
+                clock=clock,
+                service=settings.service,
+                cache=settings.cache_dir,
+                name=self._store.path.stem,
+            )
 
     # --- what the client asks ---
 
