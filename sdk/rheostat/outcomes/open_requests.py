@@ -45,19 +45,18 @@ class OpenRequests:
                 return
             try:
                 self._directory = ring_directory(self._cache, self._name)
-                if self._directory is not None:
-                    ahead_s = self._clock.wall_ms() / 1000 - self._clock.monotonic()
-                    self._ring = Ring(self._directory, self._instance, ahead_s)
+                ahead_s = self._clock.wall_ms() / 1000 - self._clock.monotonic()
+                self._ring = Ring(self._directory, self._instance, ahead_s)
             except OSError as error:
                 log.warning("open_requests_unnoted: requests that a killed process leaves are not reported: %s", error)
             self._tried = True
 
     def note(self, touch: Touch) -> None:
         """Note the touch, whose request goes on from here."""
-        ring, unit = self._ring, touch.unit_digest
-        if ring is not None and unit is not None and touch.place is not None:
+        ring, place = self._ring, touch.place
+        if ring is not None and place is not None and (unit := touch.unit_digest) is not None:
             overlay = touch.overlay
-            touch.slot = ring.note(overlay.ramp, unit, touch.place, overlay.epoch, touch.at)
+            touch.slot = ring.note(overlay.ramp, unit, place, overlay.epoch, touch.at)
 
     def clear(self, touch: Touch) -> None:
         """Clear the touch: it is counted, or not to be counted. Once for each."""

@@ -30,6 +30,7 @@ _HEAD: Final = struct.Struct("<8s16sQQd")
 """Magic, instance, pid, the process's start, and wall time less monotonic time (s)."""
 _NOTE: Final = struct.Struct("<36s8siqdq")
 """Ramp, unit, place, epoch, monotonic time of the touch, number."""
+_write: Final = _NOTE.pack_into
 _HEAD_BYTES: Final = 64
 _SLOT_BYTES: Final = 80
 _BYTES: Final = _HEAD_BYTES + SLOTS * _SLOT_BYTES
@@ -87,10 +88,9 @@ class Ring:
         name = self._ramps.get(ramp)
         if name is None:
             name = self._ramps[ramp] = ramp.encode()[:36]
-        notes = self._map
-        notes[slot + 1 : slot + 1 + _NOTE.size] = _NOTE.pack(name, unit, place, epoch, at, next(self._numbers))
+        _write(self._map, slot + 1, name, unit, place, epoch, at, next(self._numbers))
         # Last: a note that was cut short is none.
-        notes[slot] = 1
+        self._map[slot] = 1
         return slot
 
     def clear(self, slot: int) -> None:
@@ -166,8 +166,12 @@ def find_remains(directory: Path, own: Path | None) -> Remains | None:
     return None
 
 
-def ring_directory(cache: Path, name: str) -> Path | None:
-    """Return a folder for rings that can be written, made if need be: beside the cache, else a temporary one."""
+def ring_directory(cache: Path, name: str) -> Path:
+    """Return a folder for rings that can be written, made if need be: beside the cache, else a temporary one.
+
+    Raises:
+        OSError: neither can be made, or be written by this user.
+    """
     for parent in (cache, Path(os.environ.get("TMPDIR") or "/tmp") / f"rheostat-{_user()}"):  # noqa: S108 - checked below
         directory = parent / f"{name}.rings"
         try:
@@ -177,7 +181,7 @@ def ring_directory(cache: Path, name: str) -> Path | None:
             continue
         if ours and os.access(directory, os.W_OK | os.X_OK):
             return directory
-    return None
+    raise OSError(f"neither {cache} nor the temporary folder can be written")
 
 
 def _claim(path: Path) -> Remains | None:

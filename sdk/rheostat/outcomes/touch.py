@@ -10,10 +10,12 @@ from rheostat.model.flag import Rollout
 from rheostat.model.outcome import NEVER
 from rheostat.model.ramp import RampOverlay
 
-_MOST_KEYS = 256
+_MOST_KEYS = 64
+_MOST_UNITS = 4_096
 
-# Taking in the key is half of a hash; the state after it is kept for each ramp.
-_keyed: dict[str, blake2b] = {}
+# For each ramp's key the state of the hash that has taken it in, which is half of the work, and hashes of late: users
+# come back.
+_keyed: dict[str, tuple[blake2b, dict[str, bytes]]] = {}
 WHOLE_LINE = Rollout(exposure_ppm=0, split={}, salt="")
 
 
@@ -51,9 +53,10 @@ class Touch(msgspec.Struct, eq=False, kw_only=True):
     @property
     def unit_digest(self) -> bytes | None:
         """The unit's keyed hash: BLAKE2b-64 (``rheostat.engine.hashing.unit_hash``)."""
-        if self.digest is None and self.unit is not None and self.overlay.unit_key is not None:
-            self.digest = _digest(self.overlay.unit_key, self.unit)
-        return self.digest
+        digest = self.digest
+        if digest is None and self.unit is not None and self.overlay.unit_key is not None:
+            digest = self.digest = _digest(self.overlay.unit_key, self.unit)
+        return digest
 
 
 def touch_of(evaluation: Evaluation, rollout: Rollout | None, at: float) -> Touch | None:
@@ -80,12 +83,18 @@ def _digest(unit_key: str, unit: str) -> bytes | None:
     keyed = _keyed.get(unit_key)
     if keyed is None:
         try:
-            keyed = blake2b(digest_size=8, key=bytes.fromhex(unit_key))
+            keyed = (blake2b(digest_size=8, key=bytes.fromhex(unit_key)), {})
         except ValueError:  # a key that is not hex or too long: the rows still count, units cannot
             return None
         if len(_keyed) >= _MOST_KEYS:
             _keyed.clear()
         _keyed[unit_key] = keyed
-    hashed = keyed.copy()
-    hashed.update(utf8(unit))
-    return hashed.digest()
+    state, known = keyed
+    digest = known.get(unit)
+    if digest is None:
+        hashed = state.copy()
+        hashed.update(utf8(unit))
+        if len(known) >= _MOST_UNITS:
+            known.clear()
+        digest = known[unit] = hashed.digest()
+    return digest
