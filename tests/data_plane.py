@@ -83,8 +83,12 @@ class World:
         levels: tuple[int, ...] = (0, 100_000, 500_000),
         epochs: dict[int, int] | None = None,
         live: bool = True,
+        **changes: Any,
     ) -> str:
-        """Make a ramp with its overlay at epoch 1; ``epochs`` are the exposures that its history knows."""
+        """Make a ramp with its overlay at epoch 1; ``epochs`` are the exposures that its history knows.
+
+        Other arguments go to the overlay.
+        """
         ramp = uuid.uuid4()
         async with self.database.connection() as connection:
             await connection.execute(
@@ -101,7 +105,9 @@ class World:
             )
             for epoch, exposure in ({1: exposure_ppm} if epochs is None else epochs).items():
                 await connection.execute("INSERT INTO ramp_epochs VALUES ($1, $2, $3, 0)", ramp, epoch, exposure)
-        overlay = RampOverlay(ramp=str(ramp), flag=flag, exposure_ppm=exposure_ppm, epoch=1, levels=levels, live=live)
+        overlay = RampOverlay(
+            ramp=str(ramp), flag=flag, exposure_ppm=exposure_ppm, epoch=1, levels=levels, live=live, **changes
+        )
         await self.serve(environment, overlay)
         return str(ramp)
 

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 class _Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     seq: int = 0
     traffic_ms: int | None = None
-    generation: int = 0
+    generation: int | None = None
     warm_ms: int | None = None
     """Until when the memory of units is not to be believed."""
     vanished: int = 0
@@ -62,7 +62,7 @@ class ReportedEvidence:
         # A late row says nothing of now; the totals that people see have it all the same.
         late = merged(_block(row, guardrail) for row in rows if row.increment.late)
         blocks = merged(_block(row, guardrail) for row in rows if not row.increment.late)
-        if cursor.generation not in (0, generation) or head < cursor.seq:
+        if cursor.generation not in (None, generation) or head < cursor.seq:
             cursor = replace(cursor, warm_ms=question.asked_ms + WARMING_MS)
         warm_ms = None if cursor.warm_ms is None or cursor.warm_ms <= question.asked_ms else cursor.warm_ms
         cursor = replace(cursor, generation=generation, warm_ms=warm_ms, seq=rows[-1].seq if rows else head)
