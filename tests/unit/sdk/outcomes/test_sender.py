@@ -234,6 +234,18 @@ def test_closing_says_goodbye_after_what_is_pending(collector: Collector) -> Non
     assert [received.batch.goodbye for received in collector.received] == [False, False, True]
 
 
+def test_what_need_not_be_sent_again_is_settled(collector: Collector) -> None:
+    """A batch that was acknowledged, or that the server will never take, is settled; one that waits is not."""
+    collector.answers = [200, 503, 422, 200]
+    driver = Driver(collector.url)
+    driver.after(QUIET_INTERVAL_S)
+    driver.after(QUIET_INTERVAL_S)
+    assert driver.settled == [1]
+    driver.after(QUIET_INTERVAL_S)
+
+    assert driver.settled == [1, 2]
+
+
 def test_the_receipts_time_is_heard(collector: Collector) -> None:
     """The server's wall time in a receipt reaches the counter of windows."""
     collector.at_ms = 1_800_000_000_000

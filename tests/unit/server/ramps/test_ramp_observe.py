@@ -316,3 +316,12 @@ def test_late_reports_of_arming_are_dropped() -> None:
     seen = observe(plan, running(plan), evidence_of(15_000, late)).guardrails["errors"]
 
     assert (seen.late_treatment, seen.late_control) == (ArmTotals(), ArmTotals())
+
+
+def test_where_the_crowd_was_read_to_is_kept() -> None:
+    """An observation that heard nothing of the crowd leaves the cursor where it was."""
+    plan = a_plan()
+    told = observe(plan, start(plan, 0), replace(evidence_of(0), crowd_cursor="here"))
+
+    assert told.crowd_cursor == "here"
+    assert observe(plan, told, evidence_of(1)).crowd_cursor == "here"
