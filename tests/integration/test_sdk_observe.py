@@ -39,7 +39,8 @@ def test_an_observed_flag_counts_the_request_in_its_arm(node: ScriptedNode, tmp_
 
         flags.observe("checkout", Context("user-2"))  # outside a request: nothing
         application = RheostatWSGIMiddleware(shop, flags=flags, context=lambda _: Context("user-1"), metrics=False)
-        answer = application({"REQUEST_METHOD": "GET"}, lambda *_: None)
+        respond: Any = lambda *_: None  # noqa: E731
+        answer = application({"REQUEST_METHOD": "GET"}, respond)
         list(answer)
         getattr(answer, "close", list)()
         end = time.monotonic() + 20

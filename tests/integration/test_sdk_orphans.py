@@ -171,3 +171,26 @@ assert any(name.endswith('.ring') for _, _, names in os.walk(sys.argv[2]) for na
     assert rings(tmp_path) == []
     assert any(batch.goodbye for batch in node.batches)
     assert not any(batch.orphans for batch in node.batches)
+
+
+def test_a_child_of_multiprocessing_says_goodbye(node: ScriptedNode, tmp_path: Path) -> None:
+    """It ends without the interpreter's own end, and has not vanished for all that."""
+    script = """
+import multiprocessing
+child = multiprocessing.get_context("fork").Process(target=request, args=("of the child",))
+child.start()
+child.join()
+print(flags.status().instance, flush=True)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", APPLICATION + script, node.url, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
+        text=True,
+    )
+
+    goodbyes = {batch.instance for batch in node.batches if batch.goodbye}
+    assert process.stdout.strip() in goodbyes
+    assert len(goodbyes) == 2
+    assert rings(tmp_path) == []
