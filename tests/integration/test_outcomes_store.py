@@ -8,8 +8,19 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from rheostat.clock import ManualClock
+from rheostat.engine.hashing import place, unit_hash
 from rheostat.model.evaluation import Arm
-from rheostat.model.outcome import HELD, Applied, Batch, BatchReceipt
+from rheostat.model.outcome import (
+    HELD,
+    NEVER,
+    Applied,
+    Batch,
+    BatchReceipt,
+    FailingUnit,
+    FailingUnits,
+    SampledUnit,
+    SampledUnits,
+)
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.errors import StorageUnavailable
@@ -17,6 +28,7 @@ from rheostat_server.outcomes.grouping import WINDOW_MS
 from rheostat_server.outcomes.model import InboxRow
 from rheostat_server.outcomes.service import OutcomeService
 from rheostat_server.ramps.model import ArmTotals
+from tests.builders import a_flag, a_rollout
 from tests.data_plane import World, a_batch, a_row, failing, orphaned, sampled
 
 
@@ -414,3 +426,41 @@ async def test_duplicates_delays_and_disorder_over_two_nodes_change_no_count(
     expected, got = await inbox(world, straight), await inbox(world, shuffled)
     assert [total(got, arm) for arm in Arm] == [total(expected, arm) for arm in Arm]
     assert total(got, Arm.TREATMENT).failing > 5
+
+
+async def test_raw_units_are_hashed_on_arrival(world: World, service: OutcomeService) -> None:
+    """A unit that is sent as it is counts as the one that an SDK hashed, and is nowhere kept as it came."""
+    environment = await world.environment()
+    ramp = await world.ramp(environment, levels=(0, 500_000), exposure_ppm=500_000)
+    await world.serve(environment, a_flag("checkout", rollout=a_rollout(0, salt="checkout")))
+    users = [f"user-{number}" for number in range(40)]
+    treated = {user for user in users if place("checkout", user) < 500_000}
+    hashed = {user: unit_hash(b"k" * 16, user) for user in users}
+    raw = tuple(FailingUnit(f"raw:{user}", 0, 1) for user in users)
+    seen = tuple(SampledUnit(f"raw:{user}", 0, 1, 5_890_752) for user in users)
+
+    await service.ingest(
+        environment, a_batch(1, failing={ramp: FailingUnits(1.0, raw)}, sampled={ramp: SampledUnits(1.0, seen)})
+    )
+    again = tuple(FailingUnit(name, 1 if user in treated else NEVER, 1) for user, name in hashed.items())
+    await service.ingest(environment, a_batch(2, rows=(a_row(ramp),), failing={ramp: FailingUnits(1.0, again)}))
+
+    first, second = [row.increment for row in await inbox(world, ramp)]
+    assert 0 < len(treated) < 40
+    assert (first.treatment.failing, first.control.failing) == (len(treated), 40 - len(treated))
+    assert (first.treatment.seen, first.control.seen) == (len(treated), 40 - len(treated))
+    assert (second.treatment.failing, second.control.failing) == (0, 0)
+    kept = {row["unit"].hex() for row in await world.fetch("SELECT unit FROM failing_units")}
+    assert kept == set(hashed.values())
+
+
+async def test_raw_units_of_a_flag_that_is_not_served_are_dropped(world: World, service: OutcomeService) -> None:
+    """Where nobody can tell a unit's place it has no arm; the batch counts all the same."""
+    environment = await world.environment()
+    ramp = await world.ramp(environment)
+    raw = FailingUnits(1.0, (FailingUnit("raw:user-1", 0, 1),))
+
+    await service.ingest(environment, a_batch(1, rows=(a_row(ramp),), failing={ramp: raw}))
+
+    assert [row.increment.treatment.ended for row in await inbox(world, ramp)] == [10]
+    assert await world.fetch("SELECT 1 FROM failing_units") == []

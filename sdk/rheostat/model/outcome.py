@@ -21,6 +21,8 @@ HELD = -1
 """``entry`` of a unit in the holdback."""
 NEVER = -2
 """``entry`` of a unit that no level exposes."""
+RAW = "raw:"
+"""Before a unit that is sent as it is, and hashed on arrival. Its ``entry`` is then not read."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,7 +48,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FailingUnit(msgspec.Struct, frozen=True, array_like=True):
-    """A unit with a bad request. ``unit`` is 16 hex digits: BLAKE2b-64 keyed with the ramp's secret.
+    """A unit with a bad request. ``unit`` is 16 hex digits: BLAKE2b-64 keyed with the ramp's secret; or ``RAW`` + text.
 
     ``entry`` is the index in the ramp's levels of the smallest that exposes the unit, or ``HELD`` or ``NEVER``.
     """

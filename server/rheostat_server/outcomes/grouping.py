@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from rheostat.model.evaluation import Arm
-from rheostat.model.outcome import HELD, NEVER, Batch, Orphan, Row
+from rheostat.model.outcome import HELD, NEVER, RAW, Batch, Orphan, Row, SampledUnit
 from rheostat_server.outcomes.model import (
     FailingMemory,
     FailingRow,
@@ -17,6 +17,7 @@ from rheostat_server.outcomes.model import (
     SampledRow,
     UnitKey,
 )
+from rheostat_server.outcomes.raw_units import UnitRule
 from rheostat_server.outcomes.sampling import Sampling
 from rheostat_server.outcomes.tally import ArmTally, Tally
 
@@ -29,6 +30,7 @@ NO_LEVEL = -1
 """Stands for the level of units that no level exposes."""
 
 _HASHES = 1 << 64
+_NO_RULES: Mapping[str, UnitRule] = {}
 _NEW_FAILURE = FailingMemory()
 _NEW_SAMPLE = SampledMemory()
 
@@ -59,13 +61,18 @@ class Group:
 
     ``ramps`` are the live ramps that they name, by id. A ramp of another environment than the batch's is ignored,
     as is one that is not live: its batch is acknowledged all the same, or it would be sent for ever. ``orphans`` are
-    those that had not been counted before.
+    those that had not been counted before; ``rules`` are those of ramps that have units sent as they are.
     """
 
     def __init__(
-        self, arrivals: Iterable[Arrival], ramps: Mapping[str, RampRow], orphans: Collection[OrphanKey] = ()
+        self,
+        arrivals: Iterable[Arrival],
+        ramps: Mapping[str, RampRow],
+        orphans: Collection[OrphanKey] = (),
+        rules: Mapping[str, UnitRule] = _NO_RULES,
     ) -> None:
         self._ramps = ramps
+        self._rules = rules
         self._blocks: dict[Block, Tally] = {}
         self._failures: dict[UnitKey, list[Failure]] = {}
         self._sampled: dict[tuple[UnitKey, int, int], SampledRow] = {}
@@ -136,17 +143,13 @@ class Group:
         for ramp, failing in batch.failing.items():
             if self._counts(ramp, arrival):
                 for unit in failing.units:
-                    if (arm := self._arm(ramp, unit.entry, unit.epoch)) is not None:
-                        key = UnitKey(ramp, bytes.fromhex(unit.unit))
-                        self._add_failure(key, unit.epoch, arm, arrival, unit.age_ms)
+                    named = self._named(ramp, unit.unit, unit.entry)
+                    if named is not None and (arm := self._arm(ramp, named[1], unit.epoch)) is not None:
+                        self._add_failure(UnitKey(ramp, named[0]), unit.epoch, arm, arrival, unit.age_ms)
         for ramp, sampled in batch.sampled.items():
             if self._counts(ramp, arrival):
                 for seen in sampled.units:
-                    if (arm := self._arm(ramp, seen.entry, seen.epoch)) is not None:
-                        hashed = bytes.fromhex(seen.unit)
-                        self._add_sample(
-                            SampledRow(ramp, hashed, seen.window, seen.epoch, arm, seen.bad, seen.entry, seen.slow)
-                        )
+                    self._add_seen(ramp, seen)
         for dead in batch.orphans:
             for orphan in dead.requests:
                 key_of_orphan = OrphanKey(orphan.ramp, dead.instance, orphan.note)
@@ -172,6 +175,22 @@ class Group:
         age_ms += arrival.age_ms
         failure = Failure(arrival.at_ms - age_ms, epoch, arm, age_ms > LATE_MS)
         self._failures.setdefault(key, []).append(failure)
+
+    def _add_seen(self, ramp: str, seen: SampledUnit) -> None:
+        named = self._named(ramp, seen.unit, seen.entry)
+        if named is None or (arm := self._arm(ramp, named[1], seen.epoch)) is None:
+            return
+        # Who cannot hash cannot thin.
+        if seen.unit.startswith(RAW) and not _is_below(named[0], self._ramps[ramp].sampling.share):
+            return
+        self._add_sample(SampledRow(ramp, named[0], seen.window, seen.epoch, arm, seen.bad, named[1], seen.slow))
+
+    def _named(self, ramp: str, unit: str, entry: int) -> tuple[bytes, int] | None:
+        """Return the unit's hash and entry."""
+        if not unit.startswith(RAW):
+            return bytes.fromhex(unit), entry
+        rule = self._rules.get(ramp)
+        return None if rule is None else rule.named(unit.removeprefix(RAW))
 
     def _add_sample(self, row: SampledRow) -> None:
         self._sampled.setdefault((UnitKey(row.ramp, row.unit), row.window, row.epoch), row)

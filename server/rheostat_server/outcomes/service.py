@@ -11,6 +11,7 @@ from rheostat_server.errors import RheostatServerError, StorageUnavailable, Unav
 from rheostat_server.outcomes.grouping import Arrival, Group
 from rheostat_server.outcomes.model import BatchKey, RampRow
 from rheostat_server.outcomes.pruning import forget_batches
+from rheostat_server.outcomes.raw_units import raw_ramps
 from rheostat_server.outcomes.reporting import (
     evaluations_of,
     orphans_of,
@@ -153,7 +154,9 @@ class OutcomeService:
             # A key's environment may be deleted while its batch waits.
             there = await outcomes.existing_environments({arrival.environment_id for arrival in arrivals})
             arrivals = [arrival for arrival in arrivals if arrival.environment_id in there]
-            counted = Group(arrivals, ramps, await outcomes.claim_orphans(orphans_of(arrivals, ramps)))
+            raw = raw_ramps(arrival.batch for arrival in arrivals) & ramps.keys()
+            rules = await outcomes.unit_rules(raw)
+            counted = Group(arrivals, ramps, await outcomes.claim_orphans(orphans_of(arrivals, ramps)), rules)
             counted.settle(
                 await outcomes.recall_failing(counted.failing_units), await outcomes.recall_sampled(counted.samples)
             )

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from rheostat.model.outcome import NEVER, Batch
+from rheostat.model.outcome import NEVER, RAW, Batch
 from rheostat_server.errors import Fault, Invalid, Malformed
 
 _INSTANCE = re.compile(r"[0-9a-f]{32}").fullmatch
-_UNIT = re.compile(r"[0-9a-f]{16}").fullmatch
+_HASHED = re.compile(r"[0-9a-f]{16}").fullmatch
+RAW_LENGTH = 1_024
+"""The most characters of a unit that is sent as it is."""
 _BOUND = re.compile(r"[1-9][0-9]{0,8}").fullmatch
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 MOST = 10**12
@@ -102,23 +104,26 @@ def _unit_faults(batch: Batch) -> Iterator[Fault]:
     for ramp, failing in batch.failing.items():
         for index, unit in enumerate(failing.units):
             if not (
-                _UNIT(unit.unit)
+                _names_unit(unit.unit)
                 and 0 <= unit.age_ms <= MOST
                 and 0 <= unit.epoch <= MOST
                 and NEVER <= unit.entry <= MOST
             ):
-                yield Fault(f"failing.{ramp}.units[{index}]", "expected [16 hex digits, entry, epoch, age in ms]")
+                yield Fault(
+                    f"failing.{ramp}.units[{index}]", "expected [16 hex digits or raw:text, entry, epoch, age in ms]"
+                )
     for ramp, sampled in batch.sampled.items():
         for index, seen in enumerate(sampled.units):
             if not (
-                _UNIT(seen.unit)
+                _names_unit(seen.unit)
                 and 0 <= seen.window <= MOST
                 and 0 <= seen.epoch <= MOST
                 and NEVER <= seen.entry <= MOST
                 and 0 <= seen.slow <= MOST
             ):
                 yield Fault(
-                    f"sampled.{ramp}.units[{index}]", "expected [16 hex digits, entry, epoch, window, bad, slow]"
+                    f"sampled.{ramp}.units[{index}]",
+                    "expected [16 hex digits or raw:text, entry, epoch, window, bad, slow]",
                 )
 
 
@@ -129,7 +134,7 @@ def _orphan_faults(batch: Batch) -> Iterator[Fault]:
             yield Fault(f"{path}.instance", "expected the 32 lower-case hex digits of another instance")
         for index, orphan in enumerate(dead.requests):
             if not (
-                _UNIT(orphan.unit)
+                _HASHED(orphan.unit)
                 and 0 <= orphan.age_ms <= MOST
                 and 0 <= orphan.epoch <= MOST
                 and NEVER <= orphan.entry <= MOST
@@ -137,3 +142,7 @@ def _orphan_faults(batch: Batch) -> Iterator[Fault]:
             ):
                 expected = "expected [ramp, 16 hex digits, entry, epoch, age in ms, note of at least 1]"
                 yield Fault(f"{path}.requests[{index}]", expected)
+
+
+def _names_unit(text: str) -> bool:
+    return bool(_HASHED(text)) or (text.startswith(RAW) and len(RAW) < len(text) <= len(RAW) + RAW_LENGTH)

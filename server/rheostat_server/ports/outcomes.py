@@ -19,6 +19,7 @@ from rheostat_server.outcomes.model import (
     ServiceCover,
     UnitKey,
 )
+from rheostat_server.outcomes.raw_units import UnitRule
 from rheostat_server.outcomes.sampling import Sampling
 
 
@@ -40,6 +41,10 @@ class OutcomeStore(Protocol):
 
     async def lock_ramps(self, ramps: Collection[str]) -> dict[str, RampRow]:
         """Lock, until commit, those of these ramps that are live; return them by id. Others are left out."""
+        ...
+
+    async def unit_rules(self, ramps: Collection[str]) -> dict[str, UnitRule]:
+        """Return how these ramps name units, by id; those of which it cannot be told are left out."""
         ...
 
     async def claim_orphans(self, keys: Collection[OrphanKey]) -> set[OrphanKey]:

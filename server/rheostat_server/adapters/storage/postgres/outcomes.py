@@ -8,15 +8,18 @@ from typing import Any
 import msgspec
 
 from rheostat.model.evaluation import Arm
+from rheostat.model.flag import Flag
 from rheostat.model.ramp import RampOverlay
 from rheostat_server.adapters.storage.postgres.columns import columns
 from rheostat_server.adapters.storage.postgres.reporters import MINUTE_MS, PostgresReporters
 from rheostat_server.adapters.storage.postgres.units import PostgresUnits
 from rheostat_server.outcomes.model import BatchKey, InboxRow, Increment, RampRow
+from rheostat_server.outcomes.raw_units import UnitRule, rollout_of
 from rheostat_server.outcomes.sampling import Sampling
 from rheostat_server.ramps.model import ArmTotals
 
 _OVERLAY = msgspec.json.Decoder(RampOverlay)
+_FLAG = msgspec.json.Decoder(Flag)
 _INCREMENT = msgspec.json.Decoder(Increment)
 
 
@@ -71,6 +74,27 @@ class PostgresOutcomes(PostgresUnits, PostgresReporters):
             [row["id"] for row in live],
         )
         return {str(row["id"]): _ramp(row) for row in rows}
+
+    async def unit_rules(self, ramps: Collection[str]) -> dict[str, UnitRule]:
+        """Return how these ramps name units, by id."""
+        if not ramps:
+            return {}
+        rows = await self._connection.fetch(
+            """
+            SELECT r.id, r.unit_key, o.body AS overlay, f.body AS flag FROM ramps r
+            JOIN served o ON o.environment_id = r.environment_id AND o.kind = 'ramp' AND o.key = r.id::text
+            JOIN served f ON f.environment_id = r.environment_id AND f.kind = 'flag' AND f.key = r.flag
+            WHERE r.id = ANY($1::uuid[]) AND o.body IS NOT NULL AND f.body IS NOT NULL
+            """,
+            [uuid.UUID(ramp) for ramp in ramps],
+        )
+        rules = {}
+        for row in rows:
+            overlay = _OVERLAY.decode(row["overlay"])
+            rollout = rollout_of(_FLAG.decode(row["flag"]), overlay.rollout)
+            if rollout is not None:
+                rules[str(row["id"])] = UnitRule(key=row["unit_key"], overlay=overlay, rollout=rollout)
+        return rules
 
     async def append(self, ramp: str, increments: Sequence[Increment], at_ms: int) -> None:
         """Append to the ramp's inbox, in commit order."""
