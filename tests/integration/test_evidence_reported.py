@@ -71,9 +71,9 @@ class Watched:
         )
         return await self.source.read(question)
 
-    async def crowd(self) -> Crowd:
-        """Ask for the crowd, from where the last answer ended."""
-        crowd = await self.source.crowd(
+    async def crowd(self, source: ReportedEvidence | None = None) -> Crowd:
+        """Ask for the crowd, from where the last answer ended; without ``source`` as a node that never asked before."""
+        crowd = await (source or ReportedEvidence(self.world.storage)).crowd(
             CrowdQuestion(
                 ramp=self.ramp,
                 environment_id=self.environment,
@@ -274,3 +274,22 @@ async def test_a_database_that_is_away_leaves_the_crowd_where_it_was(watched: Wa
     await watched.world.database.close()
 
     assert await watched.crowd() == Crowd(cursor=before)
+
+
+async def test_who_covers_is_looked_at_every_five_seconds(watched: Watched) -> None:
+    """Blocks are new each time; the rest is what it was for a moment, and no vanished instance counts twice for it."""
+    for name in "ab":
+        await watched.say(name, rows=(a_row(watched.ramp),), evaluations={"checkout": {"on": 1}})
+    assert (await watched.crowd(watched.source)).coverage == 1.0
+    await watched.pass_time(30, "b")
+    assert (await watched.crowd(watched.source)).vanished == 1
+    await watched.pass_time(1, "b")
+    await watched.say("b", service="mail", rows=(a_row(watched.ramp, arm="control"),))
+    await watched.say("c", service="web", evaluations={"checkout": {"on": 2}})
+
+    soon = await watched.crowd(watched.source)
+    await watched.pass_time(4, "b")
+    later = await watched.crowd(watched.source)
+
+    assert (soon.coverage, soon.vanished, len(soon.blocks)) == (1.0, 0, 1)
+    assert (later.coverage, later.vanished, later.blocks) == (0.5, 0, ())

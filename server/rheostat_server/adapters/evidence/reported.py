@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -15,7 +16,7 @@ from rheostat_server.outcomes.grouping import LATE_MS
 from rheostat_server.outcomes.model import InboxRow, SlowCount
 from rheostat_server.outcomes.pruning import BATCH_ROWS, in_batches
 from rheostat_server.ports.evidence import Crowd, CrowdQuestion, Question
-from rheostat_server.ports.storage import Storage
+from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.model import ArmTotals, Block, Guardrail, Measure, Reading, Sight
 from rheostat_server.ramps.observe import added
 
@@ -24,6 +25,8 @@ REPORTING_MS = 300_000
 WARMING_MS = LATE_MS
 """So long after the database became another one its memory of units is filled before it is believed: what could still
 come as evidence of what it lost has come by then."""
+LOOK_AROUND_MS = 5_000
+"""How often it is asked who covers a flag and who vanished: both are judged by longer times."""
 ROWS_A_READING = 5_000
 AT_ONCE = 4
 """Readings at the same time: each needs a connection to the database."""
@@ -40,12 +43,22 @@ class _Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     vanished: int = 0
 
 
+class _Around(NamedTuple):
+    """What is asked less often than evidence. ``vanished`` counts from the ramp's start."""
+
+    asked_ms: int
+    arrivals: tuple[tuple[int, int], ...]
+    coverage: float | None
+    vanished: int
+
+
 class ReportedEvidence:
     """Fulfils ``EvidenceSource`` for ``Family.REPORTED``, and ``CrowdSource``."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._around: dict[str, _Around] = {}
 
     async def read(self, question: Question) -> Reading:
         """Return what batches added since the cursor."""
@@ -80,32 +93,47 @@ class ReportedEvidence:
 
     async def crowd(self, question: CrowdQuestion) -> Crowd:
         """Return what batches say of the ramp as a whole since the cursor."""
-        cursor = _cursor(question.cursor)
+        cursor, asked_ms = _cursor(question.cursor), question.asked_ms
+        around = self._around.get(question.ramp)
+        if around is not None and not around.asked_ms < asked_ms < around.asked_ms + LOOK_AROUND_MS:
+            around = None
         try:
             async with self._places, self._storage.transaction() as tx:
                 rows = await tx.outcomes.inbox_after(question.ramp, cursor.seq, ROWS_A_READING)
-                arrivals = await tx.outcomes.arming_arrivals(question.ramp)
-                cover = await tx.outcomes.cover(question.environment_id, question.flag, question.asked_ms - COVER_MS)
-                vanished = await tx.outcomes.count_vanished(question.ramp, question.asked_ms)
+                if around is None:
+                    around = await _look_around(tx, question)
+                    self._around[question.ramp] = around
         except Unavailable as error:
             log.warning("crowd_unknown", ramp=question.ramp, error=str(error))
             return Crowd(cursor=question.cursor)
-        after = _Cursor(seq=rows[-1].seq if rows else cursor.seq, vanished=vanished)
+        after = _Cursor(seq=rows[-1].seq if rows else cursor.seq, vanished=max(cursor.vanished, around.vanished))
         return Crowd(
             blocks=merged(_block(row, None) for row in rows if not row.increment.late),
             cursor=msgspec.json.encode(after).decode(),
-            arrivals_by_level=arrivals,
-            coverage=coverage_of(cover),
-            vanished=max(0, vanished - cursor.vanished),
+            arrivals_by_level=around.arrivals,
+            coverage=around.coverage,
+            vanished=max(0, around.vanished - cursor.vanished),
         )
 
     async def forget(self, ramp: str, cursors: Sequence[str]) -> None:
         """Drop the ramp's inbox up to the hindmost of these cursors; all of it where nobody reads it."""
+        # Soon looked at again by whoever asks; a ramp that is over is asked for no more.
+        self._around.pop(ramp, None)
         behind = min((_cursor(cursor).seq for cursor in cursors), default=None)
         await in_batches(self._storage, lambda tx: tx.outcomes.forget_inbox(ramp, behind, BATCH_ROWS))
 
     async def close(self) -> None:
         """There is nothing to let go of: the storage is not ours."""
+
+
+async def _look_around(tx: Transaction, question: CrowdQuestion) -> _Around:
+    cover = await tx.outcomes.cover(question.environment_id, question.flag, question.asked_ms - COVER_MS)
+    return _Around(
+        question.asked_ms,
+        await tx.outcomes.arming_arrivals(question.ramp),
+        coverage_of(cover),
+        await tx.outcomes.count_vanished(question.ramp, question.asked_ms),
+    )
 
 
 def _cursor(text: str) -> _Cursor:
