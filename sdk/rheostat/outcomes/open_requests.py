@@ -9,7 +9,7 @@ from typing import Final
 from rheostat.clock import Clock
 from rheostat.engine.hashing import level_entry
 from rheostat.model.outcome import Orphan, Orphans
-from rheostat.outcomes.orphans import Note, Remains, Ring, find_remains, ring_directory
+from rheostat.outcomes.orphans import Note, Remains, Ring, drop_oldest, find_remains, ring_directory
 from rheostat.outcomes.standing import LiveRamp
 from rheostat.outcomes.touch import WHOLE_LINE, Touch
 
@@ -45,6 +45,7 @@ class OpenRequests:
                 return
             try:
                 self._directory = ring_directory(self._cache, self._name)
+                drop_oldest(self._directory)
                 ahead_s = self._clock.wall_ms() / 1000 - self._clock.monotonic()
                 self._ring = Ring(self._directory, self._instance, ahead_s)
             except OSError as error:

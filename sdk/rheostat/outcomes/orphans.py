@@ -6,6 +6,7 @@ is killed its lock falls, whatever the signal; who then takes the lock reads wha
 file once the report is acknowledged. A report that is lost with its sender is made again by the next.
 """
 
+import contextlib
 import itertools
 import mmap
 import os
@@ -23,6 +24,8 @@ except ImportError:  # pragma: no cover - a system without it
 
 SLOTS: Final = 1_024
 """Requests of one process that can be open and noted at a time; more go unnoted."""
+MOST_RINGS: Final = 64
+"""More files than these, and the oldest of dead processes go."""
 LEFT_FOR_S: Final = 3_600
 """No file is being made for so long: one that was begun before is nobody's."""
 
@@ -137,11 +140,14 @@ class Remains:
     def remove(self) -> None:
         """Remove the file: what was in it is counted."""
         self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
+        self.abandon()
 
     def abandon(self) -> None:
-        """Let go of it: somebody else may report it."""
-        os.close(self._descriptor)
+        """Let go of it: somebody else may report it. A second call does nothing."""
+        # Whoever ends the process does not wait for the thread that sends for ever: both may come here.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def find_remains(directory: Path, own: Path | None) -> Remains | None:
@@ -164,6 +170,19 @@ def find_remains(directory: Path, own: Path | None) -> Remains | None:
                 return found
             found.remove()
     return None
+
+
+def drop_oldest(directory: Path, most: int = MOST_RINGS) -> None:
+    """Remove, of more files than these, the oldest of the dead: where each process dies before it can report."""
+    try:
+        entries = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(directory))
+    except OSError:
+        # Somebody else tidies up.
+        return
+    for _, path in entries[: max(0, len(entries) - most)]:
+        with contextlib.suppress(OSError):
+            if (found := _claim(Path(path))) is not None:
+                found.remove()
 
 
 def ring_directory(cache: Path, name: str) -> Path:

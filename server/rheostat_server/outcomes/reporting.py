@@ -49,10 +49,10 @@ def replaced_of(arrivals: Iterable[Arrival]) -> set[tuple[int, str]]:
 def reports_of(arrivals: Iterable[Arrival], ramps: dict[str, RampRow]) -> list[RampReport]:
     """Return who sent rows of which of these ramps, one row a ramp and instance, ascending."""
     reports: dict[tuple[str, str], RampReport] = {}
-    for environment_id, batch, at_ms, _ in arrivals:
+    for environment_id, batch, at_ms, age_ms in sorted(arrivals, key=_made_ms):
         for ramp in {row.ramp for row in batch.rows}:
             if ramp in ramps and ramps[ramp].environment_id == environment_id:
-                reports[ramp, batch.instance] = RampReport(ramp, batch.instance, batch.service, at_ms)
+                reports[ramp, batch.instance] = RampReport(ramp, batch.instance, batch.service, at_ms - age_ms)
     return [reports[key] for key in sorted(reports)]
 
 
@@ -77,10 +77,15 @@ def _evaluated_by(batch: Batch) -> tuple[int, int]:
 def evaluations_of(arrivals: Iterable[Arrival]) -> list[EvaluationCount]:
     """Return how often flags were evaluated, one row a key."""
     counts: dict[tuple[int, str, str, str, int], EvaluationCount] = {}
-    for environment_id, batch, at_ms, _ in arrivals:
+    for environment_id, batch, at_ms, age_ms in sorted(arrivals, key=_made_ms):
+        made_ms = at_ms - age_ms
         for flag, variants in batch.evaluations.items():
             for variant, count in variants.items():
-                key = (environment_id, flag, variant, batch.service, at_ms // DAY_MS)
+                key = (environment_id, flag, variant, batch.service, made_ms // DAY_MS)
                 before = counts[key].times if key in counts else 0
-                counts[key] = EvaluationCount(*key, before + count, at_ms)
+                counts[key] = EvaluationCount(*key, before + count, made_ms)
     return list(counts.values())
+
+
+def _made_ms(arrival: Arrival) -> int:
+    return arrival.at_ms - arrival.age_ms

@@ -13,7 +13,7 @@ from rheostat.model.outcome import Orphans, Outcome
 from rheostat.model.snapshot import Identity
 from rheostat.outcomes import Outcomes
 from rheostat.outcomes.open_requests import OpenRequests
-from rheostat.outcomes.orphans import SLOTS, Note, Ring, find_remains, ring_directory
+from rheostat.outcomes.orphans import SLOTS, Note, Ring, drop_oldest, find_remains, ring_directory
 from rheostat.outcomes.standing import LiveRamp
 from rheostat.outcomes.touch import Touch
 from tests.builders import a_flag, a_rollout, an_overlay
@@ -68,6 +68,7 @@ def test_one_reports_at_a_time_and_another_after_it_died(tmp_path: Path) -> None
     first = find_remains(tmp_path, None)
     assert first is not None
     assert find_remains(tmp_path, None) is None
+    first.abandon()
     first.abandon()
     again = find_remains(tmp_path, None)
     assert again is not None
@@ -134,6 +135,24 @@ def test_rings_without_an_open_request_are_cleared_away(tmp_path: Path) -> None:
 
     assert find_remains(tmp_path, None) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_dead_are_kept_within_bounds(tmp_path: Path) -> None:
+    """Where process after process dies before it can report, the oldest rings go; the living keep theirs."""
+    living = Ring(tmp_path, "f" * 32, 0.0)
+    os.utime(living.path, (0, 0))
+    for number in range(10):
+        ring = Ring(tmp_path, f"{number:032x}", 0.0)
+        ring.note("ramp", UNIT, 5, 1, 1.0)
+        dead(ring)
+        os.utime(ring.path, (number + 1, number + 1))
+
+    drop_oldest(tmp_path, 4)
+    drop_oldest(tmp_path / "nowhere")
+
+    left = {path.stem for path in tmp_path.iterdir()}
+    assert left == {"f" * 32, *(f"{number:032x}" for number in range(6, 10))}
+    living.remove()
 
 
 def test_a_process_that_became_another_program_is_told_apart(tmp_path: Path) -> None:
