@@ -52,3 +52,6 @@ CREATE TABLE recent_evaluations (
     PRIMARY KEY (environment_id, flag, service, minute)
 );
 CREATE INDEX recent_evaluations_by_minute ON recent_evaluations (minute);
+
+-- How many units there are, as far as those that were sampled tell: each stands for 1 / limit.
+ALTER TABLE sampled_counts ADD COLUMN estimate double precision NOT NULL DEFAULT 0;

@@ -378,6 +378,12 @@ async def test_a_busy_ramp_asks_for_fewer_samples(world: World, service: Outcome
 
     assert crowded.sampled_limits[ramp] == 0.125
     assert later.sampled_limits == {ramp: 0.2}
+    async with world.storage.transaction() as transaction:
+        assert await transaction.outcomes.distinct_exposed_units(ramp, 1) == 10_001
+    thinned = {ramp: SampledUnits(limit=0.2, units=sampled(ramp, (10**15, 1), window=window + 1)[ramp].units)}
+    await service.ingest(environment, a_batch(3, sampled=thinned))
+    async with world.storage.transaction() as transaction:
+        assert await transaction.outcomes.distinct_exposed_units(ramp, 1) == 10_006
 
 
 async def test_duplicates_delays_and_disorder_over_two_nodes_change_no_count(

@@ -1,6 +1,6 @@
 """How a group of batches adds up, by ramp, epoch and arm. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -15,10 +15,11 @@ from rheostat_server.outcomes.model import (
     RampRow,
     SampledMemory,
     SampledRow,
+    UnitCount,
     UnitKey,
 )
 from rheostat_server.outcomes.raw_units import UnitRule
-from rheostat_server.outcomes.sampling import Sampling
+from rheostat_server.outcomes.sampling import LEAST_SHARE, Sampling
 from rheostat_server.outcomes.tally import ArmTally, Tally
 
 LATE_MS = 120_000
@@ -30,6 +31,7 @@ NO_LEVEL = -1
 """Stands for the level of units that no level exposes."""
 
 _HASHES = 1 << 64
+_HALF = 1 << 32
 _NO_RULES: Mapping[str, UnitRule] = {}
 _NEW_FAILURE = FailingMemory()
 _NEW_SAMPLE = SampledMemory()
@@ -87,6 +89,7 @@ class Group:
         """The samples that are to be remembered, after ``settle``."""
         self.arming_arrivals: Counter[tuple[str, int]] = Counter()
         """Units that arrived while arming, by ramp and the level (ppm) that exposes them first."""
+        self._units: defaultdict[tuple[str, int, str], list[float]] = defaultdict(list)
         self.sampling: dict[str, Sampling] = {}
         """How ramps whose units were sampled are sampled from now on."""
         for arrival in sorted(arrivals, key=lambda arrival: arrival.at_ms):
@@ -102,6 +105,11 @@ class Group:
     def samples(self) -> list[SampledRow]:
         """The samples that came, one a ramp, unit, window and epoch; windows ascending, then as they came."""
         return sorted(self._sampled.values(), key=lambda row: row.window)
+
+    @property
+    def units(self) -> list[UnitCount]:
+        """The units that are new to their epoch, after ``settle``, ascending."""
+        return [UnitCount(*key, len(each), sum(each)) for key, each in sorted(self._units.items())]
 
     def settle(self, failing: Mapping[UnitKey, FailingMemory], sampled: Mapping[SampledRow, SampledMemory]) -> None:
         """Count the units, given what is remembered of them; of those that are left out nothing is."""
@@ -149,7 +157,7 @@ class Group:
         for ramp, sampled in batch.sampled.items():
             if self._counts(ramp, arrival):
                 for seen in sampled.units:
-                    self._add_seen(ramp, seen)
+                    self._add_seen(ramp, seen, sampled.limit)
         for dead in batch.orphans:
             for orphan in dead.requests:
                 key_of_orphan = OrphanKey(orphan.ramp, dead.instance, orphan.note)
@@ -176,14 +184,19 @@ class Group:
         failure = Failure(arrival.at_ms - age_ms, epoch, arm, age_ms > LATE_MS)
         self._failures.setdefault(key, []).append(failure)
 
-    def _add_seen(self, ramp: str, seen: SampledUnit) -> None:
+    def _add_seen(self, ramp: str, seen: SampledUnit, limit: float) -> None:
         named = self._named(ramp, seen.unit, seen.entry)
         if named is None or (arm := self._arm(ramp, named[1], seen.epoch)) is None:
             return
-        # Who cannot hash cannot thin.
-        if seen.unit.startswith(RAW) and not _is_below(named[0], self._ramps[ramp].sampling.share):
-            return
-        self._add_sample(SampledRow(ramp, named[0], seen.window, seen.epoch, arm, seen.bad, named[1], seen.slow))
+        if seen.unit.startswith(RAW):
+            # Who cannot hash cannot thin.
+            limit = self._ramps[ramp].sampling.share
+            if not _is_below(named[0], limit):
+                return
+        stands_for = 1 / max(limit, LEAST_SHARE)
+        self._add_sample(
+            SampledRow(ramp, named[0], seen.window, seen.epoch, arm, seen.bad, named[1], seen.slow, stands_for)
+        )
 
     def _named(self, ramp: str, unit: str, entry: int) -> tuple[bytes, int] | None:
         """Return the unit's hash and entry."""
@@ -209,9 +222,12 @@ class Group:
         tally.cover(at_ms, at_ms)
         self._add_failure(UnitKey(orphan.ramp, unit), orphan.epoch, arm, arrival, orphan.age_ms)
         # Who reported it knows no limit of the dead; more of one arm must not be sampled than of the other.
-        if _is_below(unit, ramp.sampling.share):
+        share = ramp.sampling.share
+        if _is_below(unit, share):
             window, every = at_ms // WINDOW_MS, (1 << len(slow)) - 1
-            self._add_sample(SampledRow(orphan.ramp, unit, window, orphan.epoch, arm, True, orphan.entry, every))
+            self._add_sample(
+                SampledRow(orphan.ramp, unit, window, orphan.epoch, arm, True, orphan.entry, every, 1 / share)
+            )
 
     # --- what is new of it ---
 
@@ -248,8 +264,10 @@ class Group:
     def _count_sample(self, row: SampledRow, new: SampledMemory, late: bool) -> None:
         tally = self._tally(row.ramp, row.epoch, late)
         count, bounds = tally.arm(row.arm), self._slow_bounds(row)
-        count.seen += 1
+        # Rounded up as often as down, by bits of the hash that the limit does not look at.
+        count.seen += int(row.stands_for + int.from_bytes(row.unit[4:], "big") / _HALF)
         if new.epoch:
+            self._units[row.ramp, row.epoch, row.arm].append(row.stands_for)
             count.units += 1
             count.units_bad += row.bad
             for bound in bounds:

@@ -131,7 +131,10 @@ class FailingMemory(NamedTuple):
 
 
 class SampledRow(NamedTuple):
-    """A unit's first finished request of a window. Bit i of ``slow``: slower than the ramp's i-th bound."""
+    """A unit's first finished request of a window. Bit i of ``slow``: slower than the ramp's i-th bound.
+
+    ``stands_for`` is how many units one that was sampled stands for: 1 / limit.
+    """
 
     ramp: str
     unit: bytes
@@ -141,6 +144,17 @@ class SampledRow(NamedTuple):
     bad: bool
     entry: int
     slow: int = 0
+    stands_for: float = 1.0
+
+
+class UnitCount(NamedTuple):
+    """Units sampled in an epoch, in one arm: how many, and how many there are as far as these tell."""
+
+    ramp: str
+    epoch: int
+    arm: str
+    units: int
+    estimate: float
 
 
 class SampledMemory(NamedTuple):

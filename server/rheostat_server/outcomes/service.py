@@ -165,7 +165,7 @@ class OutcomeService:
             now_ms = self._clock.wall_ms()
             for ramp, increments in counted.increments().items():
                 await outcomes.append(ramp, increments, now_ms)
-            await outcomes.note_sampling(counted.sampling, counted.arming_arrivals)
+            await outcomes.note_sampling(counted.sampling, counted.arming_arrivals, counted.units)
             await outcomes.note_reports(reports_of(arrivals, ramps))
             await outcomes.seen(reporters_of(arrivals))
             await outcomes.said_goodbye(replaced_of(arrivals))

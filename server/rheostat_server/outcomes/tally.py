@@ -18,6 +18,7 @@ class ArmTally:
     units: int = 0
     units_bad: int = 0
     seen: int = 0
+    """An estimate, where units are thinned: each stands for several."""
     sampled: int = 0
     sampled_bad: int = 0
     arrivals: int = 0

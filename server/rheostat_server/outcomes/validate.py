@@ -101,6 +101,10 @@ def _row_faults(batch: Batch) -> Iterator[Fault]:
 
 
 def _unit_faults(batch: Batch) -> Iterator[Fault]:
+    for name, parts in (("failing", batch.failing), ("sampled", batch.sampled)):
+        for ramp, part in parts.items():
+            if not 0 <= part.limit <= 1:
+                yield Fault(f"{name}.{ramp}.limit", "expected a share of 0 … 1")
     for ramp, failing in batch.failing.items():
         for index, unit in enumerate(failing.units):
             if not (

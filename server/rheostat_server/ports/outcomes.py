@@ -17,6 +17,7 @@ from rheostat_server.outcomes.model import (
     SampledMemory,
     SampledRow,
     ServiceCover,
+    UnitCount,
     UnitKey,
 )
 from rheostat_server.outcomes.raw_units import UnitRule
@@ -68,9 +69,12 @@ class OutcomeStore(Protocol):
         ...
 
     async def note_sampling(
-        self, sampling: Mapping[str, Sampling], arming_arrivals: Mapping[tuple[str, int], int]
+        self,
+        sampling: Mapping[str, Sampling],
+        arming_arrivals: Mapping[tuple[str, int], int],
+        units: Sequence[UnitCount],
     ) -> None:
-        """Keep how ramps are sampled, and add arrivals while arming, by ramp and level (ppm)."""
+        """Keep how ramps are sampled; add arrivals while arming, by ramp and level (ppm), and units of epochs."""
         ...
 
     async def note_reports(self, reports: Sequence[RampReport]) -> None:
@@ -78,7 +82,7 @@ class OutcomeStore(Protocol):
         ...
 
     async def append(self, ramp: str, increments: Sequence[Increment], at_ms: int) -> None:
-        """Append to the ramp's inbox, in commit order, and count the units in them. The ramp must be locked."""
+        """Append to the ramp's inbox, in commit order. The ramp must be locked."""
         ...
 
     async def seen(self, reporters: Sequence[Reporter]) -> None:
@@ -145,7 +149,10 @@ class OutcomeStore(Protocol):
         ...
 
     async def distinct_exposed_units(self, ramp_id: str, epoch: int, arm: str = "treatment") -> int:
-        """Return how many units of this arm finished a sampled request in this epoch. Its cost does not grow."""
+        """Return how many units of this arm finished a request in this epoch. Its cost does not grow.
+
+        Where units are thinned it is an estimate.
+        """
         ...
 
     async def reporters(self, environment_id: int, since_ms: int) -> list[Reporter]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rheostat.model.outcome import HELD, NEVER, Applied
+from rheostat.model.outcome import HELD, NEVER, Applied, SampledUnits
 from rheostat.model.snapshot import Identity
 from rheostat_server.outcomes.grouping import COOLDOWN_MS, WINDOW_MS, Arrival, Group
 from rheostat_server.outcomes.model import (
@@ -12,6 +12,7 @@ from rheostat_server.outcomes.model import (
     SampledMemory,
     SampledRow,
     SlowCount,
+    UnitCount,
     UnitKey,
 )
 from rheostat_server.outcomes.reporting import (
@@ -355,3 +356,17 @@ def test_a_process_that_became_another_did_not_vanish() -> None:
     replaced = type(dead)(instance="e" * 32, replaced=True)
 
     assert replaced_of([Arrival(1, a_batch(orphans=(dead, replaced)), NOW)]) == {(1, "e" * 32)}
+
+
+def test_thinned_units_stand_for_others() -> None:
+    """Below a limit of a quarter each unit that is seen stands for four; what compares arms is as it was sampled."""
+    units = sampled("r", (1, 1), (2, 1), (3, 2))
+    thinned = {"r": SampledUnits(limit=0.25, units=units["r"].units)}
+    all_of_them = a_batch(2, instance="1" * 32, sampled=sampled("r", (4, 1)))
+
+    group = grouped(Arrival(1, a_batch(1, sampled=thinned), NOW), Arrival(1, all_of_them, NOW))
+
+    [increment] = group.increments()["r"]
+    assert (increment.treatment.seen, increment.treatment.units, increment.treatment.active) == (9, 3, 3)
+    assert (increment.control.seen, increment.control.units) == (4, 1)
+    assert group.units == [UnitCount("r", 1, "control", 1, 4.0), UnitCount("r", 1, "treatment", 3, 9.0)]

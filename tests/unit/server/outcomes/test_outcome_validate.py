@@ -63,6 +63,8 @@ def test_a_whole_batch_is_read() -> None:
         {"sampled": {"r": {"units": [["00000000000000ff", 0, 1, 10**19]]}}},
         {"sampled": {"r": {"units": [["00000000000000ff", 0, 1, 1, True, -1]]}}},
         {"sampled": {"r": {"units": [["raw:", 0, 1, 1]]}}},
+        {"sampled": {"r": {"limit": 1.5}}},
+        {"failing": {"r": {"limit": -0.1}}},
         {"failing": {"r": {"units": [["raw:" + "x" * 1025, 0, 1, 0]]}}},
         {"orphans": [{"instance": "1" * 32, "requests": [["r", "raw:user-1", 0, 1, 0, 1]]}]},
         {"rows": [{**ROW, "ended": 2, "slow": {"100": 3}}]},

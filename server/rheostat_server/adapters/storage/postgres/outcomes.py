@@ -1,13 +1,11 @@
 """Reported outcomes in PostgreSQL."""
 
 import uuid
-from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 
-from rheostat.model.evaluation import Arm
 from rheostat.model.flag import Flag
 from rheostat.model.ramp import RampOverlay
 from rheostat_server.adapters.storage.postgres.columns import columns
@@ -16,7 +14,6 @@ from rheostat_server.adapters.storage.postgres.units import PostgresUnits
 from rheostat_server.outcomes.model import BatchKey, InboxRow, Increment, RampRow
 from rheostat_server.outcomes.raw_units import UnitRule, rollout_of
 from rheostat_server.outcomes.sampling import Sampling
-from rheostat_server.ramps.model import ArmTotals
 
 _OVERLAY = msgspec.json.Decoder(RampOverlay)
 _FLAG = msgspec.json.Decoder(Flag)
@@ -113,26 +110,6 @@ class PostgresOutcomes(PostgresUnits, PostgresReporters):
             at_ms,
             [msgspec.json.encode(increment).decode() for increment in increments],
         )
-        await self._count_units(ramp, increments)
-
-    async def _count_units(self, ramp: str, increments: Sequence[Increment]) -> None:
-        units: Counter[tuple[int, str]] = Counter()
-        for increment in increments:
-            for arm in Arm:
-                totals: ArmTotals = getattr(increment, arm.value)
-                units[increment.epoch, arm.value] += totals.units
-        rows = sorted((epoch, arm, count) for (epoch, arm), count in units.items() if count)
-        if not rows:
-            return
-        await self._connection.execute(
-            """
-            INSERT INTO sampled_counts (ramp_id, epoch, arm, units)
-            SELECT $1, epoch, arm, units FROM unnest($2::bigint[], $3::text[], $4::bigint[]) AS u (epoch, arm, units)
-            ON CONFLICT (ramp_id, epoch, arm) DO UPDATE SET units = sampled_counts.units + excluded.units
-            """,
-            uuid.UUID(ramp),
-            *columns(rows, 3),
-        )
 
     async def prune(
         self, *, batches_before_ms: int, instances_before_ms: int, minutes_before_ms: int, limit: int
@@ -193,9 +170,12 @@ class PostgresOutcomes(PostgresUnits, PostgresReporters):
         return head or 0
 
     async def distinct_exposed_units(self, ramp_id: str, epoch: int, arm: str = "treatment") -> int:
-        """Return how many units of this arm finished a sampled request in this epoch."""
+        """Return how many units of this arm finished a request in this epoch; where they are thinned an estimate."""
         count: int = await self._connection.fetchval(
-            "SELECT coalesce(sum(units), 0)::bigint FROM sampled_counts WHERE ramp_id = $1 AND epoch = $2 AND arm = $3",
+            """
+            SELECT coalesce(sum(greatest(units, round(estimate))), 0)::bigint FROM sampled_counts
+            WHERE ramp_id = $1 AND epoch = $2 AND arm = $3
+            """,
             uuid.UUID(ramp_id),
             epoch,
             arm,

@@ -11,6 +11,7 @@ from rheostat_server.outcomes.model import (
     OrphanKey,
     SampledMemory,
     SampledRow,
+    UnitCount,
     UnitKey,
 )
 from rheostat_server.outcomes.sampling import Sampling
@@ -86,7 +87,7 @@ class PostgresUnits:
         """Return what is known of the units of these samples."""
         if not rows:
             return {}
-        known = await self._connection.fetch(_RECALL_SAMPLED, *columns(rows, 8)[:4])
+        known = await self._connection.fetch(_RECALL_SAMPLED, *columns(rows, 9)[:4])
         return {
             rows[row["place"] - 1]: SampledMemory(
                 ramp=row["known"],
@@ -125,13 +126,27 @@ class PostgresUnits:
                 AS u (ramp_id, unit, win, epoch, arm, bad) ORDER BY ramp_id, unit, win, epoch
             ON CONFLICT DO NOTHING
             """,
-            *columns(rows, 8)[:6],
+            *columns(rows, 9)[:6],
         )
 
     async def note_sampling(
-        self, sampling: Mapping[str, Sampling], arming_arrivals: Mapping[tuple[str, int], int]
+        self,
+        sampling: Mapping[str, Sampling],
+        arming_arrivals: Mapping[tuple[str, int], int],
+        units: Sequence[UnitCount],
     ) -> None:
-        """Keep how ramps are sampled, and add arrivals while arming."""
+        """Keep how ramps are sampled; add arrivals while arming, and units of epochs."""
+        if units:
+            await self._connection.execute(
+                """
+                INSERT INTO sampled_counts (ramp_id, epoch, arm, units, estimate)
+                SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::float8[])
+                ON CONFLICT (ramp_id, epoch, arm) DO UPDATE
+                SET units = sampled_counts.units + excluded.units,
+                    estimate = sampled_counts.estimate + excluded.estimate
+                """,
+                *columns(units, 5),
+            )
         if sampling:
             states = [
                 (ramp, each.window, each.share, each.counted, each.estimate) for ramp, each in sorted(sampling.items())
