@@ -50,7 +50,8 @@ class OpenRequests:
                 self._ring = Ring(self._directory, self._instance, ahead_s)
             except OSError as error:
                 log.warning("open_requests_unnoted: requests that a killed process leaves are not reported: %s", error)
-            self._tried = True
+            finally:
+                self._tried = True
 
     def note(self, touch: Touch) -> None:
         """Note the touch, whose request goes on from here."""

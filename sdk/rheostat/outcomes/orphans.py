@@ -69,7 +69,8 @@ class Ring:
             # Locked before it has its name: nobody may see it without an owner.
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # With all its blocks: writing into a hole of a full disk would kill the application.
-            os.posix_fallocate(self._descriptor, 0, _BYTES)
+            if os.pwrite(self._descriptor, bytes(_BYTES), 0) != _BYTES:
+                raise OSError("there is no room for it")
             self._map = mmap.mmap(self._descriptor, _BYTES)
             head = _HEAD.pack(_MAGIC, bytes.fromhex(instance), os.getpid(), _process_start(), wall_less_monotonic_s)
             self._map[: len(head)] = head
