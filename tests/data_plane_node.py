@@ -62,7 +62,10 @@ class Node:
             others=[
                 *feed_routes(self.hub, self.keyring, self.metrics),
                 *ofrep_routes(
-                    Ofrep(self.hub, self.counter, clock), self.keyring, self.metrics, "https://shop.example.com"
+                    Ofrep(self.hub, self.keyring, self.counter, clock),
+                    self.keyring,
+                    self.metrics,
+                    "https://shop.example.com",
                 ),
                 *outcome_routes(self.outcomes, self.keyring, self.metrics),
             ],

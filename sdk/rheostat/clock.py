@@ -9,6 +9,7 @@ from typing import Protocol
 
 OFFSET_FILE = "RHEOSTAT_CLOCK_OFFSET_FILE"
 _OFFSETS = struct.Struct("<qd")
+_STOPPED_AT = _OFFSETS.size
 
 
 class Clock(Protocol):
@@ -27,25 +28,33 @@ class SystemClock:
     """The machine's clock, moved by an offset that another process may write.
 
     ``RHEOSTAT_CLOCK_OFFSET_FILE`` names a file of 16 bytes: the wall offset in ms (int64) and the
-    monotonic offset in s (float64), little endian. Tests steer a running process with it; without
-    the variable there is no offset.
+    monotonic offset in s (float64), little endian. A 17th byte that is not 0 stops the clock: the two are then the
+    times themselves. Tests steer a running process with it; without the variable there is no offset.
     """
 
     def __init__(self, offset_file: str | None = None) -> None:
         self._map: mmap.mmap | None = None
         if offset_file:
             with Path(offset_file).open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), _OFFSETS.size, access=mmap.ACCESS_READ)
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def wall_ms(self) -> int:
         """Return milliseconds since the Unix epoch (UTC), with the offset."""
-        now = time.time_ns() // 1_000_000
-        return now if self._map is None else now + int(_OFFSETS.unpack_from(self._map)[0])
+        if self._map is None:
+            return time.time_ns() // 1_000_000
+        now = 0 if self._stopped(self._map) else time.time_ns() // 1_000_000
+        return now + int(_OFFSETS.unpack_from(self._map)[0])
 
     def monotonic(self) -> float:
         """Return monotonic seconds, with the offset."""
-        now = time.monotonic()  # noqa: TID251 - this is the one clock
-        return now if self._map is None else now + float(_OFFSETS.unpack_from(self._map)[1])
+        if self._map is None:
+            return time.monotonic()  # noqa: TID251 - this is the one clock
+        now = 0.0 if self._stopped(self._map) else time.monotonic()  # noqa: TID251
+        return now + float(_OFFSETS.unpack_from(self._map)[1])
+
+    @staticmethod
+    def _stopped(steered: mmap.mmap) -> bool:
+        return len(steered) > _STOPPED_AT and steered[_STOPPED_AT] != 0
 
 
 class ManualClock:
@@ -69,9 +78,9 @@ class ManualClock:
         self._wall_ms += round(seconds * 1000)
 
 
-def write_offset(path: Path, *, wall_ms: int = 0, monotonic: float = 0.0) -> None:
-    """Set the offsets that processes with this file see from now on."""
-    data = _OFFSETS.pack(wall_ms, monotonic)
+def write_offset(path: Path, *, wall_ms: int = 0, monotonic: float = 0.0, stopped: bool = False) -> None:
+    """Set the offsets that processes with this file see from now on; ``stopped``: the times themselves."""
+    data = _OFFSETS.pack(wall_ms, monotonic) + bytes([stopped])
     mode = "r+b" if path.exists() else "w+b"
     with path.open(mode) as file:
         file.write(data)

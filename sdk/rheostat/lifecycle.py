@@ -19,9 +19,11 @@ from rheostat.feed.file import Bootstrap, read_bootstrap
 from rheostat.feed.serving import Serving, Source
 from rheostat.feed.source import FeedSource, disk_serving
 from rheostat.feed.store import DiskStore
+from rheostat.listeners import Listeners
 from rheostat.model.snapshot import Snapshot
 from rheostat.outcomes.outcomes import Outcomes
 from rheostat.settings import Settings
+from rheostat.window_watch import WindowWatch
 
 log = logging.getLogger("rheostat")
 
@@ -29,13 +31,14 @@ SMALL_FILE = 64 * 1024
 """Bytes. What is larger is read in the thread: making a client takes no more than 5 ms."""
 
 EXIT_SECONDS = 0.04
-"""How long each of the two threads may take to end when the interpreter does."""
+"""How long each of the three threads may take to end when the interpreter does."""
 
 
 class Answering(Protocol):
     """The client, as its lifecycle sees it."""
 
     _serving: Serving
+    _listeners: Listeners
 
     def _serve(self, serving: Serving) -> None: ...
 
@@ -60,6 +63,7 @@ class Lifecycle:
         self._instance = secrets.token_hex(16)
         self._feed: FeedSource | None = None
         self._store: DiskStore | None = None
+        self.windows = WindowWatch(clock, client)
         self.outcomes: Outcomes | None = None
         if settings.url is not None and settings.sdk_key is not None:
             self._store = DiskStore(settings.cache_dir, settings.url, settings.sdk_key)
@@ -105,6 +109,7 @@ class Lifecycle:
         held = self._first(client, SMALL_FILE if self._settings.connected else None)
         if held is not None:
             client._serve(held)
+        self.windows.begin()
         if self._settings.connected:
             self._follow(client._serving)
         else:
@@ -123,6 +128,7 @@ class Lifecycle:
         self._ready = threading.Event()
         if ready:
             self._ready.set()
+        self.windows.after_fork()
         if self._feed is not None:
             self._follow(client._serving)
 
@@ -131,6 +137,7 @@ class Lifecycle:
         if self._closed:
             return
         self._closed = True
+        self.windows.stop(min(timeout, 0.1))
         if self._feed is not None:
             self._feed.stop(min(timeout, 0.1))
         if self.outcomes is not None:

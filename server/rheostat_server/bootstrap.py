@@ -36,8 +36,10 @@ from rheostat_server.evaluation.explain import ExplainService
 from rheostat_server.evaluation.explain_routes import explain_routes
 from rheostat_server.evaluation.ofrep import Ofrep
 from rheostat_server.evaluation.routes import ofrep_routes
+from rheostat_server.evaluation.sample import ContextSample
 from rheostat_server.flags.apply import ApplyService
 from rheostat_server.flags.routes import flag_routes
+from rheostat_server.flags.seen import NOTHING_SEEN, SeenContexts
 from rheostat_server.flags.service import FlagService
 from rheostat_server.flags.usage import UsageService
 from rheostat_server.flags.usage_routes import usage_routes
@@ -49,6 +51,8 @@ from rheostat_server.outcomes.service import OutcomeService
 from rheostat_server.ports.evidence import EvidenceSource
 from rheostat_server.ports.propagation import Propagation
 from rheostat_server.ports.storage import Storage, Transaction
+from rheostat_server.previews.routes import preview_routes
+from rheostat_server.previews.service import PreviewService
 from rheostat_server.projects.environments import EnvironmentService
 from rheostat_server.projects.routes import project_routes
 from rheostat_server.projects.service import ProjectService
@@ -58,6 +62,9 @@ from rheostat_server.ramps.overlay_rules import OverlayRules
 from rheostat_server.ramps.routes import ramp_routes
 from rheostat_server.ramps.service import RampService
 from rheostat_server.ramps.starting import Sources
+from rheostat_server.scheduled.routes import scheduled_routes
+from rheostat_server.scheduled.runner import ScheduleRunner
+from rheostat_server.scheduled.service import ScheduleService
 from rheostat_server.server_file import ServerFile, remove_server_file, write_server_file
 from rheostat_server.settings import Settings
 from rheostat_server.shared.routes import shared_routes
@@ -120,8 +127,14 @@ class Node:
             crowd=ReportedEvidence(storage),
         )
         watcher = OverlayRules()
+        self.schedule = ScheduleRunner(
+            storage, clock, watcher, announce, self.controller.lease, tick_seconds=settings.tick_seconds
+        )
         ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings))
         flags = FlagService(storage, clock, watcher, announce, arrive=self.arrive)
+        sample = ContextSample(settings.preview_sample, serves=self.hub.serves) if settings.preview_sample else None
+        ofrep = Ofrep(self.hub, self.keyring, counter, clock, sample=sample)
+        seen: SeenContexts = sample or NOTHING_SEEN
         self.components: Sequence[Component] = (
             propagation,
             self.keyring,
@@ -129,6 +142,7 @@ class Node:
             outcomes,
             counter,
             self.controller,
+            self.schedule,
         )
         self.app: Litestar = create_app(
             admin=[
@@ -137,7 +151,9 @@ class Node:
                     EnvironmentService(storage, self.keyring, clock, announce, arrive=self.arrive),
                 ),
                 access_routes(AccessService(storage, self.keyring, clock), clock),
-                flag_routes(flags, ApplyService(storage, clock, watcher, announce, arrive=self.arrive)),
+                flag_routes(flags, ApplyService(storage, clock, watcher, announce, arrive=self.arrive, seen=seen)),
+                scheduled_routes(ScheduleService(storage, clock, watcher, seen)),
+                preview_routes(PreviewService(storage, clock, watcher, seen)),
                 shared_routes(SharedService("segment", storage, clock, watcher, announce, arrive=self.arrive)),
                 shared_routes(SharedService("layer", storage, clock, watcher, announce, arrive=self.arrive)),
                 usage_routes(UsageService(storage, clock)),
@@ -146,7 +162,7 @@ class Node:
                 audit_routes(AuditService(storage, clock)),
             ],
             others=[
-                *ofrep_routes(Ofrep(self.hub, counter, clock), self.keyring, metrics, settings.cors_origins),
+                *ofrep_routes(ofrep, self.keyring, metrics, settings.cors_origins),
                 *feed_routes(self.hub, self.keyring, metrics),
                 *outcome_routes(outcomes, self.keyring, metrics),
                 *health_routes(self.parts, metrics),

@@ -10,6 +10,8 @@ from rheostat_server.errors import Fault, Invalid
 
 QUOTE_IT: Final = 'YAML reads true, false, numbers and dates as such; put it in quotes to make it text: "true"'
 
+A_SHARE: Final = "a percentage from 0 to 100 with at most four decimals, such as 12.5"
+
 
 class Faults:
     """The faults found so far."""
@@ -20,6 +22,11 @@ class Faults:
     def add(self, path: str, message: str, hint: str | None = None) -> None:
         """Note a fault."""
         self._found.append(Fault(path, message, hint))
+
+    @property
+    def found(self) -> tuple[Fault, ...]:
+        """What was found, in the order of discovery."""
+        return tuple(self._found)
 
     def raise_any(self, what: str) -> None:
         """Raise all faults at once, in the order of their paths' discovery, if there are any.
@@ -36,7 +43,7 @@ def did_you_mean(word: str, known: Collection[str]) -> str | None:
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
-    return f"one of: {', '.join(known)}" if 0 < len(known) <= 12 else None
+    return f"one of: {', '.join(known)}" if 0 < len(known) <= 16 else None
 
 
 def type_name(value: object) -> str:
@@ -176,7 +183,7 @@ class Fields:
         if value is None:
             return None
         if fault := share_fault(value):
-            self.fault(name, fault)
+            self.fault(name, fault, A_SHARE)
             return None
         if value > most:
             self.fault(name, f"{spelled(value)} is above {most}")

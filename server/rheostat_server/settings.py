@@ -10,6 +10,7 @@ from rheostat_server.errors import StartupRefused
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+SampleSize = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 Secret = Annotated[str, msgspec.Meta(min_length=16, pattern=r"^[!-~]+$")]
 HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/]")]
 RedisUrl = Annotated[str, msgspec.Meta(pattern=r"^(rediss?|unix)://")]
@@ -23,6 +24,7 @@ _WANTED = {
     "sdk_key": _LONG_WORDS,
     "poll_seconds": "a number of seconds above 0, at most 86400",
     "tick_seconds": "a number of seconds above 0, at most 86400",
+    "preview_sample": "a whole number, 0 … 10000",
     "prometheus_interval": "a number of seconds above 0, at most 86400",
 }
 """What to give for a setting that can be wrong. A value is not repeated: some are secret."""
@@ -44,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     poll_seconds: Seconds = 1.0
     tick_seconds: Seconds = 1.0
     prometheus_interval: Seconds = 15.0
+    preview_sample: SampleSize = 0
     clock_offset_file: str | None = None
 
     @property

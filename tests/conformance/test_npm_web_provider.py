@@ -1,6 +1,7 @@
 """The published provider for browsers, under Node: all flags at once, by ETag, by poll, by context."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,9 +19,16 @@ async def browser() -> AsyncIterator[NpmClient]:
         yield client
 
 
-async def connect(browser: NpmClient, served: Served, context: dict[str, Any] | None = None, *, poll: int = 0) -> None:
+async def connect(
+    browser: NpmClient,
+    served: Served,
+    context: dict[str, Any] | None = None,
+    *,
+    poll: int = 0,
+    listen: bool = False,
+) -> None:
     given = USER if context is None else context
-    await browser.ask("connect", url=served.url, headers=served.api_key, context=given, poll=poll)
+    await browser.ask("connect", url=served.url, headers=served.api_key, context=given, poll=poll, listen=listen)
 
 
 async def evaluate(browser: NpmClient, key: str, fallback: Any) -> dict[str, Any]:
@@ -29,7 +37,7 @@ async def evaluate(browser: NpmClient, key: str, fallback: Any) -> dict[str, Any
 
 
 async def test_every_type_arrives_by_one_request(browser: NpmClient, served: Served) -> None:
-    """One request brings all that a client-scoped key may see; no stream is announced with it."""
+    """One request brings all that a client-scoped key may see, and says where to listen."""
     await connect(browser, served)
     for key, (_, variant, value) in CONSTANTS.items():
         said = await evaluate(browser, key, other_than(value))
@@ -41,7 +49,7 @@ async def test_every_type_arrives_by_one_request(browser: NpmClient, served: Ser
     hidden = await evaluate(browser, "conf-server-only", False)
     assert (hidden["value"], hidden["errorCode"]) == (False, "FLAG_NOT_FOUND")
     [exchange] = await browser.ask("exchanges")
-    assert (exchange["status"], exchange["if_none_match"], exchange["streams"]) == (200, None, None)
+    assert (exchange["status"], exchange["if_none_match"], len(exchange["streams"])) == (200, None, 1)
 
 
 @pytest.mark.parametrize("fallback", [True, False])
@@ -82,6 +90,36 @@ async def test_polls_cost_nothing_until_something_changes(browser: NpmClient, se
     assert (await evaluate(browser, "conf-toggle", False))["value"] is True
     assert last["status"] == 304
     assert last["if_none_match"] != first["etag"]
+
+
+async def test_a_change_is_told_by_the_stream(browser: NpmClient, served: Served) -> None:
+    """Without polls: the first event is answered 304, as nothing has changed; one of a write brings the new values."""
+    await connect(browser, served, listen=True)
+    first, second = await browser.until("exchanges", 2)
+    await served.toggle("on")
+    [changed] = await browser.until("changes", 1)
+
+    assert (second["status"], second["if_none_match"]) == (304, first["etag"])
+    assert changed == ["conf-toggle"]
+    assert (await evaluate(browser, "conf-toggle", False))["value"] is True
+
+
+async def test_a_window_that_opens_is_told_by_the_stream(browser: NpmClient, served: Served) -> None:
+    """By the server's clock alone: nobody writes anything."""
+    opens = served.running.clock.wall_ms() + 3_600_000
+    window = {"from": datetime.fromtimestamp(opens / 1000, UTC).isoformat()}
+    rule = {"when": {"not": {"attribute": "nobody-has-this", "operator": "exists"}}, "active": window, "serve": "on"}
+    change = {"environments": {"production": {"rules": [rule]}}}
+    answer = await served.running.admin.patch("/projects/default/flags/conf-toggle", json=change)
+    assert answer.is_success, answer.text
+    await connect(browser, served, listen=True)
+    await browser.until("exchanges", 2)
+    before = await evaluate(browser, "conf-toggle", False)
+    served.running.clock.advance(3_600)
+    [changed] = await browser.until("changes", 1)
+
+    assert (before["value"], changed) == (False, ["conf-toggle"])
+    assert (await evaluate(browser, "conf-toggle", False))["value"] is True
 
 
 async def test_a_changed_attribute_is_answered_anew(browser: NpmClient, served: Served) -> None:

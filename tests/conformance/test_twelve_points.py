@@ -1,5 +1,6 @@
 """What clients need of an OFREP server beyond the text of its description, point by point."""
 
+import json
 import re
 from typing import Any
 
@@ -193,14 +194,26 @@ async def test_10_another_origin_may_not(served: Served, http: httpx.AsyncClient
             assert not [name for name in each.headers if name.startswith("access-control-")], origin
 
 
-async def test_10_no_event_stream_is_announced(served: Served, http: httpx.AsyncClient) -> None:
-    """There is no stream for browsers, whose address would carry a credential; so bulk promises none."""
+async def test_10_an_event_streams_address_carries_its_own_credential(served: Served, http: httpx.AsyncClient) -> None:
+    """Bulk says where to listen, and the address opens without any header, the key itself not being in it."""
     for headers in (served.bearer, served.api_key):
         answer = await http.post(
             f"{BULK}?flagConfigEtag=abc&flagConfigLastModified=1771622898", json={"context": USER}, headers=headers
         )
         assert answer.status_code == 200
-        assert set(answer.json()) == {"flags", "metadata"}
+        assert set(answer.json()) == {"flags", "eventStreams", "metadata"}
+        [stream] = answer.json()["eventStreams"]
+        assert (stream["type"], set(stream["endpoint"])) == ("sse", {"requestUri"})
+        address = stream["endpoint"]["requestUri"]
+        assert not any(secret in address for secret in (served.server_key, served.client_key))
+        async with http.stream("GET", address, headers={"Origin": ORIGIN}) as listening:
+            assert listening.status_code == 200
+            assert listening.headers["content-type"].startswith("text/event-stream")
+            assert listening.headers["access-control-allow-origin"] == ORIGIN
+            async for first in listening.aiter_lines():
+                if first.startswith("data: "):
+                    break
+            assert json.loads(first.removeprefix("data: "))["type"] == "refetchEvaluation"
 
 
 async def test_12_either_header_opens(served: Served, http: httpx.AsyncClient) -> None:

@@ -8,6 +8,48 @@ const exchanges = [];
 const changes = [];
 client.addHandler(ClientProviderEvents.ConfigurationChanged, (event) => changes.push(event?.flagsChanged ?? []));
 
+// Node has none. Enough of one for the provider: it opens, hears messages, and closes.
+class NodeEventSource {
+  #listeners = { open: [], message: [], error: [] };
+  #stop = new AbortController();
+  readyState = 0;
+
+  constructor(url) {
+    this.#read(url).catch(() => {}).finally(() => this.#tell('error', {}, 2));
+  }
+
+  addEventListener(name, listener) {
+    this.#listeners[name].push(listener);
+  }
+
+  close() {
+    this.readyState = 2;
+    this.#stop.abort();
+  }
+
+  #tell(name, event, state) {
+    if (this.readyState === 2) return;
+    this.readyState = state;
+    for (const listener of this.#listeners[name]) listener(event);
+  }
+
+  async #read(url) {
+    const response = await fetch(url, { signal: this.#stop.signal });
+    if (response.status !== 200) return;
+    this.#tell('open', {}, 1);
+    let text = '';
+    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      const events = text.split('\n\n');
+      text = events.pop();
+      for (const event of events) {
+        const data = event.split('\n').find((line) => line.startsWith('data: '));
+        if (data) this.#tell('message', { data: data.slice(6) }, 1);
+      }
+    }
+  }
+}
+
 async function recordingFetch(request, options) {
   const asked = { if_none_match: request.headers.get('if-none-match'), body: await request.clone().json() };
   const response = await fetch(request, options);
@@ -17,7 +59,8 @@ async function recordingFetch(request, options) {
 }
 
 await talk({
-  async connect({ url, headers, context, poll }) {
+  async connect({ url, headers, context, poll, listen }) {
+    if (listen) globalThis.EventSource = NodeEventSource;
     await OpenFeature.setContext(context);
     const provider = new OFREPWebProvider({
       baseUrl: url,

@@ -30,9 +30,11 @@ def play(open_directory: Path) -> Play:
 
     @contextlib.asynccontextmanager
     async def begin(
-        *, with_prometheus: bool, background: float = 0.002, rate: float = 150, users: int = 2000
+        *, with_prometheus: bool, background: float = 0.002, rate: float = 150, users: int = 2000, workers: int = 1
     ) -> AsyncIterator[tuple[Stage, Traffic]]:
-        async with set_stage(open_directory, background=background, with_prometheus=with_prometheus) as stage:
+        async with set_stage(
+            open_directory, background=background, with_prometheus=with_prometheus, workers=workers
+        ) as stage:
             if with_prometheus:
                 assert stage.prometheus is not None, "Prometheus is not installed: scripts/need-test-programs"
             await stage.put_flag(FLAG_DOCUMENT)

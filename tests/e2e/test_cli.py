@@ -236,6 +236,38 @@ def test_a_ramp_is_watched_to_its_end(cli: Cli, tmp_path: Path) -> None:
     assert "in force 100 % by a ramp" in cli("flag", "get", "gated")
 
 
+def test_a_ramp_is_decided_again(cli: Cli, tmp_path: Path) -> None:
+    """`ramp decisions` shows the log; `ramp replay` finds that it follows again, or the first row that does not."""
+    cli("flag", "create", "logged")
+    cli("ramp", "start", "logged", "--users", "100000", "--preflight", "1h", "--steps", "5,50")
+    cli("ramp", "pause", "logged", "--reason", "lunch")
+    cli.until("ramp", "decisions", "logged", fits=lambda log: len(log["decisions"]) > 3)
+    cli("ramp", "abort", "logged", "--reason", "enough")
+
+    table = cli("ramp", "decisions", "logged")
+    assert "pause by " in table
+    assert "series absent" in table
+    assert "the pre-flight has begun" in table
+    assert [one["kind"] for one in cli.json("ramp", "decisions", "logged", "--kind", "abort")["decisions"]] == ["abort"]
+    assert "Nothing was decided" in cli("ramp", "decisions", "logged", "--kind", "kill", "--since", "1h")
+    assert "'hopes'" in cli.fails("ramp", "decisions", "logged", "--kind", "hopes")
+    assert "all agree" in cli("ramp", "replay", "logged")
+    log = cli.json("ramp", "decisions", "logged")
+    file = tmp_path / "log.json"
+    file.write_text(json.dumps(log))
+    assert f"{len(log['decisions'])} decisions, all agree" in cli("ramp", "replay", "--file", str(file))
+    log["decisions"][1]["detail"]["status"] = "killed"
+    file.write_text(json.dumps(log))
+    told = cli.run("ramp", "replay", "--file", str(file), code=1).stdout
+    assert "row 2" in told
+    assert "then: killed" in told
+    file.write_text(json.dumps({"decisions": log["decisions"][1:]}))
+    assert "do not begin" in cli.fails("ramp", "replay", "--file", str(file))
+    file.write_text("no log")
+    assert "is no log" in cli.fails("ramp", "replay", "--file", str(file))
+    assert "name a ramp" in cli.fails("ramp", "replay")
+
+
 def test_a_watch_ends_badly_with_the_ramp(cli: Cli) -> None:
     """`ramp watch` exits with 1 when the ramp was taken back, and into a pipe it prints a line for each move."""
     cli("flag", "create", "watched")

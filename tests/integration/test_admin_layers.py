@@ -122,6 +122,7 @@ async def test_ranges_do_not_overlap(running: RunningNode) -> None:
             {
                 "path": "environments.production.default.rollout.range",
                 "message": "39.9999–60 % of the layer search overlaps 0–40 %, which the flag a owns (default)",
+                "hint": "take a part of the layer that nobody owns",
             }
         ],
     )

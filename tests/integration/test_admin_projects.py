@@ -168,7 +168,7 @@ async def test_the_audit_log_tells_who_did_what(running: RunningNode) -> None:
         ("POST", APPLY, b'{"documents": {}}', 422, "documents"),
         ("PUT", f"{FLAGS}/a", b"", 400, "no body"),
         ("PUT", f"{FLAGS}/a", b"[" * 5000, 400, "body"),
-        ("PUT", f"{FLAGS}/a", b'"' + b"x" * (1 << 20) + b'"', 413, ""),
+        ("PUT", f"{FLAGS}/a", b'"' + b"x" * (2 << 20) + b'"', 413, ""),
         ("GET", f"{FLAGS}?limit=0", b"", 400, "limit"),
         ("GET", f"{FLAGS}?tag=%00", b"", 400, "NUL"),
         ("GET", f"{FLAGS}/a/versions/99999999999999999999", b"", 404, ""),

@@ -50,6 +50,19 @@ async def test_a_silent_leader_is_taken_over_after_six_seconds(database: Databas
     assert not await one.step()
 
 
+async def test_a_contender_looks_when_it_may_take_over(database: Database) -> None:
+    """The leader and who just saw a beat wait 2 s; a contender never sleeps beyond the moment of the takeover."""
+    one, two = Node(database, "one"), Node(database, "two")
+    await one.step()
+    await two.step()
+
+    assert (one.lease.pause_seconds, two.lease.pause_seconds) == (2.0, 2.0)
+    two.clock.advance(4.5)
+    assert two.lease.pause_seconds == pytest.approx(1.5)
+    assert await two.step(seconds=two.lease.pause_seconds)
+    assert two.lease.pause_seconds == 2.0
+
+
 async def test_a_takeover_frees_the_token_of_before(database: Database) -> None:
     """A transaction of the old leader finds no row for its token."""
     one, two = Node(database, "one"), Node(database, "two")

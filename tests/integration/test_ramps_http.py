@@ -78,7 +78,7 @@ async def test_a_ramp_is_started_shown_and_listed(api: httpx.AsyncClient) -> Non
     assert view["started_by"] == "who writes"
     assert view["standing"]["line"] == "arming 0:10 left"
     [guardrail] = view["guardrails"]
-    assert (guardrail["kill_line"], guardrail["advance_line"]) == (pytest.approx(100), 5)
+    assert (guardrail["kill_line"], guardrail["advance_line"]) == (pytest.approx(200), 5)
     assert guardrail["treatment"] == {"requests": 0, "bad": 0, "failing": 0, "units": 0, "rate": None}
     assert view["notes"]
 
@@ -105,6 +105,32 @@ async def test_a_ramp_is_acted_on_with_and_without_a_reason(api: httpx.AsyncClie
     assert decisions[1]["detail"]["actor"] == "who writes"
     last = (await api.get(f"{RAMPS}/{ramp}/decisions", params={"last": 1})).json()["decisions"]
     assert [one["kind"] for one in last] == ["abort"]
+
+
+async def test_decisions_come_in_pages_and_by_kind(api: httpx.AsyncClient, world: RampWorld) -> None:
+    """``next`` leads through the whole log; ``kind`` and ``since`` leave the others out; an unknown kind is refused."""
+    ramp = (await started(api))["id"]
+    for action in ("pause", "resume", "pause", "resume"):
+        world.manual.advance(60)
+        await api.post(f"{RAMPS}/{ramp}/{action}", json={})
+
+    async def read(**params: Any) -> Any:
+        answer = await api.get(f"{RAMPS}/{ramp}/decisions", params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    pages, after = [], 0
+    while after is not None:
+        pages.append(await read(limit=2, after=after))
+        after = pages[-1]["next"]
+    assert [[one["seq"] for one in page["decisions"]] for page in pages] == [[1, 2], [3, 4], [5]]
+    of_two = await read(kind=["start", "resume"])
+    assert [one["kind"] for one in of_two["decisions"]] == ["start", "resume", "resume"]
+    assert [one["seq"] for one in (await read(since="90s"))["decisions"]] == [4, 5]
+    assert [one["seq"] for one in (await read(kind="pause", last=1))["decisions"]] == [4]
+    assert [one["seq"] for one in (await read(kind="pause", limit=1))["decisions"]] == [2]
+    for params in ({"kind": "hopes"}, {"since": "soon"}):
+        assert (await api.get(f"{RAMPS}/{ramp}/decisions", params=params)).status_code == 422
 
 
 async def test_a_kill_is_latched_until_it_is_revived(api: httpx.AsyncClient) -> None:

@@ -159,6 +159,28 @@ async def test_a_node_that_lost_the_lease_writes_nothing(world: RampWorld) -> No
     assert world.controller.lease.token is None
 
 
+async def test_a_node_that_lost_the_lease_clears_nothing_away(world: RampWorld) -> None:
+    """The leader of before drops nothing that the new one may still have to read."""
+    ramp = (await world.start()).id
+    await Application(world).serve()
+    await world.tick()
+    second = world.another_controller("two")
+    await second.lease.step()
+    world.manual.advance(7)
+    await second.lease.step()
+
+    async def waiting() -> int:
+        async with world.storage.transaction() as tx:
+            return len(await tx.outcomes.inbox_after(ramp, 0))
+
+    before = await waiting()
+    await world.controller.prune()
+    assert await waiting() == before > 0
+    assert world.controller.lease.token is None
+    await second.prune()
+    assert await waiting() == 0
+
+
 class Interrupting:
     """A source during whose reading somebody pauses the ramp."""
 

@@ -1,6 +1,8 @@
 """Evaluation is total: any context, any environment, any bytes; never an exception."""
 
-from collections.abc import Iterator, Mapping
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -18,17 +20,22 @@ from rheostat.errors import InvalidSnapshot
 from rheostat.feed.protocol import decode_snapshot
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
-from rheostat.model.flag import Answer, Condition, FlagType, Segment
+from rheostat.model.flag import Answer, Condition, FlagType, Operator, Segment
 from rheostat.model.serving import serve
 from rheostat.model.snapshot import Snapshot
+from rheostat.model.window import Window
+from rheostat_server.flags.chains import MOST_FLAGS, MOST_SEGMENTS
 from rheostat_server.flags.validate import validate_flag
-from tests.builders import a_flag, a_prerequisite, a_rollout, a_rule, a_snapshot
+from rheostat_server.flags.values import DEEPEST
+from tests.builders import a_clause, a_flag, a_prerequisite, a_rollout, a_rule, a_snapshot
 from tests.golden.draws import Draws
 from tests.golden.make_vectors import edges
 from tests.strategies import any_units, attribute_names, contexts, json_values, snapshots
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "evaluations.json"
 MUTANTS = 12_000
+USER = Context("user-1")
+TOO_FAR = "its prerequisites, its segments or an attribute lead on too far"
 times = st.one_of(st.none(), st.integers(min_value=-1, max_value=10), st.integers())
 
 
@@ -309,20 +316,81 @@ def test_bytes_that_are_no_snapshot_are_refused(data: bytes) -> None:
 
 
 def test_a_chain_of_thousands_of_prerequisites_is_answered() -> None:
-    """A chain longer than the interpreter's stack ends in an answer."""
-    flags = [a_flag(f"flag-{n}", prerequisites=(a_prerequisite(f"flag-{n + 1}"),)) for n in range(5_000)]
+    """A chain longer than the interpreter's stack ends in an answer, evaluated or explained."""
+    flags = [a_flag(f"flag-{n}", prerequisites=(a_prerequisite(f"flag-{n + 1}"),)) for n in range(10_000)]
     ruleset = Ruleset.of(a_snapshot(*flags))
 
-    assert ruleset.evaluate("flag-0", Context("user-1")).error_code is ErrorCode.GENERAL
-    assert ruleset.evaluate("flag-4999", Context("user-1")).variant == "off"
+    for answer in (ruleset.evaluate("flag-0", USER), ruleset.explain("flag-0", USER).evaluation):
+        assert (answer.error_code, answer.error_message) == (ErrorCode.GENERAL, TOO_FAR)
+    assert ruleset.evaluate("flag-9999", USER).variant == "off"
+    assert ruleset.turned(0, 1) == frozenset()
+
+
+def test_a_chain_of_thousands_of_segments_is_answered() -> None:
+    """Evaluated or explained, in one direction or in a circle; flags that ask none of them are as ever."""
+    chain = [Segment(key=f"s-{n}", conditions=(Condition(segment=f"s-{n + 1}"),)) for n in range(10_000)]
+    asks = a_flag("asks", rules=(a_rule(when=Condition(segment="s-0")),))
+    ruleset = Ruleset.of(a_snapshot(asks, a_flag("fine"), segments=tuple(chain)))
+
+    for answer in (ruleset.evaluate("asks", USER), ruleset.explain("asks", USER).evaluation):
+        assert (answer.error_code, answer.error_message) == (ErrorCode.GENERAL, TOO_FAR)
+    assert ruleset.evaluate("fine", USER).variant == "off"
+    circle = (*chain[:-1], Segment(key="s-9999", conditions=(Condition(segment="s-0"),)))
+    assert Ruleset.of(a_snapshot(asks, segments=circle)).evaluate("asks", USER).error_code is None
+
+
+def test_the_deepest_that_can_be_written_is_evaluated_in_an_application() -> None:
+    """The longest chains of flags and of segments, each with conditions of the greatest depth, need half the stack."""
+    told: list[tuple[str, type]] = []
+
+    def nested(innermost: Condition) -> Condition:
+        for _ in range(DEEPEST - 1):
+            innermost = Condition(all=(innermost,))
+        return innermost
+
+    clause = a_clause("plan", Operator.IN, "pro")
+    last = MOST_SEGMENTS - 1
+    segments = [
+        Segment(key=f"s-{n}", conditions=(nested(clause if n == last else Condition(segment=f"s-{n + 1}")),))
+        for n in range(MOST_SEGMENTS)
+    ]
+    rules = (a_rule(when=nested(Condition(segment="s-0")), active=Window(0)),)
+    common: dict[str, Any] = {"max_staleness_ms": 1_000, "targets": {"off": ("nobody",)}}
+    flags = [
+        a_flag(f"f-{n}", prerequisites=(a_prerequisite(f"f-{n + 1}"),), rules=rules, **common)
+        for n in range(MOST_FLAGS - 1)
+    ]
+    ruleset = Ruleset.of(
+        a_snapshot(*flags, a_flag(f"f-{MOST_FLAGS - 1}", rules=rules, **common), segments=tuple(segments))
+    )
+    ruleset.strange = lambda attribute, kind: told.append((attribute, kind))
+
+    def below(frames: int, ask: Callable[[], Any]) -> Any:
+        return ask() if frames == 0 else below(frames - 1, ask)
+
+    used = len(inspect.stack())
+    frames = sys.getrecursionlimit() // 2 - used
+    pro, strange = Context("user-1", plan="pro"), Context("user-1", plan=b"pro")
+    assert below(frames, lambda: ruleset.evaluate("f-0", pro, 1, 1)).variant == "on"
+    assert below(frames, lambda: ruleset.evaluate("f-0", strange, 1, 1)).variant == "off"
+    assert told[0] == ("plan", bytes)
+    walk = below(frames, lambda: ruleset.explain("f-0", pro, now_ms=1, age_ms=1))
+    assert walk.evaluation.variant == "on"
+    assert msgspec.json.decode(below(frames, lambda: msgspec.json.encode(walk)))["steps"]
 
 
 def test_conditions_nested_by_the_thousand_are_answered() -> None:
     """Conditions deeper than the interpreter's stack make the flag unreadable, and no other."""
-    deep = Condition(all=())
-    for _ in range(5_000):
-        deep = Condition(not_=deep)
-    ruleset = Ruleset.of(a_snapshot(a_flag("deep", rules=(a_rule(when=deep),)), a_flag("fine")))
 
-    assert ruleset.evaluate("deep", Context("user-1")).error_code is ErrorCode.PARSE_ERROR
-    assert ruleset.evaluate("fine", Context("user-1")).variant == "off"
+    def deeply(levels: int) -> Condition:
+        deep = Condition(all=())
+        for _ in range(levels):
+            deep = Condition(not_=deep)
+        return deep
+
+    ruleset = Ruleset.of(a_snapshot(a_flag("deep", rules=(a_rule(when=deeply(5_000)),)), a_flag("fine")))
+
+    again = ruleset.with_snapshot(a_snapshot(a_flag("deep", rules=(a_rule(when=deeply(5_000)),)), revision=2))
+    for found in (ruleset, again):
+        assert found.evaluate("deep", USER).error_code is ErrorCode.PARSE_ERROR
+    assert ruleset.evaluate("fine", USER).variant == "off"

@@ -76,16 +76,42 @@ def unit_of(value: object) -> str | None:
 
 def unit_remark(name: str) -> Callable[[Context, Remark], None]:
     """Return what tells of a context's value of this attribute if it is there, but of a type that means nothing."""
-    read = reader(name)
+    read, tell_of_path = reader(name), path_remark(name)
 
     def tell(context: Context, remark: Remark) -> None:
         value = read(context)
-        try:
-            converted(value)
-        except Strange:
-            remark(name, type(value))
+        if value is None:
+            tell_of_path(context, remark)
+        else:
+            tell_if_strange(name, value, remark)
 
     return tell
+
+
+def path_remark(name: str) -> Callable[[Context, Remark], None]:
+    """Return what tells of an object on the way to a nested attribute that cannot be looked into.
+
+    ``user.plan`` of ``{"user": Account(…)}`` is missing, and nobody would see why.
+    """
+    first, *rest = name.split(".")
+
+    def tell(context: Context, remark: Remark) -> None:
+        value, path = context.attributes.get(first), first
+        for part in rest:
+            if not isinstance(value, Mapping):
+                tell_if_strange(path, value, remark)
+                return
+            value, path = value.get(part), f"{path}.{part}"
+
+    return tell
+
+
+def tell_if_strange(name: str, value: object, remark: Remark) -> None:
+    """Tell of a value that means nothing."""
+    try:
+        converted(value)
+    except Strange:
+        remark(name, type(value))
 
 
 def _targeting_key(context: Context) -> str | None:

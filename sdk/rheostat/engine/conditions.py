@@ -7,7 +7,7 @@ so an exclusion never lets through a context of which nothing is known.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from rheostat.engine.attributes import is_plain, reader, unit_reader, unit_remark
+from rheostat.engine.attributes import is_plain, path_remark, reader, tell_if_strange, unit_reader, unit_remark
 from rheostat.engine.conversion import SCALARS, Remark, Strange, converted
 from rheostat.engine.operators import VERSION_ORDERS, Test, compile_test
 from rheostat.engine.semver import LONGEST, parsed, version_key
@@ -53,41 +53,68 @@ def unknown(context: Context, segments: Segments) -> bool | None:
 
 
 def _clause(attribute: str, operator: Operator, values: Sequence[object]) -> CompiledCondition:
-    read = reader(attribute)
     if operator is Operator.EXISTS:
+        read = reader(attribute)
         return lambda context, _: read(context) is not None
-    test = compile_test(operator, values)
-    judge = _judge(attribute, test)
+    judge = _Judge(attribute, operator, values)
     if is_plain(attribute):
         return (
             _of_text(attribute, operator, values, judge)
             or _of_version(attribute, operator, values, judge)
-            or _of_plain(attribute, test, judge)
+            or _of_plain(attribute, judge.test(), judge)
         )
-    return lambda context, segments: judge(read(context), segments)
+    judge.test()
+    read, tell_of_path = reader(attribute), path_remark(attribute)
+
+    def nested(context: Context, segments: Segments) -> bool | None:
+        value = read(context)
+        if value is None:
+            tell_of_path(context, segments.strange)
+            return None
+        return judge(value, segments)
+
+    return nested
 
 
-_Judge = Callable[[object, Segments], bool | None]
-"""Judges a value, which may be ``None``."""
+class _Judge:
+    """Judges a value (which may be ``None``) as it is, and by what it converts to if the test makes nothing of it.
 
+    Its test is made when it is first needed: clauses on text hardly ever meet another type, and there are many.
+    """
 
-def _judge(attribute: str, test: Test) -> _Judge:
-    """Return what judges a value as it is, and one of which the test could make nothing by what it converts to."""
+    __slots__ = ("_attribute", "_operator", "_test", "_values")
 
-    def judge(value: object, segments: Segments) -> bool | None:
+    def __init__(self, attribute: str, operator: Operator, values: Sequence[object]) -> None:
+        self._attribute = attribute
+        self._operator = operator
+        self._values = values
+        self._test: Test | None = None
+
+    def test(self) -> Test:
+        """Return the clause's test."""
+        if self._test is None:
+            self._test = compile_test(self._operator, self._values)
+        return self._test
+
+    def __call__(self, value: object, segments: Segments) -> bool | None:
         if value is None:
             return None
+        test = self.test()
         truth = test(value)
         if truth is not None or type(value) in SCALARS:
             return truth
         try:
             plain = converted(value)
         except Strange:
-            segments.strange(attribute, type(value))
+            segments.strange(self._attribute, type(value))
             return None
-        return None if plain is None else test(plain)
-
-    return judge
+        if plain is None:
+            return None
+        truth = test(plain)
+        if truth is None and isinstance(plain, list):
+            for item in plain:
+                tell_if_strange(f"{self._attribute}[]", item, segments.strange)
+        return truth
 
 
 # Most clauses compare a plain attribute with texts. Written out, with no call in between, they take half the time.
@@ -95,28 +122,46 @@ def _judge(attribute: str, test: Test) -> _Judge:
 
 def _of_text(attribute: str, operator: Operator, values: Sequence[object], judge: _Judge) -> CompiledCondition | None:
     """Return the clause for the operators of which text is judged by one expression; ``None`` for the others."""
+    write = _WRITTEN.get(operator)
+    if write is None:
+        return None
     texts = tuple(value for value in values if isinstance(value, str))
+    # The flag's own, where they are the same: there are many clauses.
+    return write(attribute, values if isinstance(values, tuple) and values == texts else texts, judge)
+
+
+def _among(attribute: str, texts: tuple[str, ...], judge: _Judge) -> CompiledCondition:
     known = frozenset(texts)
 
     def among(context: Context, segments: Segments) -> bool | None:
         value = context.attributes.get(attribute)
         return value in known if type(value) is str else judge(value, segments)
 
+    return among
+
+
+def _begins(attribute: str, texts: tuple[str, ...], judge: _Judge) -> CompiledCondition:
     def begins(context: Context, segments: Segments) -> bool | None:
         value = context.attributes.get(attribute)
         return value.startswith(texts) if type(value) is str else judge(value, segments)
 
+    return begins
+
+
+def _ends(attribute: str, texts: tuple[str, ...], judge: _Judge) -> CompiledCondition:
     def ends(context: Context, segments: Segments) -> bool | None:
         value = context.attributes.get(attribute)
         return value.endswith(texts) if type(value) is str else judge(value, segments)
 
-    written: dict[Operator, CompiledCondition] = {
-        Operator.IN: among,
-        Operator.EQUALS: among,
-        Operator.STARTS_WITH: begins,
-        Operator.ENDS_WITH: ends,
-    }
-    return written.get(operator)
+    return ends
+
+
+_WRITTEN: dict[Operator, Callable[[str, tuple[str, ...], _Judge], CompiledCondition]] = {
+    Operator.IN: _among,
+    Operator.EQUALS: _among,
+    Operator.STARTS_WITH: _begins,
+    Operator.ENDS_WITH: _ends,
+}
 
 
 def _of_version(
@@ -231,17 +276,50 @@ def compile_segments(segments: Iterable[Segment]) -> dict[str, CompiledCondition
             compiled[key] = compile_segment(segment)
         except RecursionError:  # conditions nested too deeply
             compiled[key] = unknown
-    for key, direct in named.items():
-        reached: set[str] = set()
-        waiting = list(direct)
-        while waiting:
-            name = waiting.pop()
-            if name not in reached:
-                reached.add(name)
-                waiting.extend(named.get(name, ()))
-        if key in reached:
-            compiled[key] = unknown
+    for key in _in_circles(named):
+        compiled[key] = unknown
     return compiled
+
+
+def _in_circles(named: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the keys from which a way leads back to themselves: Tarjan's strongly connected components.
+
+    On a stack of its own, and each link is gone once: a hostile snapshot may chain thousands.
+    """
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    pending: list[str] = []
+    on_way: set[str] = set()
+    found: list[str] = []
+    for start in named:
+        if start in number:
+            continue
+        open_ends = [(start, iter(named[start]))]
+        while open_ends:
+            key, links = open_ends[-1]
+            if key not in number:
+                number[key] = lowest[key] = len(number)
+                pending.append(key)
+                on_way.add(key)
+            for other in links:
+                if other in on_way:
+                    lowest[key] = min(lowest[key], number[other])
+                elif other not in number and other in named:
+                    open_ends.append((other, iter(named[other])))
+                    break
+            else:
+                open_ends.pop()
+                if open_ends:
+                    above = open_ends[-1][0]
+                    lowest[above] = min(lowest[above], lowest[key])
+                if lowest[key] == number[key]:
+                    component = [pending.pop()]
+                    while component[-1] != key:
+                        component.append(pending.pop())
+                    on_way.difference_update(component)
+                    if len(component) > 1 or key in named[key]:
+                        found += component
+    return found
 
 
 def names(condition: Condition) -> set[str]:

@@ -9,7 +9,7 @@ from rheostat.engine.conversion import Remark, unheard
 from rheostat.engine.flags import NO_OVERLAYS, compile_flag
 from rheostat.engine.kills import NO_KILLS, FlagKills, by_flag, in_force, unabsorbed
 from rheostat.engine.patch import apply_patch
-from rheostat.engine.programs import Compiled, Pass
+from rheostat.engine.programs import Compiled, Pass, Program
 from rheostat.engine.windows import NO_WINDOWS, Windows
 from rheostat.model.context import Context
 from rheostat.model.evaluation import CODE_DEFAULT, ErrorCode, Evaluation, Reason
@@ -28,12 +28,15 @@ class Ruleset:
     ``overlays`` are the live ramps by flag key, those that a kill ended left out; ``extra_kills`` the
     entries that the snapshot does not name. ``reads_age`` says whether a flag has ``max_staleness``, so that the age
     matters to ``evaluate``; ``reads_now`` whether one has time windows; ``reads_time`` whether either.
+    ``direct`` are the programs of the flags that need none of it, nor other flags: by far the most, and asked without
+    a detour.
 
     ``strange`` may be set: it is told the name and type of each attribute that was to be read and whose type means
     nothing, as often as that happens, and must be quick and raise nothing. Rulesets made from this one keep it.
     """
 
     __slots__ = (
+        "direct",
         "extra_kills",
         "overlays",
         "programs",
@@ -60,6 +63,9 @@ class Ruleset:
         self.segments = segments
         self.overlays: Mapping[str, tuple[RampOverlay, ...]] = overlays
         self.strange: Remark = unheard
+        self.direct: Mapping[str, Program] = {
+            key: compiled.run for key, compiled in programs.items() if not compiled.carries
+        }
         timed = [compiled for compiled in programs.values() if compiled.carries]
         self.reads_age = any(compiled.flag.max_staleness_ms is not None for compiled in timed)
         self.windows = Windows(timed) if any(compiled.windows for compiled in timed) else NO_WINDOWS
@@ -124,15 +130,21 @@ class Ruleset:
         ``now_ms`` (since the epoch) is read by flags with time windows: without it no window is open.
         """
         try:
-            compiled = self.programs[key]
+            run = self.direct[key]
         except KeyError:
+            return self._carried(key, context, now_ms, age_ms)
+        try:
+            return run(context, self, None)
+        except Exception as error:  # noqa: BLE001 - an attribute may be any object, and any method of it may raise
+            return failed(self.programs[key].flag, error)
+
+    def _carried(self, key: str, context: Context, now_ms: int | None, age_ms: int | None) -> Evaluation:
+        compiled = self.programs.get(key)
+        if compiled is None:
             return not_found(key)
         try:
-            # Most flags read neither, and most callers give neither: local names are the cheapest to ask.
-            if (age_ms is None and now_ms is None) or not compiled.carries:
-                return compiled.run(context, self, None)
             return compiled.run(context, self, Pass(age_ms, now_ms))
-        except Exception as error:  # noqa: BLE001 - an attribute may be any object, and any method of it may raise
+        except Exception as error:  # noqa: BLE001 - as above
             return failed(compiled.flag, error)
 
     def bulk(
@@ -162,7 +174,7 @@ class Ruleset:
         return self.windows.digest(now_ms)
 
     def turned(self, since_ms: int, now_ms: int) -> frozenset[str]:
-        """Return the flags of which a window opened or closed after the one instant, until and with the other."""
+        """Return the flags of which a window opened or closed between the two instants, and those that need one."""
         return self.windows.turned(since_ms, now_ms)
 
     def keys(self) -> Iterable[str]:
@@ -181,18 +193,24 @@ def not_found(key: str) -> Evaluation:
 
 
 def failed(flag: Flag, error: Exception) -> Evaluation:
-    """Return the evaluation of a flag for a context of which an attribute's own code raised."""
-    message = f"an attribute could not be read: {type(error).__name__}"
+    """Return the evaluation of a flag of which a part raised."""
     return Evaluation(
         flag.key,
         CODE_DEFAULT,
         None,
         Reason.ERROR,
         ErrorCode.GENERAL,
-        message,
+        why_failed(error),
         version=flag.version,
         metadata=flag.metadata,
     )
+
+
+def why_failed(error: Exception) -> str:
+    """Return what is to blame: an attribute's own code, or chains beyond what a write is allowed."""
+    if isinstance(error, RecursionError):
+        return "its prerequisites, its segments or an attribute lead on too far"
+    return f"an attribute could not be read: {type(error).__name__}"
 
 
 def _by_flag(ramps: Iterable[RampOverlay]) -> Overlays:
@@ -219,4 +237,7 @@ def _same(old: Compiled, flag: Flag, overlays: Mapping[str, RampOverlay], kills:
     """
     if old.overlays != overlays or old.kills != kills:
         return False
-    return old.flag is flag or (old.flag == flag and msgspec.json.encode(old.flag) == msgspec.json.encode(flag))
+    try:
+        return old.flag is flag or (old.flag == flag and msgspec.json.encode(old.flag) == msgspec.json.encode(flag))
+    except RecursionError:  # conditions nested too deeply to be looked at: it is compiled again, and is unreadable
+        return False

@@ -5,7 +5,7 @@ the evaluation; here is only the order in which they are asked, and what they lo
 """
 
 from rheostat.engine.conditions import compile_condition
-from rheostat.engine.evaluate import Ruleset, failed, not_found
+from rheostat.engine.evaluate import Ruleset, failed, not_found, why_failed
 from rheostat.engine.explain_condition import ConditionWalker
 from rheostat.engine.explain_rollout import said_of, walk_rollout
 from rheostat.engine.flags import compile_answer, default_reason, is_stale
@@ -27,8 +27,7 @@ def explain(ruleset: Ruleset, key: str, context: Context, *, now_ms: int | None,
     try:
         evaluation = walk.flag(compiled, steps)
     except Exception as error:  # noqa: BLE001 - as in an evaluation, and with the same answer
-        text = f"an attribute could not be read: {type(error).__name__}"
-        steps.append(Step(exit=Exit.FAILURE, passed=False, text=text))
+        steps.append(Step(exit=Exit.FAILURE, passed=False, text=why_failed(error)))
         evaluation = failed(compiled.flag, error)
     stale = not compiled.off and is_stale(age_ms, compiled.flag.max_staleness_ms)
     return walk.explanation(key, steps, evaluation, stale=stale)
@@ -156,8 +155,8 @@ class _Walk:
     ) -> Evaluation:
         name, overlays, kills = None if rule is None else rule.name, compiled.overlays, compiled.kills
         reason = default_reason(compiled.flag) if rule is None else Reason.TARGETING_MATCH
-        program = compile_answer(outcomes, answer, name, reason, overlays=overlays, kills=kills, stale=stale)
-        evaluation = program(self._context, self._ruleset, self._run)
+        given = compile_answer(outcomes, answer, name, reason, overlays=overlays, kills=kills, stale=stale)
+        evaluation = given if isinstance(given, Evaluation) else given(self._context, self._ruleset, self._run)
         rollout = name or DEFAULT_ROLLOUT
         if answer.rollout is None:
             walked, text = None, "serves " + (evaluation.variant or "the caller's default")

@@ -1,7 +1,7 @@
 """One flag, made ready: the order in which its parts decide."""
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from rheostat.engine.conditions import CompiledCondition, compile_condition
 from rheostat.engine.kills import NO_KILLS, FlagKills
@@ -15,6 +15,8 @@ from rheostat.model.snapshot import FORMAT
 from rheostat.model.window import Window
 
 NO_OVERLAYS: Final[dict[str, RampOverlay]] = {}
+Given: TypeAlias = Evaluation | Program
+"""An answer that is made, the same for everybody, or what makes one."""
 
 
 def compile_flag(
@@ -76,23 +78,21 @@ def _decision(outcomes: Outcomes, overlays: Mapping[str, RampOverlay], kills: Fl
     """Return what decides in an enabled flag; ``stale``: what does so when the snapshot is too old."""
     flag = outcomes.flag
 
-    def answering(answer: Answer, rule: str | None, serve_reason: Reason) -> Program:
+    def answering(answer: Answer, rule: str | None, serve_reason: Reason) -> Given:
         return compile_answer(outcomes, answer, rule, serve_reason, overlays=overlays, kills=kills, stale=stale)
 
-    program = answering(flag.default, None, default_reason(flag))
+    default = answering(flag.default, None, default_reason(flag))
     if flag.rules:
-        answers = [answering(rule.answer, rule.name, Reason.TARGETING_MATCH) for rule in flag.rules]
-        conditions = [compile_condition(rule.when) for rule in flag.rules]
+        rules = tuple(
+            (compile_condition(rule.when), answering(rule.answer, rule.name, Reason.TARGETING_MATCH))
+            for rule in flag.rules
+        )
         if any(rule.active is not None for rule in flag.rules):
-            windows = [rule.active for rule in flag.rules]
-            program = _first_active_match(list(zip(windows, conditions, answers, strict=True)), program)
+            program = _first_active_match([rule.active for rule in flag.rules], rules, default)
         else:
-            reason = Reason.STALE if stale else Reason.TARGETING_MATCH
-            fixed = [
-                None if rule.answer.rollout else _served(outcomes, rule.answer, rule.name, reason)
-                for rule in flag.rules
-            ]
-            program = _first_match(list(zip(conditions, fixed, answers, strict=True)), program)
+            program = _first_match(rules, default)
+    else:
+        program = _always(default) if isinstance(default, Evaluation) else default
     if flag.targets:
         matched = Reason.STALE if stale else Reason.TARGETING_MATCH
         program = _targets(outcomes, matched, program)
@@ -116,38 +116,43 @@ def compile_answer(
     overlays: Mapping[str, RampOverlay],
     kills: FlagKills,
     stale: bool,
-) -> Program:
-    """Return what gives the answer of a rule, or (without a rule's name) of the default."""
+) -> Given:
+    """Return the answer of a rule, or (without a rule's name) of the default: made, if everybody gets the same."""
     rollout, name = answer.rollout, rule or DEFAULT_ROLLOUT
     if rollout is None:
-        served = _served(outcomes, answer, rule, Reason.STALE if stale else serve_reason)
-        return lambda context, scope, run: served
+        variant = outcomes.flag.off_variant if answer.serve is None else answer.serve
+        return outcomes.of(variant, Reason.STALE if stale else serve_reason, rule)
     return compile_rollout(outcomes, rollout, rule, overlays.get(name), killed=name in kills.rollouts, stale=stale)
 
 
-def _served(outcomes: Outcomes, answer: Answer, rule: str | None, reason: Reason) -> Evaluation:
-    """Return what an answer without a rollout gives to everybody."""
-    return outcomes.of(outcomes.flag.off_variant if answer.serve is None else answer.serve, reason, rule)
+def _always(answer: Evaluation) -> Program:
+    return lambda context, scope, run: answer
 
 
-def _first_match(rules: list[tuple[CompiledCondition, Evaluation | None, Program]], default: Program) -> Program:
+# What is made is not asked for: a call is a tenth of an evaluation.
+
+
+def _first_match(rules: Sequence[tuple[CompiledCondition, Given]], default: Given) -> Program:
     def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
-        for matches, fixed, answer in rules:
+        for matches, answer in rules:
             if matches(context, scope) is True:
-                # What is fixed is not asked for: a call is a tenth of an evaluation.
-                return fixed or answer(context, scope, run)
-        return default(context, scope, run)
+                return answer if isinstance(answer, Evaluation) else answer(context, scope, run)
+        return default if isinstance(default, Evaluation) else default(context, scope, run)
 
     return program
 
 
-def _first_active_match(rules: list[tuple[Window | None, CompiledCondition, Program]], default: Program) -> Program:
+def _first_active_match(
+    windows: Sequence[Window | None], rules: Sequence[tuple[CompiledCondition, Given]], default: Given
+) -> Program:
+    timed = tuple((window, matches, answer) for window, (matches, answer) in zip(windows, rules, strict=True))
+
     def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
         now_ms = None if run is None else run.now_ms
-        for window, matches, answer in rules:
+        for window, matches, answer in timed:
             if (window is None or window.holds(now_ms)) and matches(context, scope) is True:
-                return answer(context, scope, run)
-        return default(context, scope, run)
+                return answer if isinstance(answer, Evaluation) else answer(context, scope, run)
+        return default if isinstance(default, Evaluation) else default(context, scope, run)
 
     return program
 

@@ -12,9 +12,10 @@ from rheostat.engine.programs import Compiled
 class Windows:
     """All windows of the flags that are on, and the instants (ms since the epoch) at which one opens or closes."""
 
-    __slots__ = ("_boundaries", "_digests", "_windows")
+    __slots__ = ("_boundaries", "_digests", "_needed_by", "_windows")
 
     def __init__(self, programs: Iterable[Compiled]) -> None:
+        programs = tuple(programs)
         self._windows = sorted(
             ((compiled.flag.key, rule, window) for compiled in programs for rule, window in compiled.windows),
             key=lambda entry: entry[:2],
@@ -23,6 +24,10 @@ class Windows:
         self._boundaries = sorted(bound for bound in bounds if bound is not None)
         # Between two boundaries nothing changes, so each stretch is looked at once.
         self._digests: dict[int, str] = {}
+        self._needed_by: dict[str, list[str]] = {}
+        for compiled in programs:
+            for prerequisite in compiled.flag.prerequisites:
+                self._needed_by.setdefault(prerequisite.flag, []).append(compiled.flag.key)
 
     def next_boundary(self, now_ms: int) -> int | None:
         """Return the first boundary after this instant."""
@@ -40,12 +45,24 @@ class Windows:
         return found
 
     def turned(self, since_ms: int, now_ms: int) -> frozenset[str]:
-        """Return the flags of which a window has a boundary after ``since_ms``, and not after ``now_ms``."""
-        return frozenset(
+        """Return the flags whose answers may differ between the two instants, whichever is the earlier.
+
+        They have a window with a boundary after the earlier one and not after the later, or a prerequisite that
+        leads to such a flag.
+        """
+        low, high = min(since_ms, now_ms), max(since_ms, now_ms)
+        waiting = [
             flag
             for flag, _, window in self._windows
-            if any(bound is not None and since_ms < bound <= now_ms for bound in (window.from_ms, window.until_ms))
-        )
+            if any(bound is not None and low < bound <= high for bound in (window.from_ms, window.until_ms))
+        ]
+        found: set[str] = set()
+        while waiting:
+            flag = waiting.pop()
+            if flag not in found:
+                found.add(flag)
+                waiting.extend(self._needed_by.get(flag, ()))
+        return frozenset(found)
 
 
 NO_WINDOWS: Final = Windows(())

@@ -1,21 +1,16 @@
 """ASGI: the context and the outcome of each request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Callable
 
+from rheostat.middleware.connection import ASGIApp, Message, Receive, Scope, Send
 from rheostat.middleware.faults import Faults
+from rheostat.middleware.lifespan import serve_lifespan
 from rheostat.middleware.metrics import count_requests
 from rheostat.middleware.request import Flags, Latency, WatchedRequest, binding, watch
 from rheostat.model.context import Context
 from rheostat.model.outcome import Outcome
 from rheostat.outcomes.recorder import current_recorder
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _BODIES = frozenset(("http.response.body", "http.response.zerocopysend"))
 
@@ -54,6 +49,9 @@ class RheostatMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of the application."""
+        if scope["type"] == "lifespan":
+            await serve_lifespan(self._app, self._flags.outcomes, scope, receive, send)
+            return
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return

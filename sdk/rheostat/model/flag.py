@@ -1,12 +1,16 @@
 """What a flag is, as one environment serves it."""
 
 import enum
+import sys
 from typing import Any
 
 import msgspec
 
 from rheostat.model.shares import TOTAL_PPM
 from rheostat.model.window import Window
+
+# gc=False: a frozen tree holds no cycle, and an environment has a hundred thousand of these, which Python's collector
+# would walk again and again while an application starts.
 
 DEFAULT_ROLLOUT = "default"
 """The name of the rollout in a flag's ``default``; rules name the others."""
@@ -49,7 +53,7 @@ class Operator(enum.StrEnum):
     ALL_OF = "all_of"
 
 
-class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
+class Condition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A test on the context: exactly one of a clause, ``all``, ``any``, ``not`` or a segment.
 
     Its truth is Kleene's: true, false or unknown.
@@ -63,8 +67,13 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
     not_: "Condition | None" = msgspec.field(default=None, name="not")
     segment: str | None = None
 
+    def __post_init__(self) -> None:
+        # One text for all clauses on an attribute, and the one that Python code names it by: found without comparing.
+        if type(self.attribute) is str:
+            msgspec.structs.force_setattr(self, "attribute", sys.intern(self.attribute))
 
-class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+
+class Rollout(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Who is exposed, and how the exposed are split among variants.
 
     Shares are parts per million. ``low`` and ``high`` bound the rollout's range on the line.
@@ -79,14 +88,19 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     high: int = TOTAL_PPM
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a rule or the default gives: one variant, or a rollout. Exactly one is set."""
 
     serve: str | None = None
     rollout: Rollout | None = None
 
+    def __post_init__(self) -> None:
+        # One text for all answers of a name: an environment has tens of thousands, of few names.
+        if type(self.serve) is str:
+            msgspec.structs.force_setattr(self, "serve", sys.intern(self.serve))
 
-class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+
+class Rule(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """An answer for the contexts whose condition is true, while the rule is active (always without a window)."""
 
     name: str
@@ -95,14 +109,14 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     active: Window | None = None
 
 
-class Prerequisite(msgspec.Struct, frozen=True):
+class Prerequisite(msgspec.Struct, frozen=True, gc=False):
     """Another flag that must give one of these variants."""
 
     flag: str
     variants: tuple[str, ...]
 
 
-class Flag(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Flag(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """A flag in one environment. ``version`` is the document's."""
 
     key: str

@@ -116,6 +116,14 @@ class Outcomes:
             # Requests that are open when a process ends in good order are no orphans.
             self._noted.end()
 
+    def farewell(self, timeout: float = 1.0) -> None:
+        """Send what was counted with a goodbye, within ``timeout`` seconds, and go on.
+
+        For who knows that the process is about to end, and may be wrong: what is counted afterwards takes it back.
+        """
+        if self._started and not self._closed:
+            self._sender.farewell(timeout)
+
     def recorder(self) -> Recorder:
         """Return the recorder of a request that starts here; put it into ``current_recorder``."""
         return Recorder(self, current_recorder.get())
@@ -123,7 +131,7 @@ class Outcomes:
     def evaluated(self, flag: str, variant: str | None) -> None:
         """Count one evaluation by the application. ``variant`` is ``None`` for the caller's default."""
         try:
-            next(self._evaluations.counters[flag][variant])
+            next(self.counters[flag][variant])
         except KeyError:
             self._evaluations.count(flag, variant)
             self._ensure_thread()
@@ -246,6 +254,8 @@ class Outcomes:
         self._instance = secrets.token_hex(16)
         self._summary = Summary()
         self._evaluations = Evaluations()
+        self.counters = self._evaluations.counters
+        """Counters by flag and variant, for who counts with ``next`` and has ``evaluated`` make those that lack."""
         self._thread_lock = threading.Lock()
         self._threaded = False
         self._sender = Sender(self._make, lambda: bool(self._standing.live), self._settled, self._courier, self._clock)

@@ -54,6 +54,7 @@ class Sender:
         self._prompt_at: float | None = None
         self._closing_by: float | None = None
         self._woken = threading.Event()
+        self._farewells: list[threading.Event] = []
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -80,8 +81,18 @@ class Sender:
             self._woken.set()
             self._thread.join(timeout)
 
+    def farewell(self, timeout: float) -> None:
+        """Send what there is with a goodbye, within ``timeout`` seconds, and go on: a later batch takes it back."""
+        said = threading.Event()
+        self._farewells.append(said)
+        self._woken.set()
+        if self._thread is not None:
+            said.wait(timeout)
+
     def step(self) -> float:
         """Do what is due now and return the seconds until something is due again."""
+        if self._farewells:
+            self._bid_farewell()
         now = self._clock.monotonic()
         due = self._due()
         if now >= due:
@@ -148,6 +159,15 @@ class Sender:
         if not self._troubled:
             self._troubled = True
             log.warning("outcomes_undelivered: kept, and sent again later: %s", delivery.detail)
+
+    def _bid_farewell(self) -> None:
+        asked, self._farewells = self._farewells, []
+        try:
+            self._add(goodbye=True, even_if_empty=True)
+            self._send()
+        finally:
+            for said in asked:
+                said.set()
 
     def _say_goodbye(self) -> None:
         self._add(goodbye=True, even_if_empty=True)

@@ -9,6 +9,7 @@ import structlog
 from rheostat.clock import Clock
 from rheostat_server.access.model import Principal
 from rheostat_server.access.secret import hash_secret
+from rheostat_server.access.ticket import believe_ticket, expiry_of, read_ticket, sign_ticket
 from rheostat_server.errors import StorageUnavailable, Unauthenticated
 from rheostat_server.ports.access import TokenRow
 from rheostat_server.ports.storage import Storage, Transaction
@@ -31,6 +32,7 @@ class KeyRing:
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._by_hash: dict[bytes, tuple[Principal, int | None]] = {}
+        self._hashes: dict[str, bytes] = {}
         self._expiry: dict[str, int | None] = {}
         self._revision = -1
         self._used: dict[str, int] = {}
@@ -83,6 +85,30 @@ class KeyRing:
         expires_at_ms = self._expiry[token_id]
         return expires_at_ms is None or expires_at_ms > self._clock.wall_ms()
 
+    def ticket(self, token_id: str, spread: bytes) -> str:
+        """Return a ticket that stands in for a key that is valid, and stays the same for an hour for one ``spread``.
+
+        Raises:
+            Unauthenticated: the key is gone by now.
+        """
+        key_hash = self._hashes.get(token_id)
+        if key_hash is None:
+            raise Unauthenticated("the key or token is unknown or revoked")
+        return sign_ticket(token_id, key_hash, expiry_of(self._clock.wall_ms(), spread))
+
+    def ticket_holder(self, ticket: str) -> Principal:
+        """Return whose ticket this is.
+
+        Raises:
+            Unauthenticated: it is no ticket, it has expired, or its key was revoked or has expired.
+        """
+        said = read_ticket(ticket)
+        key_hash = self._hashes.get(said.token_id)
+        if key_hash is None or not self.valid(said.token_id):
+            raise Unauthenticated("the key of this stream is unknown, expired or revoked")
+        believe_ticket(said, key_hash, self._clock.wall_ms())
+        return self._by_hash[key_hash][0]
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` after each reading that found a change."""
         self._listeners.append(listener)
@@ -110,6 +136,7 @@ class KeyRing:
     def _take(self, rows: list[TokenRow]) -> None:
         valid = [row for row in rows if row.revoked_at_ms is None]
         self._by_hash = {row.hash: (_principal(row), row.expires_at_ms) for row in valid}
+        self._hashes = {row.id: row.hash for row in valid}
         self._expiry = {row.id: row.expires_at_ms for row in valid}
         for listener in self._listeners:
             listener()

@@ -8,9 +8,20 @@ import urllib3
 
 from rheostat_server.errors import Fault
 
+_TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)
+
 
 class CommandFailed(Exception):
     """The command cannot go on. ``str`` is what to print."""
+
+
+class Faulty(CommandFailed):
+    """The server found faults in what was sent."""
+
+    def __init__(self, message: str, detail: str, faults: list[Fault]) -> None:
+        super().__init__(message)
+        self.detail = detail
+        self.faults = faults
 
 
 class Unreachable(CommandFailed):
@@ -42,7 +53,7 @@ class Connection:
         self.project = project
         self.environment = environment
         self._token = token
-        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=3.0, read=30.0))
+        self._pool = urllib3.PoolManager(retries=False)
 
     @property
     def of_project(self) -> str:
@@ -79,11 +90,15 @@ class Connection:
         query: dict[str, Any] | None = None,
         etag: str | None = None,
         create: bool = False,
+        seconds: float | None = None,
     ) -> Answered:
         """Send one request. ``create``: only when nothing is there yet. ``etag``: only when that is still there.
 
+        ``seconds`` is how long to wait for the answer at most, where that is less than usual.
+
         Raises:
             Unreachable: nobody answers.
+            Faulty: what was sent has faults; the message lists them.
             CommandFailed: the server said no; the message says why and what to do.
         """
         headers = {"accept": "application/json", "user-agent": "rheostat-cli"}
@@ -96,17 +111,18 @@ class Connection:
         if create:
             headers["if-none-match"] = "*"
         given = {name: value for name, value in (query or {}).items() if value is not None}
-        address = f"{self.url}/api/v1{path}" + (f"?{urlencode(given)}" if given else "")
+        address = f"{self.url}/api/v1{path}" + (f"?{urlencode(given, doseq=True)}" if given else "")
         data = None if body is None else msgspec.json.encode(body)
+        timeout = _TIMEOUT if seconds is None else urllib3.Timeout(total=seconds)
         try:
-            answer = self._pool.request(method, address, body=data, headers=headers)
+            answer = self._pool.request(method, address, body=data, headers=headers, timeout=timeout)
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(
                 f"cannot reach {self.url}: {_in_words(error)}\n"
                 "Is the server running (`make run`, `rheostat serve`)? Is RHEOSTAT_URL right?"
             ) from error
         if answer.status >= 400:
-            raise CommandFailed(_refusal(answer.status, answer.data, has_token=bool(self._token)))
+            raise _refusal(answer.status, answer.data, has_token=bool(self._token))
         try:
             return Answered(msgspec.json.decode(answer.data) if answer.data else None, answer.headers.get("etag"))
         except msgspec.DecodeError as error:
@@ -118,11 +134,13 @@ def _in_words(error: Exception) -> str:
     return "connection refused" if "refused" in text else text.rsplit(": ", 1)[-1]
 
 
-def _refusal(status: int, data: bytes, *, has_token: bool) -> str:
+def _refusal(status: int, data: bytes, *, has_token: bool) -> CommandFailed:
+    faults: list[Fault] = []
     try:
         problem = msgspec.json.decode(data)
         lines = [str(problem.get("detail") or problem.get("title") or f"the server answered {status}")]
-        lines += [f"  {fault}" for fault in msgspec.convert(problem.get("faults", []), list[Fault])]
+        faults = msgspec.convert(problem.get("faults", []), list[Fault])
+        lines += [f"  {fault}" for fault in faults]
     except (msgspec.DecodeError, msgspec.ValidationError, AttributeError):
         lines = [f"the server answered {status}: {data[:200].decode(errors='replace')}"]
     if status == 401:
@@ -131,4 +149,5 @@ def _refusal(status: int, data: bytes, *, has_token: bool) -> str:
             if has_token
             else "Give a token: --token, RHEOSTAT_TOKEN, or `rheostat profile set default --token …`."
         )
-    return "\n".join(lines)
+    message = "\n".join(lines)
+    return Faulty(message, lines[0], faults) if faults else CommandFailed(message)

@@ -1,5 +1,6 @@
 """``rheostat apply``, ``export`` and ``validate``: documents in files and in Git."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -7,11 +8,11 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from rheostat_server.cli.connection import CommandFailed
+from rheostat_server.cli.connection import CommandFailed, Faulty
 from rheostat_server.cli.moves import show_moves_of_documents
 from rheostat_server.cli.options import Session, connected, json_asked, json_option, print_json
 from rheostat_server.cli.yaml_files import FileDocument, read_documents, to_yaml
-from rheostat_server.errors import Invalid
+from rheostat_server.errors import Fault, Invalid
 from rheostat_server.flags.validate import validate_flag
 from rheostat_server.layers.validate import validate_layer
 from rheostat_server.ramps.validate import validate_ramp
@@ -47,7 +48,11 @@ def apply(session: Session, files: tuple[str, ...], dry_run: bool, prune: bool) 
     check(documents)
     wanted = {"documents": [document.data for document in documents], "dry_run": dry_run, "prune": prune}
     show_moves_of_documents(session, wanted)
-    body = session.connection.post(f"{session.connection.of_project}/apply", wanted)
+    try:
+        body = session.connection.post(f"{session.connection.of_project}/apply", wanted)
+    except Faulty as error:
+        _refuse([_placed(fault, documents) for fault in error.faults])
+        raise
 
     def people(console: Console) -> None:
         for change in body["changes"]:
@@ -107,6 +112,14 @@ def check(documents: list[FileDocument]) -> None:
 def _refuse(faults: list[str]) -> None:
     if faults:
         raise CommandFailed("this has faults:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _placed(fault: Fault, documents: list[FileDocument]) -> str:
+    """Return the server's fault with the file and the document in place of where it was in the request."""
+    at = re.fullmatch(r"documents\[([0-9]+)\]\.?(.*)", fault.path, re.DOTALL)
+    if at is None or int(at[1]) >= len(documents):
+        return str(fault)
+    return f"{documents[int(at[1])].source}: {Fault(at[2], fault.message, fault.hint)}"
 
 
 def _all_faults(documents: list[FileDocument]) -> list[str]:

@@ -46,21 +46,39 @@ def with_exposure(document: dict[str, Any], environment: str, percent: float, ru
         CommandFailed: there is no such environment, rule or rollout in the document.
     """
     changed = copy.deepcopy(document)
-    settings = changed.get("environments", {}).get(environment)
-    if settings is None:
-        raise CommandFailed(f"{document['key']} has no settings for {environment}; write them with `flag put` first")
-    if rule is None:
-        holder = settings.setdefault("default", {})
-    else:
-        holder = next((one for one in settings.get("rules") or [] if one.get("name") == rule), None)
-        if holder is None:
-            names = ", ".join(one.get("name", "?") for one in settings.get("rules") or []) or "none"
-            raise CommandFailed(f"{document['key']} has no rule {rule!r} in {environment} (there: {names})")
+    holder = _holder(changed, environment, rule)
     if "rollout" not in holder:
         holder["rollout"] = _new_rollout(document)
         holder.pop("serve", None)
     holder["rollout"] = {**holder["rollout"], "exposure": percent}
     return changed
+
+
+def exposure_patch(document: dict[str, Any], environment: str, percent: float, rule: str | None) -> dict[str, Any]:
+    """Return the merge patch that gives the environment's default, or a rule of it, this exposure.
+
+    Raises:
+        CommandFailed: as ``with_exposure``.
+    """
+    if "rollout" in _holder(copy.deepcopy(document), environment, rule):
+        return {"rollout": {"exposure": percent}}
+    return {"serve": None, "rollout": {**_new_rollout(document), "exposure": percent}}
+
+
+def _holder(document: dict[str, Any], environment: str, rule: str | None) -> dict[str, Any]:
+    """Return what has the rollout in the document, or is to have it: the default (made where it is not), or a rule."""
+    settings = document.get("environments", {}).get(environment)
+    if settings is None:
+        raise CommandFailed(f"{document['key']} has no settings for {environment}; write them with `flag put` first")
+    if rule is None:
+        default: dict[str, Any] = settings.setdefault("default", {})
+        return default
+    for one in settings.get("rules") or []:
+        if one.get("name") == rule:
+            found: dict[str, Any] = one
+            return found
+    names = ", ".join(one.get("name", "?") for one in settings.get("rules") or []) or "none"
+    raise CommandFailed(f"{document['key']} has no rule {rule!r} in {environment} (there: {names})")
 
 
 def _new_rollout(document: dict[str, Any]) -> dict[str, Any]:

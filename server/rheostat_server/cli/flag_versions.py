@@ -3,7 +3,7 @@
 import click
 from rich.console import Console
 
-from rheostat_server.cli.moves import show_moves_of_version
+from rheostat_server.cli.moves import show_moves_of_change
 from rheostat_server.cli.options import Session, connected
 from rheostat_server.cli.terminal import a_table, moment, print_table
 
@@ -58,7 +58,7 @@ def diff(session: Session, key: str, from_version: int | None, to_version: int |
 @connected
 def restore(session: Session, key: str, version: int, note: str | None) -> None:
     """Write an earlier version again, as a new version."""
-    show_moves_of_version(session, key, version)
+    show_moves_of_change(session, key, {"restore": {"version": version}})
     wanted = {"version": version} | ({"note": note} if note else {})
     body = session.connection.post(f"{session.connection.flag(key)}/restore", wanted)
     words = f"{key} is at version {body['version']}, which is version {version} again"
@@ -71,8 +71,15 @@ def restore(session: Session, key: str, version: int, note: str | None) -> None:
 @connected
 def archive(session: Session, key: str, force: bool) -> None:
     """Take a flag out of service; callers get their defaults."""
+    show_moves_of_change(session, key, {"archive": {"force": force}})
     body = session.connection.post(f"{session.connection.flag(key)}/archive", {"force": force})
-    session.show(body, lambda console: console.print(f"{key} is archived. `rheostat flag unarchive {key}` undoes it."))
+
+    def people(console: Console) -> None:
+        console.print(f"{key} is archived. `rheostat flag unarchive {key}` undoes it.")
+        for note in body.get("notes", []):
+            console.print(f"  {note}", markup=False)
+
+    session.show(body, people)
 
 
 @click.command("unarchive")
@@ -80,6 +87,7 @@ def archive(session: Session, key: str, force: bool) -> None:
 @connected
 def unarchive(session: Session, key: str) -> None:
     """Put an archived flag back into service."""
+    show_moves_of_change(session, key, {"unarchive": {}})
     body = session.connection.post(f"{session.connection.flag(key)}/unarchive")
     session.show(body, lambda console: console.print(f"{key} is back, at version {body['version']}"))
 

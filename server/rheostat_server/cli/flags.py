@@ -8,8 +8,9 @@ from rich.console import Console
 from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.documents import check
 from rheostat_server.cli.flag_exposure import exposure_words, with_exposure
+from rheostat_server.cli.flag_schedule import scheduled_lines
 from rheostat_server.cli.groups import Group
-from rheostat_server.cli.moves import show_moves, show_moves_of_patch
+from rheostat_server.cli.moves import show_moves, show_moves_of_change, show_moves_of_kill, show_moves_of_patch
 from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, common_options, connected
 from rheostat_server.cli.terminal import a_table, print_table
@@ -81,6 +82,8 @@ def get_flag(session: Session, key: str) -> None:
         console.print(f"# version {body['version']}{archived}", style="dim")
         for environment in body["document"].get("environments", {}):
             console.print(f"# {environment}: {exposure_words(body, environment)}", style="dim")
+        for line in scheduled_lines(session, key):
+            console.print(f"# {line}", style="dim", markup=False)
 
     session.show(body, people)
 
@@ -108,6 +111,7 @@ def create_flag(session: Session, key: str, owner: str | None, exposure: float) 
     if owner:
         document["owner"] = owner
     connection = session.connection
+    show_moves(session, document, new=True)
     body = connection.send("PUT", connection.flag(key), body=document, create=True).body
     session.show(body, lambda console: _print_written(console, body, connection.environment))
 
@@ -127,7 +131,7 @@ def put_flag(session: Session, file: str, restart_ramp: bool) -> None:
         raise CommandFailed(f"{file} is a {data['kind']}; `rheostat apply` takes it")
     connection = session.connection
     query = {"restart_ramp": "true" if restart_ramp else None}
-    show_moves(session, data)
+    show_moves(session, data, restart_ramp=restart_ramp)
     body = connection.send("PUT", connection.flag(data["key"]), body=data, query=query).body
     session.show(body, lambda console: _print_written(console, body, connection.environment))
 
@@ -188,6 +192,7 @@ def kill_flag(session: Session, key: str, reason: str, scope: str | None, to_cod
     if scope:
         wanted["scope"] = scope
     connection = session.connection
+    show_moves_of_kill(session, key, wanted)
     body = connection.post(f"{connection.flag_in_environment(key)}/kill", wanted)
     words = f"{key} is killed in {connection.environment}. `rheostat flag revive {key} --reason …` undoes it."
     session.show(body, lambda console: console.print(words, style="bold red"))
@@ -200,6 +205,7 @@ def kill_flag(session: Session, key: str, reason: str, scope: str | None, to_cod
 def revive_flag(session: Session, key: str, reason: str) -> None:
     """Lift the kills of a flag in the environment."""
     connection = session.connection
+    show_moves_of_change(session, key, {"revive": {"environment": connection.environment}})
     body = connection.post(f"{connection.flag_in_environment(key)}/revive", {"reason": reason})
     session.show(body, lambda console: console.print(f"{key} is revived in {connection.environment}."))
 

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from rheostat_server.cli import flag_versions
+from rheostat_server.cli import flag_schedule, flag_versions, ramp_log
 from rheostat_server.cli.changes import changes
 from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.demo import demo
@@ -31,8 +31,10 @@ def rheostat() -> None:
 
 for command in (serve, demo, flag, segment, layer, ramp, apply, export, validate, key, token, changes, profile):
     rheostat.add_command(command)
-for command in (*flag_versions.COMMANDS, explain, stale, usage):
+for command in (*flag_versions.COMMANDS, *flag_schedule.COMMANDS, explain, stale, usage):
     flag.add_command(command)
+for command in ramp_log.COMMANDS:
+    ramp.add_command(command)
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def status(session: Session, ramp_or_flag: str | None) -> None:
         body = connection.get(f"{connection.of_environment}/ramps")
         session.show(body, lambda console: _print_ramps(console, connection, body["ramps"]))
         return
-    path = _path(connection, ramp_or_flag)
+    path = path_of_ramp(connection, ramp_or_flag)
     view = connection.get(path)
 
     def people(console: Console) -> None:
@@ -86,7 +86,7 @@ def watch_ramp(session: Session, ramp_or_flag: str) -> None:
 
     With --json, or into a pipe: a line for each move.
     """
-    view = watch(session, _path(session.connection, ramp_or_flag))
+    view = watch(session, path_of_ramp(session.connection, ramp_or_flag))
     if view["status"] != "promoted":
         raise click.exceptions.Exit(1)
 
@@ -105,7 +105,7 @@ def _print_ramps(console: Console, connection: Connection, ramps: list[dict[str,
 
 def _act(session: Session, ramp_or_flag: str, action: str, reason: str | None) -> None:
     connection = session.connection
-    body = connection.post(f"{_path(connection, ramp_or_flag)}/{action}", {"reason": reason} if reason else {})
+    body = connection.post(f"{path_of_ramp(connection, ramp_or_flag)}/{action}", {"reason": reason} if reason else {})
     session.show(body, lambda console: _print_line(console, body))
 
 
@@ -159,7 +159,7 @@ def _number(text: str) -> int | float:
     return plain(number)
 
 
-def _path(connection: Connection, ramp_or_flag: str) -> str:
+def path_of_ramp(connection: Connection, ramp_or_flag: str) -> str:
     """Return the path of a ramp that is named by its id or by its flag (the live one then, else the newest)."""
     base = f"{connection.of_environment}/ramps"
     of_flag = connection.get(base, flag=ramp_or_flag)["ramps"]

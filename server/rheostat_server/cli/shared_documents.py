@@ -9,6 +9,7 @@ from rich.console import Console
 from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.documents import check
 from rheostat_server.cli.groups import Group
+from rheostat_server.cli.moves import show_moves_of_shared
 from rheostat_server.cli.options import Session, common_options, connected
 from rheostat_server.cli.terminal import a_table, moment, print_table
 from rheostat_server.cli.yaml_files import read_documents, to_yaml
@@ -82,6 +83,7 @@ def _group(kind: str, meaning: str) -> click.Group:
         if data.get("kind", "flag") != kind:
             raise CommandFailed(f"{file} is a {data.get('kind', 'flag')}; `rheostat apply` takes it")
         query = {"restart_ramp": "true" if restart_ramp else None}
+        show_moves_of_shared(session, kind, data, restart_ramp=restart_ramp)
         body = session.connection.send("PUT", _path(session, kind, data["key"]), body=data, query=query).body
 
         def people(console: Console) -> None:

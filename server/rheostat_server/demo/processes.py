@@ -99,10 +99,19 @@ class Process:
         raise RuntimeError(f"{url} does not answer; the process says:\n{self.output[-2000:]}")
 
 
-def start_shop(*, port: int, directory: Path, url: str, sdk_key: str, background: float = 0.0) -> Process:
+def start_shop(
+    *, port: int, directory: Path, url: str, sdk_key: str, background: float = 0.0, workers: int = 1
+) -> Process:
     """Start the shop on ``port``, as a user of the server at ``url``."""
+    options = (f"--port={port}", f"--background={background}", f"--workers={workers}")
     return Process(
-        [sys.executable, "-m", "rheostat_server.demo.application", f"--port={port}", f"--background={background}"],
+        [
+            sys.executable,
+            "-m",
+            "rheostat_server.demo.application",
+            *options,
+            f"--fault-file={directory / 'fault.json'}",
+        ],
         log=directory / "shop.log",
         environ={"RHEOSTAT_URL": url, "RHEOSTAT_SDK_KEY": sdk_key, "RHEOSTAT_CACHE_DIR": str(directory / "cache")},
     )

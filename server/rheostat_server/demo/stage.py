@@ -20,9 +20,10 @@ RAMPS = "/projects/default/environments/production/ramps"
 class Stage:
     """The processes, and the admin API of their server."""
 
-    def __init__(self, directory: Path, *, background: float, with_prometheus: bool) -> None:
+    def __init__(self, directory: Path, *, background: float, with_prometheus: bool, workers: int = 1) -> None:
         self._directory = directory
         self._background = background
+        self._workers = workers
         self._program = prometheus_program() if with_prometheus else None
         self.token, self.sdk_key = f"rht_{secrets.token_hex(16)}", f"rhs_{secrets.token_hex(16)}"
         self._port, self._shop_port, self._prometheus_port = free_port(), free_port(), free_port()
@@ -72,6 +73,7 @@ class Stage:
             url=self.url,
             sdk_key=self.sdk_key,
             background=self._background,
+            workers=self._workers,
         )
         await self.shop.answers(f"{self.shop_url}/seen")
 
@@ -102,10 +104,10 @@ class Stage:
         decisions: list[dict[str, Any]] = answer.raise_for_status().json()["decisions"]
         return decisions
 
-    async def break_shop(self, rate: float) -> None:
-        """From now on the new checkout fails for this share of its requests."""
+    async def break_shop(self, rate: float = 0.0, **fault: float) -> None:
+        """From now on the new checkout fails for this share of its requests; ``fault``: see ``Fault``."""
         async with httpx.AsyncClient() as client:
-            (await client.post(f"{self.shop_url}/fault", params={"rate": rate})).raise_for_status()
+            (await client.post(f"{self.shop_url}/fault", params={"rate": rate, **fault})).raise_for_status()
 
     async def close(self) -> None:
         """Stop everything: the shop before the server, so that its last outcomes find somebody."""
@@ -121,6 +123,7 @@ async def set_stage(
     *,
     background: float = 0.0,
     with_prometheus: bool = True,
+    workers: int = 1,
     say: Callable[[str], None] = lambda line: None,
 ) -> AsyncIterator[Stage]:
     """Start everything in ``directory``, and stop it on leaving.
@@ -128,7 +131,7 @@ async def set_stage(
     Raises:
         RuntimeError: a process does not start; the message has what it printed.
     """
-    stage = Stage(directory, background=background, with_prometheus=with_prometheus)
+    stage = Stage(directory, background=background, with_prometheus=with_prometheus, workers=workers)
     try:
         say("starting the server …")
         await stage.start_server()

@@ -2,7 +2,7 @@
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-_ALLOWED = b"authorization, content-type, if-none-match, x-api-key, rheostat-service"
+_ALLOWED = b"authorization, content-type, if-none-match, x-api-key, rheostat-service, last-event-id, cache-control"
 _EXPOSED = b"ETag, Retry-After"
 PREFLIGHT_SECONDS = b"600"
 
@@ -32,7 +32,7 @@ class Cors:
             return self.headers(origin)
         return (
             *self.headers(origin),
-            (b"access-control-allow-methods", b"POST"),
+            (b"access-control-allow-methods", b"POST, GET"),
             (b"access-control-allow-headers", _ALLOWED),
             (b"access-control-max-age", PREFLIGHT_SECONDS),
         )

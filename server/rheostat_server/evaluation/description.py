@@ -73,7 +73,14 @@ def _bulk() -> Json:
                 "required": False,
                 "schema": {"type": "string"},
                 "description": "ETags of earlier answers; 304 where one still holds for this context.",
-            }
+            },
+            {
+                "name": "flagConfigEtag",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": "What an event stream told of; a node that is behind waits for it, 2 s at most.",
+            },
         ],
         "requestBody": _body(),
         "responses": {
@@ -161,7 +168,17 @@ def _schemas() -> Json:
             "required": ["flags"],
             "properties": {
                 "flags": {"type": "array", "items": {"anyOf": [_ref("OfrepSuccess"), _ref("OfrepFlagError")]}},
+                "eventStreams": {"type": "array", "items": _ref("OfrepEventStream")},
                 "metadata": metadata,
+            },
+        },
+        "OfrepEventStream": {
+            "description": "Where to listen for changes, by GET, with the origin of this request. Good for an hour.",
+            "type": "object",
+            "required": ["type", "endpoint"],
+            "properties": {
+                "type": {"type": "string", "enum": ["sse"]},
+                "endpoint": {"type": "object", "required": ["requestUri"], "properties": {"requestUri": text}},
             },
         },
     }

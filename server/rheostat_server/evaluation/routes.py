@@ -1,6 +1,7 @@
 """HTTP for OFREP, as plain ASGI: it is asked most of all."""
 
 from typing import Any
+from urllib.parse import parse_qs
 
 import structlog
 from litestar.enums import ScopeType
@@ -13,9 +14,10 @@ from rheostat_server.evaluation.answers import Reply, failure
 from rheostat_server.evaluation.context import BODY_BYTES
 from rheostat_server.evaluation.cors import Cors
 from rheostat_server.evaluation.description import ofrep_description
-from rheostat_server.evaluation.ofrep import Ofrep
+from rheostat_server.evaluation.ofrep import STREAM, Ofrep
 from rheostat_server.ports.metrics import Metrics
 from rheostat_server.streaming.callers import Keys, header, sdk_caller
+from rheostat_server.streaming.connection import serve_stream
 from rheostat_server.web.described import DESCRIBED
 from rheostat_server.web.errors import RETRY_AFTER_SECONDS, status_for
 
@@ -60,23 +62,53 @@ class OfrepPlane:
         before, found, rest = scope["path"].rstrip("/").partition(BULK)
         key = rest[1:] if rest.startswith("/") else ""
         single = bool(key)
+        if scope["path"].rstrip("/") == STREAM:
+            await self._stream(scope, receive, send)
+            return
         if before or not found or (rest and not single) or "/" in key:
             reply = failure(404, "there is nothing at this address; OFREP is below /ofrep/v1/evaluate/flags")
         elif scope["method"] != "POST":
             reply = failure(405, "evaluations are asked for by POST")
             reply = Reply(reply.status, reply.body, ((b"allow", b"POST, OPTIONS"),))
         else:
-            reply = await self._answer(headers, key or None, receive)
+            reply = await self._answer(scope, key or None, receive)
         self._metrics.request("ofrep-single" if single else "ofrep-bulk", reply.status)
         await _send(send, Reply(reply.status, reply.body, (*reply.headers, *self._cors.headers(origin))))
 
-    async def _answer(self, headers: Any, key: str | None, receive: Receive) -> Reply:
+    async def _stream(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer one request for an event stream."""
+        headers = scope["headers"]
+        cors = self._cors.headers(header(headers, b"origin"))
+        reply: Reply | None = None
+        if scope["method"] != "GET":
+            reply = failure(405, "event streams are asked for by GET")
+            reply = Reply(reply.status, reply.body, ((b"allow", b"GET, OPTIONS"),))
+        else:
+            try:
+                [ticket] = parse_qs(scope["query_string"].decode("latin-1")).get("ticket") or [""]
+                feed, watcher = self._ofrep.watch(ticket, header(headers, b"last-event-id"))
+            except ValueError:
+                reply = failure(400, "one ticket is enough", code="GENERAL")
+            except RheostatServerError as error:
+                reply = _refusal(error, None)
+        self._metrics.request("ofrep-stream", 200 if reply is None else reply.status)
+        if reply is not None:
+            await _send(send, Reply(reply.status, reply.body, (*reply.headers, *cors)))
+            return
+        try:
+            await serve_stream(watcher, receive, send, cors)
+        finally:
+            feed.watchers.remove(watcher)
+
+    async def _answer(self, scope: Any, key: str | None, receive: Receive) -> Reply:
+        headers = scope["headers"]
         try:
             principal, environment_id = sdk_caller(
                 self._keys, header(headers, b"authorization"), header(headers, b"x-api-key")
             )
             body = await _body(receive)
             if key is None:
+                await self._ofrep.catch_up(environment_id, scope["query_string"])
                 return self._ofrep.bulk(principal, environment_id, body, header(headers, b"if-none-match"))
             return self._ofrep.single(principal, environment_id, key, body, header(headers, SERVICE_HEADER))
         except RheostatServerError as error:

@@ -12,8 +12,11 @@ from rheostat_server.access.model import Principal
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.flags.announcing import Announce, Arrive, at_once
 from rheostat_server.flags.catalogue import Catalogue, check_archival, lock_catalogue, read_document
-from rheostat_server.flags.preview import PreviewView, check_document, read_sides, with_moves
+from rheostat_server.flags.looking import Looking
+from rheostat_server.flags.preview import who_moves
+from rheostat_server.flags.seen import NOTHING_SEEN, SeenContexts
 from rheostat_server.flags.sent import Sent, read_sent
+from rheostat_server.flags.sides import Concern
 from rheostat_server.flags.wire import AppliedChange, AppliedView, Export, overlay_notes, read_over
 from rheostat_server.flags.writing import Edit, Writer, kept_edit, write_edits
 from rheostat_server.ports.ramps import RampWatcher
@@ -23,25 +26,25 @@ from rheostat_server.shared.edit import SharedEdit
 from rheostat_server.shared.state import lock_concerned, read_shelf
 
 
-class _OnlyLooked(Exception):
-    """Leaves the transaction of a dry run, so that nothing of it stays."""
-
-    def __init__(self, changes: list[AppliedChange]) -> None:
-        super().__init__()
-        self.changes = changes
-
-
 class ApplyService:
     """Applies documents to a project, and gives them back."""
 
     def __init__(
-        self, storage: Storage, clock: Clock, watcher: RampWatcher, announce: Announce, *, arrive: Arrive = at_once
+        self,
+        storage: Storage,
+        clock: Clock,
+        watcher: RampWatcher,
+        announce: Announce,
+        *,
+        arrive: Arrive = at_once,
+        seen: SeenContexts = NOTHING_SEEN,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._watcher = watcher
         self._announce = announce
         self._arrive = arrive
+        self._seen = seen
 
     async def apply(
         self, project: str, documents: list[Any], principal: Principal, *, dry_run: bool, prune: bool, force: bool
@@ -58,41 +61,50 @@ class ApplyService:
             Conflict: an edit would spoil the evidence of a live ramp.
             NotFound: there is no such project.
         """
-        sent = read_sent(documents)
-        if prune and not sent.flags:
-            raise Invalid(
-                [Fault("documents", "prune needs at least one flag, or it would archive them all")], "the request"
-            )
-
-        async def work(tx: Transaction) -> tuple[list[AppliedChange], Mapping[int, int]]:
-            if not dry_run:
-                return await self._work(tx, project, sent, principal, prune=prune, force=force)
-            # The lock that every write takes first: what is read is what the write then finds.
-            await tx.projects.lock(project)
-            before = await read_sides(tx, project, list(sent.flags))
-            would, _ = await self._work(tx, project, sent, principal, prune=prune, force=force)
-            after = await read_sides(tx, project, list(sent.flags))
-            raise _OnlyLooked([with_moves(change, before, after) for change in would])
-
-        try:
-            applied, changed = await self._storage.run(work)
-        except _OnlyLooked as looked:
-            return AppliedView([*looked.changes, *map(_not_started, sent.ramps)], dry_run=True)
+        if dry_run:
+            return await self.look(project, documents, principal, prune=prune, force=force)
+        sent = _checked(documents, prune=prune)
+        applied, changed = await self._storage.run(
+            lambda tx: self._work(tx, project, sent, self._writer(principal), prune=prune, force=force)
+        )
         if changed:
             self._announce(sorted(changed))
             await self._arrive(changed)
         return AppliedView([*applied, *map(_not_started, sent.ramps)], dry_run=False)
 
-    async def preview(self, project: str, key: str, document: Any, principal: Principal) -> PreviewView:
-        """Return who would move if this document were written: by environment, rule and variant. Changes nothing.
+    async def look(
+        self,
+        project: str,
+        documents: list[Any],
+        principal: Principal,
+        *,
+        prune: bool = False,
+        force: bool = False,
+        restart_ramp: bool = False,
+    ) -> AppliedView:
+        """Return what applying these documents would do, and who would move by it. Changes nothing.
+
+        ``restart_ramp``: as a write that may restart a ramp.
 
         Raises:
-            Invalid, Conflict, NotFound: as the write would.
+            Invalid, Refused, Conflict, NotFound: as ``apply`` would.
         """
-        check_document(document, key)
-        looked = await self.apply(project, [document], principal, dry_run=True, prune=False, force=False)
-        [change] = looked.changes
-        return PreviewView(action=change.action, environments=change.moves, notes=change.notes)
+        sent = _checked(documents, prune=prune)
+        whole = self._seen.on or prune or any(kind == "segment" for kind, _ in sent.shared)
+        concern = Concern(flags=sent.flags, shared=list(sent.shared), everything=prune)
+        looking = Looking(self._storage, project, concern, whole=whole)
+        writer = self._writer(principal, restart_ramp)
+        would, _ = await looking.run(lambda tx: self._work(tx, project, sent, writer, prune=prune, force=force))
+        moves = await who_moves(
+            looking.before, looking.after, looking.environments, self._seen, now_ms=self._clock.wall_ms()
+        )
+        flags = {change.key for change in would if change.kind == "flag"}
+        told = [
+            msgspec.structs.replace(change, moves=moves.get(change.key, {})) if change.kind == "flag" else change
+            for change in would
+        ]
+        others = {key: one for key, one in moves.items() if key not in flags}
+        return AppliedView([*told, *map(_not_started, sent.ramps)], dry_run=True, others=others)
 
     async def export(self, project: str) -> Export:
         """Return all segments, layers, and flags that are not archived, each kind in byte order of its keys.
@@ -113,7 +125,7 @@ class ApplyService:
         tx: Transaction,
         project: str,
         sent: Sent,
-        principal: Principal,
+        writer: Writer,
         *,
         prune: bool,
         force: bool,
@@ -144,7 +156,6 @@ class ApplyService:
         ]
         if faults:
             raise Invalid(faults, "what was sent")
-        writer = Writer(actor=principal.actor, at_ms=self._clock.wall_ms())
         if gone and not force:
             await check_archival(tx, catalogue, gone, after, writer.at_ms)
         edits = _edits(catalogue, merged, gone)
@@ -190,6 +201,18 @@ class ApplyService:
         applied += [told[place] for place in gone_shared]
         return applied, written.changed
 
+    def _writer(self, principal: Principal, restart_ramp: bool = False) -> Writer:
+        return Writer(actor=principal.actor, at_ms=self._clock.wall_ms(), restart_ramp=restart_ramp)
+
+
+def _checked(documents: list[Any], *, prune: bool) -> Sent:
+    sent = read_sent(documents)
+    if prune and not sent.flags:
+        raise Invalid(
+            [Fault("documents", "prune needs at least one flag, or it would archive them all")], "the request"
+        )
+    return sent
+
 
 def _not_started(ramp: RampDocument) -> AppliedChange:
     """Return what is said of a ramp: files are applied again and again, and a ramp is started once."""
@@ -230,6 +253,7 @@ def _shared_change(place: Place, edit: SharedEdit | None, version: int, environm
         action=action,
         version=version,
         environments=sorted(environments) if served else [],
+        notes=() if edit is None else edit.units_in_words(),
     )
 
 

@@ -21,7 +21,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def merge(target: Any, patch: Any) -> Any:
-    """Return the target with a merge patch applied (RFC 7386): objects merge, ``null`` removes, all else replaces."""
+    """Return the target with a merge patch applied (RFC 7396): objects merge, ``null`` removes, all else replaces."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}

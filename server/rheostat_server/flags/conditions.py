@@ -38,7 +38,7 @@ _KINDS: Final = ("attribute", "all", "any", "not", "segment")
 def check_condition(data: object, path: str, faults: Faults, depth: int = 1) -> Condition:
     """Return the condition; faults where it is none. An empty one stands for what is faulty."""
     if depth > DEEPEST:
-        faults.add(path, f"conditions are nested more than {DEEPEST} levels deep")
+        faults.add(path, f"conditions are nested more than {DEEPEST} levels deep", "name a part of them as a segment")
         return Condition()
     fields = Fields(data, path, faults, (*_KINDS, "operator", "values"))
     given = [kind for kind in _KINDS if kind in fields]

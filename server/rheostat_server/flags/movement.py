@@ -5,9 +5,11 @@ from typing import Literal
 
 import msgspec
 
+from rheostat.engine.conditions import names
 from rheostat.engine.evaluate import Ruleset
 from rheostat.engine.programs import Compiled
 from rheostat.model.context import Context
+from rheostat_server.flags.changed import NOTHING_CHANGED, Changed
 from rheostat_server.flags.joint import Answering, Joint, Outcome, joint
 from rheostat_server.flags.slots import Slot, possible_pairs, slots_of, twin_of, unit_of
 
@@ -54,10 +56,24 @@ class TargetMovement(msgspec.Struct, frozen=True, kw_only=True):
     to: str | None
 
 
+class UnitMovement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """So many units that come into, or go from, a segment's lists get ``to`` where they got ``from``.
+
+    ``because``: they may move, and why nobody can say.
+    """
+
+    segment: str
+    units: int
+    from_: str | None = msgspec.field(default=None, name="from")
+    to: str | None = None
+    because: str | None = None
+
+
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
     """What a change does in one environment. ``least`` and ``most`` bound the share of users that moves, in percent.
 
-    Users named as targets are counted apart. ``values`` are the variants that stay but have another value.
+    Users named as targets, or in a segment's lists, are counted apart. ``values`` are the variants that stay but
+    have another value.
     """
 
     rollouts: list[RolloutMovement]
@@ -65,15 +81,16 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
     values: list[str]
     least: float
     most: float
+    units: list[UnitMovement] = []
 
     @property
     def moves(self) -> bool:
         """Whether the change may move anybody, or change what they get."""
-        return bool(self.most or self.targets or self.values)
+        return bool(self.most or self.targets or self.values or self.units)
 
 
-def movement(before: Ruleset, after: Ruleset, key: str) -> Movement:
-    """Return who moves between two states of an environment, by one flag's change alone.
+def movement(before: Ruleset, after: Ruleset, key: str, changed: Changed = NOTHING_CHANGED) -> Movement:
+    """Return who moves between two states of an environment by what one flag gives. ``units`` are not looked at.
 
     Shares are of the users that pass the prerequisites and have the unit that rollouts place them by. A flag
     that is not there before is taken for one that was disabled; one that is not there after moves everybody to the
@@ -85,7 +102,7 @@ def movement(before: Ruleset, after: Ruleset, key: str) -> Movement:
     off = _off(before, was), _off(after, now)
     if was is None:
         off = (Outcome(None if now is None else now.flag.off_variant, False), off[1])
-    rows = list(_rows(was, now, off))
+    rows = list(_rows(was, now, off, changed))
     shown = [row for row in rows if row.most or row.before != row.after]
     return Movement(
         rollouts=shown,
@@ -104,7 +121,7 @@ def _off(ruleset: Ruleset, compiled: Compiled | None) -> Outcome | None:
 
 
 def _rows(
-    was: Compiled | None, now: Compiled | None, off: tuple[Outcome | None, Outcome | None]
+    was: Compiled | None, now: Compiled | None, off: tuple[Outcome | None, Outcome | None], changed: Changed
 ) -> Iterable[RolloutMovement]:
     if off[0] is not None and off[1] is not None:
         yield _row("default", [(off[0], off[1])])
@@ -117,25 +134,29 @@ def _rows(
         for slot in slots_of(was):
             yield _row(slot.name, [(slot.answering, off[1])], before=slot)
     elif was is not None and now is not None:
-        yield from _both_on(was, now)
+        yield from _both_on(was, now, changed)
 
 
-def _both_on(was: Compiled, now: Compiled) -> Iterable[RolloutMovement]:
-    before, after = slots_of(was), slots_of(now)
+def _both_on(was: Compiled, now: Compiled, changed: Changed) -> Iterable[RolloutMovement]:
+    before, after = slots_of(was, changed, side=b"<"), slots_of(now, changed, side=b">")
     pairs = list(possible_pairs(before, after))
     for slot in after:
         twin = twin_of(slot, before)
         if twin is not None and (twin, slot) in pairs:
             yield _row(slot.name, [(twin.answering, slot.answering)], before=twin, after=slot)
-    names: dict[str, list[tuple[Slot, Slot]]] = {}
+    blame: dict[str, list[tuple[Slot, Slot]]] = {}
     for one, other in pairs:
         if one.condition != other.condition:
-            names.setdefault(_to_blame(one, other, before, after), []).append((one, other))
-    for name, blamed in names.items():
-        because = _because(name, was, now)
+            blame.setdefault(_to_blame(one, other, before, after), []).append((one, other))
+    for name, blamed in blame.items():
+        because = _because(name, was, now, changed)
         yield _row(name, [(one.answering, other.answering) for one, other in blamed], because=because)
+    named = {prerequisite.flag for prerequisite in now.flag.prerequisites}
     if was.flag.prerequisites != now.flag.prerequisites:
-        yield _by_prerequisites(was, now, before, after)
+        yield _by_prerequisites(was, now, before, after, "prerequisites changed")
+    elif others := named & changed.flags:
+        words = f"the flag{'s' if len(others) > 1 else ''} {', '.join(sorted(others))} changed"
+        yield _by_prerequisites(was, now, before, after, words)
     elif was.flag.prerequisites and was.flag.off_variant != now.flag.off_variant:
         gone, come = Outcome(was.flag.off_variant, False), Outcome(now.flag.off_variant, False)
         yield _row("prerequisites", [(gone, come)])
@@ -148,7 +169,7 @@ def _to_blame(one: Slot, other: Slot, before: Sequence[Slot], after: Sequence[Sl
     return one.name if twin_of(one, after) is None else other.name
 
 
-def _because(name: str, was: Compiled, now: Compiled) -> str:
+def _because(name: str, was: Compiled, now: Compiled, changed: Changed) -> str:
     there = [any(rule.name == name for rule in compiled.flag.rules) for compiled in (was, now)]
     if not there[0]:
         return f"the rule is new: {ATTRIBUTES}"
@@ -159,16 +180,21 @@ def _because(name: str, was: Compiled, now: Compiled) -> str:
         for compiled in (was, now)
     ]
     if conditions[0] == conditions[1]:
+        asked = next(names(rule.when) & changed.conditions for rule in now.flag.rules if rule.name == name)
+        if asked:
+            return f"the segment{'s' if len(asked) > 1 else ''} {', '.join(sorted(asked))} changed: {ATTRIBUTES}"
         return f"the order of rules changed: {ATTRIBUTES}"
     return f"conditions changed: {ATTRIBUTES}"
 
 
-def _by_prerequisites(was: Compiled, now: Compiled, before: Sequence[Slot], after: Sequence[Slot]) -> RolloutMovement:
+def _by_prerequisites(
+    was: Compiled, now: Compiled, before: Sequence[Slot], after: Sequence[Slot], words: str
+) -> RolloutMovement:
     failing = Outcome(was.flag.off_variant, False), Outcome(now.flag.off_variant, False)
     pairs: list[tuple[Answering, Answering]] = [(failing[0], slot.answering) for slot in after]
     pairs += [(slot.answering, failing[1]) for slot in before]
     pairs.append(failing)
-    return _row("prerequisites", pairs, because="prerequisites changed: depends on other flags")
+    return _row("prerequisites", pairs, because=f"{words}: depends on other flags")
 
 
 def _row(

@@ -2,20 +2,25 @@
 
 import msgspec
 
-from rheostat_server.flags.movement import Move, Movement, RolloutMovement, TargetMovement
+from rheostat_server.flags.movement import Move, Movement, RolloutMovement, TargetMovement, UnitMovement
+from rheostat_server.flags.seen import SeenMovement
 
 _MOST_TARGET_LINES = 10
+_MOST_EXAMPLES = 3
 
 
-def movement_lines(movement: Movement) -> list[str]:
-    """Return a line for each rule that moves somebody, for targets, and for values; nothing where nobody moves."""
+def movement_lines(movement: Movement, seen: SeenMovement | None = None) -> list[str]:
+    """Return a line for each rule that moves somebody, for targets, for units of segments, for values, and for who
+    was seen; nothing where nobody moves.
+    """
     whole = _is_whole(movement)
     lines = [_rollout(row, whole=whole) for row in movement.rollouts]
     lines += [_target(target) for target in movement.targets[:_MOST_TARGET_LINES]]
     if len(movement.targets) > _MOST_TARGET_LINES:
         lines.append(f"targets: {len(movement.targets) - _MOST_TARGET_LINES} more kinds of moves")
+    lines += [_unit(unit) for unit in movement.units]
     lines += [f"variant `{variant}` has another value: all who get it get that" for variant in movement.values]
-    return lines
+    return lines if seen is None else [*lines, _seen(seen)]
 
 
 def _is_whole(movement: Movement) -> bool:
@@ -52,6 +57,22 @@ def _name(variant: str | None) -> str:
     return "the caller's default" if variant is None else f"`{variant}`"
 
 
+def _unit(unit: UnitMovement) -> str:
+    many = unit.units != 1
+    head = f"segment {unit.segment}: {unit.units} listed unit{'s' if many else ''}"
+    if unit.because is not None:
+        return f"{head} may move; {unit.because}"
+    return f"{head} switch{'' if many else 'es'} from {_name(unit.from_)} to {_name(unit.to)}"
+
+
+def _seen(seen: SeenMovement) -> str:
+    line = f"seen lately: {seen.moved} of {seen.contexts} contexts move, about {seen.share:.3g} %"
+    examples = [
+        f"{one.targeting_key or 'nobody in particular'}: {_name(one.from_)} → {_name(one.to)}" for one in seen.examples
+    ]
+    return f"{line} ({', '.join(examples[:3])})" if examples else line
+
+
 def _target(target: TargetMovement) -> str:
     units = f"{target.units} unit{'s' if target.units != 1 else ''} named"
     if target.from_ is None:
@@ -61,8 +82,12 @@ def _target(target: TargetMovement) -> str:
     return f"targets: {units} switch from `{target.from_}` to `{target.to}`"
 
 
-class MovementView(msgspec.Struct, frozen=True, kw_only=True):
-    """Who moves in one environment; ``summary`` is the same in lines for people. Shares are in percent."""
+class MovementView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who moves in one environment; ``summary`` is the same in lines for people. Shares are in percent.
+
+    ``units`` are those that a segment's lists name and no longer name, or the other way. ``seen`` is an estimate,
+    where contexts are kept.
+    """
 
     rollouts: list[RolloutMovement]
     targets: list[TargetMovement]
@@ -70,9 +95,15 @@ class MovementView(msgspec.Struct, frozen=True, kw_only=True):
     least: float
     most: float
     summary: list[str]
+    units: list[UnitMovement] = []
+    seen: SeenMovement | None = None
 
 
-def movement_view(movement: Movement) -> MovementView:
+Moves = dict[str, dict[str, MovementView]]
+"""Who moves, by flag and environment."""
+
+
+def movement_view(movement: Movement, seen: SeenMovement | None = None) -> MovementView:
     """Return what is shown of a movement."""
     return MovementView(
         rollouts=movement.rollouts,
@@ -80,5 +111,7 @@ def movement_view(movement: Movement) -> MovementView:
         values=movement.values,
         least=movement.least,
         most=movement.most,
-        summary=movement_lines(movement),
+        summary=movement_lines(movement, seen),
+        units=movement.units,
+        seen=seen,
     )

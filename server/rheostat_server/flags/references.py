@@ -1,17 +1,26 @@
 """Whether what a flag names is there: environments, other flags and their variants, segments. Pure."""
 
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from rheostat.model.document import FlagDocument
 from rheostat_server.errors import Fault
 from rheostat_server.faults import did_you_mean
+from rheostat_server.flags.chains import MOST_FLAGS, chain_fault, reversed_links
 from rheostat_server.flags.conditions import segments_named
+
+_MAKE_IT: Final = "make it first"
+_OPEN_IT: Final = "take one of these links out"
 
 
 def check_environments(document: FlagDocument, environments: Collection[str]) -> list[Fault]:
     """Return a fault for each environment that the project does not have."""
     return [
-        Fault(f"environments.{name}", f"the project has no environment {name!r}", did_you_mean(name, environments))
+        Fault(
+            f"environments.{name}",
+            f"the project has no environment {name!r}",
+            did_you_mean(name, environments) or _MAKE_IT,
+        )
         for name in document.environments
         if name not in environments
     ]
@@ -24,7 +33,7 @@ def check_segments(document: FlagDocument, segments: Collection[str]) -> list[Fa
         for index, rule in enumerate(here.rules):
             path = f"environments.{name}.rules[{index}].when"
             faults += [
-                Fault(f"{where}.segment", f"there is no segment {key!r}", did_you_mean(key, segments))
+                Fault(f"{where}.segment", f"there is no segment {key!r}", did_you_mean(key, segments) or _MAKE_IT)
                 for where, key in segments_named(rule.when, path)
                 if key not in segments
             ]
@@ -32,18 +41,22 @@ def check_segments(document: FlagDocument, segments: Collection[str]) -> list[Fa
 
 
 def check_prerequisites(document: FlagDocument, flags: Mapping[str, FlagDocument]) -> list[Fault]:
-    """Return a fault for each prerequisite that is not there, lacks the variant, or leads back to the flag.
+    """Return a fault for each prerequisite that is not there, lacks the variant, leads back here, or leads too far.
+
+    A chain is counted from the flags that need this one, however far away, down to the last that it needs.
 
     ``flags`` are all flags of the project that are not archived, as they will be after the write.
     """
     faults: list[Fault] = []
     for name, here in document.environments.items():
+        links = _links(name, flags) if here.prerequisites else {}
+        needed_by = reversed_links(links)
         for index, prerequisite in enumerate(here.prerequisites):
             path = f"environments.{name}.prerequisites[{index}]"
             other = flags.get(prerequisite.flag)
             if other is None:
                 others = [key for key in flags if key != document.key]
-                hint = did_you_mean(prerequisite.flag, others)
+                hint = did_you_mean(prerequisite.flag, others) or _MAKE_IT
                 faults.append(Fault(f"{path}.flag", f"there is no flag {prerequisite.flag!r}", hint))
                 continue
             faults += [
@@ -56,14 +69,36 @@ def check_prerequisites(document: FlagDocument, flags: Mapping[str, FlagDocument
                 if variant not in other.variants
             ]
             if circle := _way_back(document.key, prerequisite.flag, name, flags):
-                faults.append(Fault(f"{path}.flag", f"this goes in a circle: {' → '.join(circle)}"))
+                faults.append(Fault(f"{path}.flag", f"this goes in a circle: {' → '.join(circle)}", _OPEN_IT))
+            elif fault := chain_fault(
+                f"{path}.flag",
+                document.key,
+                prerequisite.flag,
+                links,
+                needed_by,
+                most=MOST_FLAGS,
+                what="flags",
+            ):
+                faults.append(fault)
     return faults
+
+
+def _links(environment: str, flags: Mapping[str, FlagDocument]) -> dict[str, list[str]]:
+    """Return by key what each flag needs there."""
+    found: dict[str, list[str]] = {}
+    for key, flag in flags.items():
+        here = flag.environments.get(environment)
+        if here is not None and here.prerequisites:
+            found[key] = [prerequisite.flag for prerequisite in here.prerequisites]
+    return found
 
 
 def check_dependents(document: FlagDocument, flags: Mapping[str, FlagDocument]) -> list[Fault]:
     """Return a fault for each variant that another flag's prerequisite names and the document no longer has."""
     return [
-        Fault("variants", f"{key} needs the variant {variant!r} of this flag in {environment}")
+        Fault(
+            "variants", f"{key} needs the variant {variant!r} of this flag in {environment}", f"keep it, or edit {key}"
+        )
         for key, environment, variants in dependents(document.key, flags)
         for variant in variants
         if variant not in document.variants

@@ -4,6 +4,7 @@ import msgspec
 
 from rheostat.model.document import AnswerDocument, RolloutDocument
 from rheostat_server.faults import (
+    A_SHARE,
     QUOTE_IT,
     Faults,
     Fields,
@@ -104,7 +105,7 @@ def _check_range(fields: Fields) -> tuple[int | float, int | float] | None:
         if not is_number(value):
             fields.faults.add(where, f"this is {type_name(value)}, not a finite number")
         elif (fault := share_fault(value)) is not None:
-            fields.faults.add(where, fault)
+            fields.faults.add(where, fault, A_SHARE)
         else:
             bounds.append(plain_number(value))
     if len(bounds) < 2:
@@ -128,13 +129,15 @@ def _check_split(fields: Fields, known: Known) -> dict[str, int | float]:
         where = below(path, variant)
         name = check_variant(variant, where, known, faults)
         if not is_number(weight) or weight < 0:
-            faults.add(where, "a weight is a number of 0 or more")
+            faults.add(where, "a weight is a number of 0 or more", "0 keeps a variant out of the split")
             sound = False
         elif weight > 1e9 or 0 < weight < 1e-9:
-            faults.add(where, "a weight above 0 is between 1e-9 and 1e9")
+            faults.add(
+                where, "a weight above 0 is between 1e-9 and 1e9", "only how weights compare counts: 1 and 3, say"
+            )
             sound = False
         elif name is not None:
             split[name] = plain_number(weight)
     if sound and not any(is_number(weight) and weight > 0 for weight in raw.values()):
-        faults.add(path, "at least one variant has a weight above 0")
+        faults.add(path, "at least one variant has a weight above 0", "such as split: {on: 1}")
     return split

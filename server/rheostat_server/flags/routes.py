@@ -10,10 +10,8 @@ from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
 
 from rheostat.model.document import FlagDocument
 from rheostat_server.access.guard import Caller
-from rheostat_server.access.model import Scope
 from rheostat_server.errors import Fault, Invalid, Malformed, NotFound
 from rheostat_server.flags.apply import ApplyService
-from rheostat_server.flags.preview import PreviewView
 from rheostat_server.flags.service import Condition, FlagService
 from rheostat_server.flags.wire import (
     AppliedView,
@@ -24,11 +22,10 @@ from rheostat_server.flags.wire import (
     FlagPage,
     FlagView,
     History,
-    PreviewBody,
     RestoreBody,
     VersionView,
 )
-from rheostat_server.web.decoding import decode, decode_plain
+from rheostat_server.web.decoding import DOCUMENT_BODY_BYTES, DOCUMENTS_BODY_BYTES, decode, decode_plain
 from rheostat_server.web.openapi import takes
 
 _FLAGS = "/projects/{project:str}/flags"
@@ -84,7 +81,12 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         """Get a flag: its document, and what is in force over it."""
         return answer(await service.get(project, key))
 
-    @put(_FLAG, operation_class=takes(FlagDocument, conditional=True), responses={201: _MADE})
+    @put(
+        _FLAG,
+        request_max_body_size=DOCUMENT_BODY_BYTES,
+        operation_class=takes(FlagDocument, conditional=True),
+        responses={201: _MADE},
+    )
     async def put_flag(
         request: AnyRequest,
         project: FromPath[str],
@@ -100,7 +102,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         )
         return answer(view, 201 if view.version == 1 else 200)
 
-    @patch(_FLAG, operation_class=takes(dict[str, Any], conditional=True))
+    @patch(_FLAG, request_max_body_size=DOCUMENT_BODY_BYTES, operation_class=takes(dict[str, Any], conditional=True))
     async def patch_flag(
         request: AnyRequest,
         project: FromPath[str],
@@ -110,7 +112,7 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         principal: Caller,
         restart_ramp: FromQuery[bool] = False,
     ) -> Response[FlagView]:
-        """Merge a patch (RFC 7386) into a flag's document."""
+        """Merge a patch (RFC 7396) into a flag's document."""
         view = await service.patch(
             project, key, decode_plain(body), principal, condition=condition_of(request), restart_ramp=restart_ramp
         )
@@ -180,13 +182,12 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
         )
         return answer(view)
 
-    @post(_FLAG + "/preview", operation_class=takes(PreviewBody), status_code=200, scope=Scope.READ)
-    async def preview_flag(project: FromPath[str], key: FromPath[str], body: RawBody, principal: Caller) -> PreviewView:
-        """Say who would move if a document were written: by environment, rule and variant."""
-        asked = decode(body, PreviewBody)
-        return await applying.preview(project, key, msgspec.json.decode(asked.document), principal)
-
-    @post("/projects/{project:str}/apply", operation_class=takes(ApplyBody), status_code=200)
+    @post(
+        "/projects/{project:str}/apply",
+        request_max_body_size=DOCUMENTS_BODY_BYTES,
+        operation_class=takes(ApplyBody),
+        status_code=200,
+    )
     async def apply_documents(project: FromPath[str], body: RawBody, principal: Caller) -> AppliedView:
         """Hold all of these documents, or, when something is wrong, change nothing."""
         asked = decode(body, ApplyBody)
@@ -205,6 +206,6 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
 
     handlers: list[Any] = [
         list_flags, get_flag, put_flag, patch_flag, archive_flag, unarchive_flag, flag_history, flag_version,
-        flag_diff, restore_flag, preview_flag, apply_documents, export_documents,
+        flag_diff, restore_flag, apply_documents, export_documents,
     ]  # fmt: skip
     return Router("/", route_handlers=handlers, tags=["flags"])

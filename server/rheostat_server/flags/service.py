@@ -1,18 +1,18 @@
 """The reading and writing of flags."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import msgspec
 
 from rheostat.clock import Clock
 from rheostat.model.document import FlagDocument
-from rheostat.model.serving import keep_unlisted
 from rheostat_server.access.model import Principal
 from rheostat_server.errors import Fault, Invalid, VersionConflict
 from rheostat_server.flags.announcing import Announce, Arrive, at_once
-from rheostat_server.flags.catalogue import Catalogue, check_archival, lock_catalogue, read_document, refuse_archived
+from rheostat_server.flags.catalogue import Catalogue, check_archival, lock_catalogue, read_document
 from rheostat_server.flags.change import changes, check_patch, merge, unified, without_environments
+from rheostat_server.flags.replacing import raise_faults, replace_by, replace_document
 from rheostat_server.flags.validate import validate_flag
 from rheostat_server.flags.wire import (
     DiffView,
@@ -24,7 +24,7 @@ from rheostat_server.flags.wire import (
     read_over,
     version_view,
 )
-from rheostat_server.flags.writing import Edit, Writer, write_edits
+from rheostat_server.flags.writing import Edit, Writer
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.ramps import RampWatcher
 from rheostat_server.ports.shared import SharedRow
@@ -58,6 +58,16 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ANY = Condition()
+
+
+class _How(TypedDict, total=False):
+    """What a write says of itself; see ``replace_document``."""
+
+    action: Required[str]
+    exact: bool
+    summary: str
+    notes: tuple[str, ...]
+    note: str | None
 
 
 class FlagService:
@@ -133,7 +143,7 @@ class FlagService:
     async def patch(
         self, project: str, key: str, patch: Any, principal: Principal, *, condition: Condition, restart_ramp: bool
     ) -> FlagView:
-        """Merge a patch (RFC 7386) into the document.
+        """Merge a patch (RFC 7396) into the document.
 
         Raises:
             NotFound, Invalid, VersionConflict, Conflict: as for ``put``.
@@ -193,7 +203,7 @@ class FlagService:
             if row.archived_at_ms is None:
                 return await self._view(tx, project, row, ("it was not archived",)), {}
             document = read_document(row)
-            await _raise_faults(tx, catalogue, document)
+            await raise_faults(tx, catalogue, document)
             edit = Edit(
                 row=row, before=None, after=document, document=document, action="unarchive", summary=f"unarchived {key}"
             )
@@ -276,53 +286,16 @@ class FlagService:
         return DiffView(from_=lower, to=upper, changes=changes(old, new), lines=lines)
 
     async def _put(
-        self,
-        tx: Transaction,
-        catalogue: Catalogue,
-        document: FlagDocument,
-        writer: Writer,
-        *,
-        action: str,
-        exact: bool = False,
-        summary: str | None = None,
-        notes: tuple[str, ...] = (),
-        note: str | None = None,
+        self, tx: Transaction, catalogue: Catalogue, document: FlagDocument, writer: Writer, **how: Unpack[_How]
     ) -> tuple[FlagView, Mapping[int, int]]:
-        row = catalogue.rows.get(document.key)
-        if row is not None:
-            refuse_archived(row)
-        before = catalogue.in_service(document.key)
-        merged = document if exact else keep_unlisted(before, document)
-        await _raise_faults(tx, catalogue, merged)
-        if row is not None and msgspec.json.encode(merged) == row.document:
-            return await self._view(tx, catalogue.project.key, row, (*notes, "nothing changed")), {}
-        verb = "created" if before is None else "changed"
-        edit = Edit(
-            row=row,
-            before=before,
-            after=merged,
-            document=merged,
-            action="create" if before is None else action,
-            summary=summary or f"{verb} {document.key}",
-            notes=notes,
-            note=note,
-        )
-        return await self._write(tx, catalogue, edit, writer)
+        replaced = await replace_document(tx, catalogue, document, writer=writer, watcher=self._watcher, **how)
+        return await self._view(tx, catalogue.project.key, replaced.row, replaced.notes), replaced.changed
 
     async def _write(
         self, tx: Transaction, catalogue: Catalogue, edit: Edit, writer: Writer
     ) -> tuple[FlagView, Mapping[int, int]]:
-        written = await write_edits(
-            tx,
-            catalogue.project,
-            catalogue.environments,
-            [edit],
-            writer=writer,
-            watcher=self._watcher,
-            change=catalogue.shared,
-        )
-        key = edit.document.key
-        return await self._view(tx, catalogue.project.key, written.rows[key], written.notes[key]), written.changed
+        replaced = await replace_by(tx, catalogue, edit, writer=writer, watcher=self._watcher)
+        return await self._view(tx, catalogue.project.key, replaced.row, replaced.notes), replaced.changed
 
     async def _view(self, tx: Transaction, project: str, row: FlagRow, notes: tuple[str, ...] = ()) -> FlagView:
         environments = await tx.environments.of_project(project)
@@ -338,12 +311,6 @@ class FlagService:
             self._announce(sorted(changed))
             await self._arrive(changed)
         return view
-
-
-async def _raise_faults(tx: Transaction, catalogue: Catalogue, document: FlagDocument) -> None:
-    faults = catalogue.faults(document, await catalogue.after(tx, {document.key: document}))
-    if faults:
-        raise Invalid(faults, f"the flag {document.key}")
 
 
 def _matches(row: FlagRow, tag: str | None, query: str | None) -> bool:

@@ -7,12 +7,14 @@ import msgspec
 from rheostat.engine.programs import Compiled
 from rheostat.model.flag import DEFAULT_ROLLOUT, Answer
 from rheostat.model.shares import ppm_to_percent
+from rheostat_server.flags.changed import NOTHING_CHANGED, Changed
 from rheostat_server.flags.joint import Answering, Line, Outcome, line_of
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """A rule, or the default. ``condition`` is its condition and window as text, ``None`` of the default.
 
+    Two conditions are the same text where they hold for the same people, before a change and after it.
     ``before`` are the conditions of the rules above it. ``exposure`` is in force, in percent, ``None`` without a
     rollout.
     """
@@ -24,12 +26,17 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     exposure: float | None = None
 
 
-def slots_of(compiled: Compiled) -> list[Slot]:
-    """Return the slots that a user can reach, in order. A rule with the condition of an earlier one is left out."""
+def slots_of(compiled: Compiled, changed: Changed = NOTHING_CHANGED, *, side: bytes = b"") -> list[Slot]:
+    """Return the slots that a user can reach, in order. A rule with the condition of an earlier one is left out.
+
+    ``side`` sets conditions apart that ask a segment which has other members on the other side.
+    """
     found: list[Slot] = []
     above: frozenset[bytes] = frozenset()
     for rule in compiled.flag.rules:
         condition = msgspec.json.encode((rule.when, rule.active))
+        if changed.is_asked(rule.when):
+            condition += side
         if condition not in above:
             found.append(_slot(compiled, rule.name, condition, above, rule.answer))
             above |= {condition}

@@ -10,7 +10,8 @@ from rheostat.model.document import FlagDocument
 from rheostat.model.layer import Layer
 from rheostat.model.serving import serve
 from rheostat_server.flags.catalogue import read_document
-from rheostat_server.flags.preview import Sides, read_sides
+from rheostat_server.flags.moved import Sides
+from rheostat_server.flags.sides import read_sides
 from rheostat_server.flags.staleness import SETTLED_MS, given, is_settled, settled_since, stale_reasons
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.storage import Storage, Transaction
@@ -102,7 +103,7 @@ class UsageService:
             rows = [row for row in await tx.flags.of_project(home.id) if row.archived_at_ms is None]
             documents = {row.key: document for row in rows if (document := read_document(row)).temporary}
             seen, ramped = await tx.usage.seen(home.id), await tx.usage.ramped(home.id)
-            sides = await read_sides(tx, project, list(documents))
+            sides = await read_sides(tx, await tx.environments.of_project(project), list(documents), whole=False)
             layers = await read_served_layers(tx, home.id)
             found: list[StaleFlag] = []
             for row in rows:

@@ -145,7 +145,7 @@ def _check_prerequisites(fields: Fields, key: str) -> tuple[Prerequisite, ...]:
             item.required("flag", "variants")
         flag = key_at(item, "flag", "flag key")
         if flag is not None and flag == key:
-            item.fault("flag", "a flag cannot be its own prerequisite")
+            item.fault("flag", "a flag cannot be its own prerequisite", "name another flag, or none")
         variants: list[str] = []
         if "variants" in item:
             if item.raw("variants") == []:

@@ -34,7 +34,7 @@ def check_value(kind: FlagType, value: Any, path: str, faults: Faults) -> Any:
         case FlagType.OBJECT if isinstance(value, Mapping):
             plain = json_value(value, path, faults)
             return _sized(plain, path, faults)
-    hint = None
+    hint = _WANTED[kind]
     if kind is FlagType.STRING and isinstance(value, (bool, int, float)):
         hint = QUOTE_IT
     elif kind is FlagType.BOOLEAN and isinstance(value, str) and value.lower() in {"on", "off", "yes", "no"}:
@@ -44,6 +44,13 @@ def check_value(kind: FlagType, value: Any, path: str, faults: Faults) -> Any:
     return None
 
 
+_WANTED: Final = {
+    FlagType.BOOLEAN: "true or false",
+    FlagType.STRING: 'text, such as "blue"',
+    FlagType.INTEGER: "a whole number, such as 10",
+    FlagType.FLOAT: "a number, such as 0.5",
+    FlagType.OBJECT: "an object, such as {limit: 10}",
+}
 _ARTICLE = {kind: f"{'an' if kind.value[0] in 'aeiou' else 'a'} {kind.value}" for kind in FlagType}
 
 
@@ -72,7 +79,7 @@ def json_value(value: Any, path: str, faults: Faults, depth: int = 1) -> Any:
         number = plain_number(value)
         return _integer(number, path, faults) if isinstance(number, int) else number
     if isinstance(value, (Mapping, list, tuple)) and depth > DEEPEST:
-        faults.add(path, f"this is nested more than {DEEPEST} levels deep")
+        faults.add(path, f"this is nested more than {DEEPEST} levels deep", "flatten it, or keep it as text")
         return None
     if isinstance(value, Mapping):
         plain: dict[str, Any] = {}
@@ -97,7 +104,7 @@ def _sized(value: Any, path: str, faults: Faults) -> Any:
         faults.add(path, "this is not text that UTF-8 can say")
         return value
     if size > LARGEST_VALUE:
-        faults.add(path, f"this value is {size:,} bytes; the most is {LARGEST_VALUE:,}")
+        faults.add(path, f"this value is {size:,} bytes; the most is {LARGEST_VALUE:,}", "serve where it is kept")
     return value
 
 
@@ -123,4 +130,5 @@ def _check_size(document: msgspec.Struct, faults: Faults) -> None:
         faults.add("", "the document holds text that UTF-8 cannot say")
         return
     if size > LARGEST_DOCUMENT:
-        faults.add("", f"the document is {size:,} bytes; the most is {LARGEST_DOCUMENT:,}")
+        hint = "long lists of users belong in segments, large values elsewhere"
+        faults.add("", f"the document is {size:,} bytes; the most is {LARGEST_DOCUMENT:,}", hint)

@@ -14,7 +14,8 @@ _NOT_EVERYWHERE: Final = {"localtime", "Factory", "posixrules"}
 
 
 @lru_cache(maxsize=1)
-def _timezones() -> Collection[str]:
+def timezones() -> Collection[str]:
+    """Return the names of the timezones that this machine knows and that mean the same on any other."""
     return sorted(available_timezones() - _NOT_EVERYWHERE)
 
 
@@ -25,8 +26,8 @@ def check_window(data: object, path: str, faults: Faults) -> WindowDocument | No
         return None
     sound = True
     zone = fields.text("timezone", longest=256)
-    if zone is not None and zone not in _timezones():
-        hint = did_you_mean(zone, _timezones()) or "such as Europe/Madrid or UTC"
+    if zone is not None and zone not in timezones():
+        hint = did_you_mean(zone, timezones()) or "such as Europe/Madrid or UTC"
         fields.fault("timezone", f"there is no timezone {spelled(zone)}", hint)
         zone, sound = "UTC", False
     texts = {name: fields.text(name, longest=256) for name in ("from", "until")}

@@ -12,7 +12,7 @@ from rheostat.model.ramp import RampOverlay
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.flags.catalogue import read_document
 from rheostat_server.flags.change import Change
-from rheostat_server.flags.movement_words import MovementView
+from rheostat_server.flags.movement_words import MovementView, Moves
 from rheostat_server.ports.flags import FlagRow, FlagVersion
 from rheostat_server.ports.storage import EnvironmentRow, ServedRow
 from rheostat_server.web.decoding import Body, Line
@@ -120,12 +120,6 @@ class ApplyBody(Body, frozen=True):
     force: bool = False
 
 
-class PreviewBody(Body, frozen=True):
-    """The document that might be written."""
-
-    document: msgspec.Raw
-
-
 class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
     """What applying does to one thing: ``create``, ``update``, ``unchanged``, ``archive``, or ``skip`` (a ramp).
 
@@ -142,10 +136,15 @@ class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppliedView(msgspec.Struct, frozen=True):
-    """What applying does; with ``dry_run`` what it would do."""
+    """What applying does; with ``dry_run`` what it would do.
+
+    ``others``: in the answer of a dry run, who moves by flags that are not among the documents, but use a segment or
+    layer that is, or need a flag that is.
+    """
 
     changes: list[AppliedChange]
     dry_run: bool
+    others: Moves = {}
 
 
 class Export(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from rheostat_server.ports.projects import ProjectRow
 from rheostat_server.ports.ramps import RampEffects, RampWatcher
 from rheostat_server.ports.shared import SharedChange, SharedRow
 from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, ServedKind, Transaction
+from rheostat_server.scheduled.ending import cancel_pending
 from rheostat_server.shared.documents import Place
 from rheostat_server.shared.edit import SharedEdit, shared_entry, store_shared
 
@@ -125,7 +126,12 @@ async def write_edits(
     revisions = await tx.environments.bump({one.environment.id for one in served})
     for one in served:
         await tx.served.put(one.environment.id, revisions[one.environment.id], one.kind, one.key, one.body)
-    notes = {edit.document.key: (*edit.notes, *effects[edit.document.key].notes, *_warnings(edit)) for edit in edits}
+    cancelled = {edit.document.key: await _cancel_pending(tx, project, edit, writer) for edit in edits}
+    notes = {
+        key: (*edit.notes, *effects[key].notes, *cancelled[key], *_warnings(edit))
+        for edit in edits
+        for key in [edit.document.key]
+    }
     concerned = [edit.document.key for edit in edits if edit.kept]
     for thing in shared:
         stored = shared_rows[thing.kind, thing.key]
@@ -157,6 +163,14 @@ async def _store(tx: Transaction, project: ProjectRow, edit: Edit, writer: Write
         at_ms=writer.at_ms,
         note=edit.note,
     )
+
+
+async def _cancel_pending(tx: Transaction, project: ProjectRow, edit: Edit, writer: Writer) -> tuple[str, ...]:
+    """Cancel what waits to be changed of a flag that goes out of service; return a line for each."""
+    if edit.before is None or edit.after is not None:
+        return ()
+    why = "the flag was archived"
+    return await cancel_pending(tx, project.id, flag=edit.document.key, why=why, actor=writer.actor, at_ms=writer.at_ms)
 
 
 def _warnings(edit: Edit) -> list[str]:

@@ -29,7 +29,11 @@ class _Placed(msgspec.Struct, frozen=True):
 def check_layers(document: FlagDocument, layers: Collection[str]) -> list[Fault]:
     """Return a fault for each rollout in a layer that is not there."""
     return [
-        Fault(f"{placed.path}.layer", f"there is no layer {placed.layer!r}", did_you_mean(placed.layer, layers))
+        Fault(
+            f"{placed.path}.layer",
+            f"there is no layer {placed.layer!r}",
+            did_you_mean(placed.layer, layers) or "make it first",
+        )
         for placed in _placed(document)
         if placed.layer not in layers
     ]
@@ -47,6 +51,7 @@ def layer_overlaps(document: FlagDocument, flags: Mapping[str, FlagDocument]) ->
             f"{own.path}.range",
             f"{own.shown} of the layer {own.layer} overlaps {other.shown}, which the flag {other.flag} owns "
             f"({other.rollout})",
+            "take a part of the layer that nobody owns",
         )
         for own in _placed(document)
         for other in others

@@ -1,5 +1,6 @@
 """Where ramps, kills and the controller's lease are kept, and who hears of a flag's writes. Adapter: postgres."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -117,12 +118,22 @@ class RampStore(Protocol):
         """Keep a decision; its number is the version of the state that came of it."""
         ...
 
-    async def decisions(self, ramp_id: str, *, after: int = 0, limit: int = 200) -> list[DecisionRow]:
-        """Return the decisions above ``after``, in order."""
+    async def decisions(
+        self,
+        ramp_id: str,
+        *,
+        after: int = 0,
+        limit: int = 200,
+        kinds: Collection[str] = (),
+        since_ms: int | None = None,
+    ) -> list[DecisionRow]:
+        """Return the decisions above ``after``, in order: those of these ``kinds`` (none: all) made since then."""
         ...
 
-    async def last_decisions(self, ramp_id: str, count: int) -> list[DecisionRow]:
-        """Return the newest decisions, in order."""
+    async def last_decisions(
+        self, ramp_id: str, count: int, *, kinds: Collection[str] = (), since_ms: int | None = None
+    ) -> list[DecisionRow]:
+        """Return the newest decisions, in order: those of these ``kinds`` (none: all) made since then."""
         ...
 
 

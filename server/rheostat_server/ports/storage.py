@@ -16,6 +16,7 @@ from rheostat_server.ports.flags import FlagStore
 from rheostat_server.ports.outcomes import OutcomeStore
 from rheostat_server.ports.projects import ProjectStore
 from rheostat_server.ports.ramps import KillStore, LeaseStore, RampStore
+from rheostat_server.ports.scheduled import ScheduledStore
 from rheostat_server.ports.shared import SharedStore
 from rheostat_server.ports.usage import UsageStore
 
@@ -116,6 +117,10 @@ class ServedStore(Protocol):
         """Return what these environments serve of these flags, with the environment's id."""
         ...
 
+    async def of_segments(self, environment_ids: Sequence[int], keys: Sequence[str]) -> list[tuple[int, ServedRow]]:
+        """Return what these environments serve of these segments, with the environment's id."""
+        ...
+
     async def over_flags(self, environment_ids: Sequence[int]) -> list[tuple[int, ServedRow]]:
         """Return what stands over flags in these environments, with the environment's id: ramps and kills."""
         ...
@@ -151,6 +156,8 @@ class Transaction(Protocol):
     def environments(self) -> EnvironmentStore: ...
     @property
     def flags(self) -> FlagStore: ...
+    @property
+    def scheduled(self) -> ScheduledStore: ...
     @property
     def shared(self) -> SharedStore: ...
     @property

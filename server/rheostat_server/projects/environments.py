@@ -12,6 +12,7 @@ from rheostat_server.flags.change import with_environment, without_environments
 from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, Storage, Transaction
 from rheostat_server.projects.removal import refuse_live_ramps
 from rheostat_server.projects.service import confirm_by
+from rheostat_server.scheduled.ending import cancel_pending
 from rheostat_server.shared.documents import read_shared, served_form
 from rheostat_server.shared.state import read_served_layers
 
@@ -134,6 +135,8 @@ class EnvironmentService:
                     at_ms=now_ms,
                     note=f"{key} was deleted",
                 )
+            why = f"the environment {key} was deleted"
+            await cancel_pending(tx, home.id, environment=key, why=why, actor=principal.actor, at_ms=now_ms)
             await tx.environments.bump([here.id])
             await tx.tokens.raise_access_revision()
             await tx.projects.delete_environment(here.id)

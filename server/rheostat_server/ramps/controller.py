@@ -17,7 +17,7 @@ from rheostat_server.ports.ramps import EpochMark, RampRow
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
-from rheostat_server.ramps.lease import BEAT_SECONDS, Lease
+from rheostat_server.ramps.lease import Lease, LeaseLostError
 from rheostat_server.ramps.model import (
     Decision,
     Evidence,
@@ -47,10 +47,6 @@ AT_ONCE = 4
 PRUNE_SECONDS = 60.0
 
 log = structlog.get_logger()
-
-
-class LeaseLostError(Exception):
-    """Another node leads by now; nothing was written."""
 
 
 class RampController:
@@ -249,7 +245,6 @@ class RampController:
             if not await tx.lease.hold(token):
                 raise LeaseLostError
             served = Served()
-            await tx.ramps.lock(row.id)
             await write_next(tx, row, after, decided(after.version, after.state, evidence, decision), served)
             if isinstance(decision, KillRamp):
                 kill = kill_of_ramp(
@@ -289,13 +284,21 @@ class RampController:
     async def prune(self) -> None:
         """Clear away what no ramp will ask for again. Nothing while another node leads.
 
+        What is cleared is behind the saved cursors, and stays so whoever leads: only the cursors are read under the
+        lease.
+
         Raises:
             StorageUnavailable: the rest waits for the next time.
         """
-        if self.lease.token is None:
+        token = self.lease.token
+        if token is None:
             return
         async with self._storage.transaction() as tx:
-            rows = await tx.ramps.live()
+            held = await tx.lease.hold(token)
+            rows = await tx.ramps.live() if held else []
+        if not held:
+            self.lease.lost()
+            return
         for row in rows:
             for family, source in self._sources.items():
                 readers = [guardrail.name for guardrail in row.plan.guardrails if guardrail.family is family]
@@ -328,7 +331,7 @@ class RampController:
             except Exception:
                 # Or the node would never lead again.
                 log.exception("lease_failed")
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(self.lease.pause_seconds)
 
     async def _keep_ticking(self) -> None:
         while True:

@@ -42,18 +42,9 @@ async def kill_flag(tx: Transaction, environment: EnvironmentRow, order: KillOrd
     _, flag = await locked_flag(tx, environment, order.flag)
     ramps = await tx.ramps.lock_of_flag(environment.id, flag.key)
     live = [row for row in ramps if row.live]
-    scope = order.scope or (KillScope.ROLLOUT if live else KillScope.FLAG)
     standing = await tx.kills.in_force(environment.id, flag.key)
-    if scope is KillScope.FLAG:
-        if flag.off_variant is None and not order.to_code_default:
-            raise Refused(
-                f"{flag.key} has no off variant; ask for to_code_default to let callers fall back to their own"
-            )
-        wanted = [_flag_kill(environment, order, live, at_ms)]
-    else:
-        wanted = [
-            _rollout_kill(environment, order, rollout, live, at_ms) for rollout in _rollouts(flag, ramps, environment)
-        ]
+    wanted = wanted_kills(environment, order, flag, ramps, at_ms)
+    scope = wanted[0].scope
     known = {(row.scope, row.rollout) for row in standing}
     new = [row for row in wanted if (row.scope, row.rollout) not in known]
     served = Served()
@@ -73,6 +64,27 @@ async def kill_flag(tx: Transaction, environment: EnvironmentRow, order: KillOrd
         _entry(environment, new, flag=flag.key, action="flag.kill", summary=summary, actor=order.actor, at_ms=at_ms)
     )
     return tuple(notes)
+
+
+def wanted_kills(
+    environment: EnvironmentRow, order: KillOrder, flag: Flag, ramps: Sequence[RampRow], at_ms: int
+) -> list[KillRow]:
+    """Return the kills that an order asks for: one of the flag, or one of each rollout that it takes.
+
+    ``ramps`` are the flag's that are live or overlaid.
+
+    Raises:
+        Refused: as ``kill_flag``.
+    """
+    live = [row for row in ramps if row.live]
+    scope = order.scope or (KillScope.ROLLOUT if live else KillScope.FLAG)
+    if scope is KillScope.ROLLOUT:
+        return [
+            _rollout_kill(environment, order, rollout, live, at_ms) for rollout in _rollouts(flag, ramps, environment)
+        ]
+    if flag.off_variant is None and not order.to_code_default:
+        raise Refused(f"{flag.key} has no off variant; ask for to_code_default to let callers fall back to their own")
+    return [_flag_kill(environment, order, live, at_ms)]
 
 
 async def revive_flag(

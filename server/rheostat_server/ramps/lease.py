@@ -10,8 +10,13 @@ BEAT_SECONDS = 2.0
 """How often the leader shows that it lives, and how often a contender looks."""
 UNCHANGED_SECONDS = 6.0
 """A contender that saw no beat for so long, by its own monotonic time, takes over."""
+SHORTEST_PAUSE_SECONDS = 0.05
 
 log = structlog.get_logger()
+
+
+class LeaseLostError(Exception):
+    """Another node leads by now; nothing was written."""
 
 
 class Lease:
@@ -28,8 +33,16 @@ class Lease:
         self._seen_at = 0.0
         self.token: int | None = None
 
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait before the next ``step``: a contender looks again at the moment when it may take over."""
+        if self.token is not None or self._seen is None:
+            return BEAT_SECONDS
+        left = UNCHANGED_SECONDS - (self._clock.monotonic() - self._seen_at)
+        return min(BEAT_SECONDS, max(SHORTEST_PAUSE_SECONDS, left))
+
     async def step(self) -> None:
-        """Beat, or contend. To be called every ``BEAT_SECONDS``.
+        """Beat, or contend. To be called again after ``pause_seconds``.
 
         Raises:
             StorageUnavailable: nobody can lead now; what was seen before does not count afterwards.

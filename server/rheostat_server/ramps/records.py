@@ -1,6 +1,7 @@
 """What is written of a decision: enough to replay it, and the figures a person asks for. Pure."""
 
-from typing import Literal, TypeAlias
+from hashlib import blake2b
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec.structs import replace
@@ -12,9 +13,14 @@ Event: TypeAlias = Literal["start", "covered", "uncovered", "ended", "aborted"]
 """What befalls a ramp by neither the rule nor a person's action on it: its start, another ramp on its rollout that
 covers its overlay or uncovers it again, a write of the flag that ends its overlay or aborts it."""
 
-
+KINDS = frozenset(
+    {*(str(kind.__struct_config__.tag) for kind in get_args(Decision)), *map(str, Action), *get_args(Event)}
+)
+"""What a row of the log may be: the rule's verdict, a person's action, or an event."""
 KEEP_EVERY_MS = 60_000
 """How often at least an observation of a live ramp is kept."""
+SHORT_CURSOR = 200
+"""A cursor of more characters is kept as its hash."""
 
 
 class GuardrailFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,12 +72,8 @@ def _but_for_time(state: State) -> State:
 
 def decided(seq: int, state: State, evidence: Evidence, decision: Decision) -> DecisionRow:
     """Return the row of what the rule decided; ``state`` is the one that came of it."""
-    # Where a source had read up to is no input of the rule, and it is large.
-    bare = tuple(msgspec.structs.replace(reading, cursor="") for reading in evidence.readings)
     kind = type(decision).__struct_config__.tag
-    record = msgspec.structs.replace(
-        _record(state), evidence=msgspec.structs.replace(evidence, readings=bare), decision=decision
-    )
+    record = msgspec.structs.replace(_record(state), evidence=_compact(evidence), decision=decision)
     return _row(seq, evidence.at_ms, str(kind), record)
 
 
@@ -93,6 +95,19 @@ def happened(
     """Return the row of what befell the ramp: its start, or what another ramp or a write of the flag did to it."""
     record = msgspec.structs.replace(_record(state), event=event, actor=actor, plan=plan)
     return _row(seq, at_ms, event, record)
+
+
+def _compact(evidence: Evidence) -> Evidence:
+    """Return the evidence with its cursors as they are kept: no input of the rule, and some are large."""
+    readings = tuple(replace(reading, cursor=kept_cursor(reading.cursor)) for reading in evidence.readings)
+    return replace(evidence, readings=readings, crowd_cursor=kept_cursor(evidence.crowd_cursor))
+
+
+def kept_cursor(cursor: str) -> str:
+    """Return a cursor as the log has it: itself where it is short, else its hash, which still tells two apart."""
+    if len(cursor) <= SHORT_CURSOR:
+        return cursor
+    return "blake2b:" + blake2b(cursor.encode(), digest_size=16).hexdigest()
 
 
 def _record(state: State) -> DecisionRecord:

@@ -1,5 +1,6 @@
 """The states of a ramp, again, from its stored decisions. Pure."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -11,32 +12,54 @@ from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.transition import act, restored, start, transition
 
+_SAME = 1e-9
+"""Logarithms differ in their last digits from one machine's arithmetic to another's; no more than that."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """Something that came out otherwise, as the row says it and as the rule has it now."""
+
+    what: str
+    then: str
+    now: str
+
 
 class Replayed(msgspec.Struct, frozen=True):
-    """One row again: what was decided then, what the rule decides now, and the state that comes of it."""
+    """One row again: what was decided then, what the rule decides now, and the state that comes of it.
+
+    ``differences`` is empty where the row agrees: the decision word for word, where the ramp stands, and M, E and A of
+    each guardrail.
+    """
 
     seq: int
     then: Decision | None
     now: Decision | None
     state: State
+    differences: tuple[Difference, ...] = ()
 
 
 def replay(rows: Iterable[DecisionRow]) -> Iterator[Replayed]:
     """Yield each row's decision as it was and as the rule decides it again. The first row is the ramp's start.
 
     Raises:
-        ValueError: the rows do not begin with a start.
+        ValueError: the rows do not begin with a start, one is missing, or one is not a decision's record.
     """
     plan: Plan | None = None
     state = State()
+    seq = 0
     for row in rows:
-        record = msgspec.json.decode(row.body, type=DecisionRecord)
+        try:
+            record = msgspec.json.decode(row.body, type=DecisionRecord)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"row {row.seq} cannot be read: {error}") from error
         again: Decision | None = None
         if record.plan is not None:
             plan = record.plan
             state = start(plan, row.at_ms)
         elif plan is None:
             raise ValueError("the rows do not begin with the ramp's start")
+        elif row.seq != seq + 1:
+            raise ValueError(f"row {seq + 1} is missing: after row {seq} comes row {row.seq}")
         elif record.evidence is not None:
             state = observe(plan, state, record.evidence)
             again = decide(plan, state, row.at_ms)
@@ -45,4 +68,29 @@ def replay(rows: Iterable[DecisionRow]) -> Iterator[Replayed]:
             state = act(plan, state, record.action, row.at_ms, record.reason or "")
         elif record.event == "aborted":
             state = restored(plan, state, row.at_ms, record.why)
-        yield Replayed(row.seq, record.decision, again, state)
+        seq = row.seq
+        yield Replayed(seq, record.decision, again, state, tuple(_differences(record, again, state)))
+
+
+def _differences(record: DecisionRecord, again: Decision | None, state: State) -> Iterator[Difference]:
+    if again != record.decision:
+        yield Difference("decision", _words(record.decision), _words(again))
+    for what in ("status", "step", "epoch", "exposure_ppm", "why"):
+        then, now = getattr(record, what), getattr(state, what)
+        if then != now:
+            yield Difference(what, str(then), str(now))
+    for name, figures in record.guardrails.items():
+        seen = state.guardrails.get(name)
+        if seen is None:
+            yield Difference(f"guardrail {name}", "seen", "not in the plan")
+            continue
+        if figures.sight != seen.sight.value:
+            yield Difference(f"{name}: sight", figures.sight, seen.sight.value)
+        for letter in ("m", "e", "a"):
+            then_log, now_log = getattr(figures, f"log_{letter}"), getattr(seen, f"log_{letter}")
+            if not math.isclose(then_log, now_log, rel_tol=_SAME, abs_tol=_SAME):
+                yield Difference(f"{name}: log {letter.upper()}", repr(then_log), repr(now_log))
+
+
+def _words(decision: Decision | None) -> str:
+    return "none" if decision is None else msgspec.json.encode(decision).decode()

@@ -71,9 +71,16 @@ def ramp_routes(service: RampService) -> Router:
         after: Annotated[int, QueryParameter(ge=0, le=2**53)] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_DECISIONS)] = 200,
         last: Annotated[int | None, QueryParameter(ge=1, le=MOST_DECISIONS)] = None,
+        kind: FromQuery[list[str] | None] = None,
+        since: FromQuery[str | None] = None,
     ) -> DecisionList:
-        """List what was decided of a ramp, with the evidence: from a number on, or the last few."""
-        return await service.decisions(project, environment, ramp_id, after=after, limit=limit, last=last)
+        """List what was decided of a ramp, with the evidence: from a number on, or the last few.
+
+        ``kind`` (several times: any of them) and ``since`` (``30m`` ago, or an RFC 3339 time) leave the others out.
+        """
+        return await service.decisions(
+            project, environment, ramp_id, after=after, limit=limit, last=last, kinds=kind or (), since=since
+        )
 
     @post(_FLAG + "/kill", operation_class=takes(KillBody), status_code=200)
     async def kill_flag(

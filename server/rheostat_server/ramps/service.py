@@ -1,11 +1,11 @@
 """What people do with ramps and kills."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from rheostat.clock import Clock
-from rheostat_server.errors import NotFound
+from rheostat_server.errors import Fault, Invalid, NotFound
 from rheostat_server.outcomes.cover import COVER_MS
 from rheostat_server.ports.metrics import Metrics
 from rheostat_server.ports.ramps import RampRow
@@ -13,7 +13,7 @@ from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
 from rheostat_server.ramps.controller import labels_of
 from rheostat_server.ramps.kills import KillOrder, kill_flag, revive_flag
 from rheostat_server.ramps.model import Action
-from rheostat_server.ramps.records import acted
+from rheostat_server.ramps.records import KINDS, acted
 from rheostat_server.ramps.starting import Sources, ramp_document, start_ramp
 from rheostat_server.ramps.transition import act
 from rheostat_server.ramps.wire import (
@@ -27,6 +27,7 @@ from rheostat_server.ramps.wire import (
     reporting_view,
 )
 from rheostat_server.ramps.writing import Announce, Served, audit_entry, following, write_next
+from rheostat_server.web.times import read_since
 
 MOST_DECISIONS = 1_000
 MOST_RAMPS = 500
@@ -85,16 +86,37 @@ class RampService:
         return msgspec.structs.replace(ramp_view(row, now_ms), reporting=reporting)
 
     async def decisions(
-        self, project: str, environment: str, ramp_id: str, *, after: int = 0, limit: int = 200, last: int | None = None
+        self,
+        project: str,
+        environment: str,
+        ramp_id: str,
+        *,
+        after: int = 0,
+        limit: int = 200,
+        last: int | None = None,
+        kinds: Sequence[str] = (),
+        since: str | None = None,
     ) -> DecisionList:
-        """Return decisions in order: those after a number, or the ``last`` few. Raises ``NotFound``."""
+        """Return decisions in order: those after a number, or the ``last`` few; of these kinds, made since then.
+
+        Raises:
+            NotFound: there is no such ramp.
+            Invalid: there is no such kind, or ``since`` is neither a length of time nor an RFC 3339 time.
+        """
+        if unknown := sorted(set(kinds) - KINDS):
+            fault = Fault("kind", f"{', '.join(map(repr, unknown))}: there are {', '.join(sorted(KINDS))}")
+            raise Invalid([fault], "the request")
+        since_ms = None if since is None else read_since(since, self._clock.wall_ms(), "since")
+        limit = min(limit, MOST_DECISIONS)
         async with self._storage.transaction() as tx:
             await self._of(tx, project, environment, ramp_id)
             if last is not None:
-                rows = await tx.ramps.last_decisions(ramp_id, min(last, MOST_DECISIONS))
-            else:
-                rows = await tx.ramps.decisions(ramp_id, after=after, limit=min(limit, MOST_DECISIONS))
-        return DecisionList(tuple(map(decision_view, rows)))
+                last = min(last, MOST_DECISIONS)
+                rows = await tx.ramps.last_decisions(ramp_id, last, kinds=kinds, since_ms=since_ms)
+                return DecisionList(tuple(map(decision_view, rows)))
+            rows = await tx.ramps.decisions(ramp_id, after=after, limit=limit + 1, kinds=kinds, since_ms=since_ms)
+        more = rows[limit - 1].seq if len(rows) > limit else None
+        return DecisionList(tuple(map(decision_view, rows[:limit])), more)
 
     async def act(
         self, project: str, environment: str, ramp_id: str, action: Action, *, reason: str, actor: str

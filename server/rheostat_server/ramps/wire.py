@@ -110,9 +110,10 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecisionList(msgspec.Struct, frozen=True):
-    """Decisions in order."""
+    """Decisions in order. ``next`` goes into ``after`` for those that follow; ``null`` where there are none yet."""
 
     decisions: tuple[DecisionView, ...]
+    next: int | None = None
 
 
 class KillView(msgspec.Struct, frozen=True, kw_only=True):

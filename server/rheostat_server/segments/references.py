@@ -1,13 +1,18 @@
 """What a segment names, and what names a segment. Pure."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from rheostat.model.document import FlagDocument, SegmentDocument
 from rheostat_server.errors import Fault
 from rheostat_server.faults import did_you_mean
+from rheostat_server.flags.chains import MOST_SEGMENTS, chain_fault, reversed_links
 from rheostat_server.flags.conditions import segments_named
+
+_MAKE_IT: Final = "make it first"
+_OPEN_IT: Final = "take one of these links out"
 
 
 class Use(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -20,17 +25,32 @@ class Use(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def check_named_segments(document: SegmentDocument, segments: Mapping[str, SegmentDocument]) -> list[Fault]:
-    """Return a fault for each segment that is not there, or that leads back to this one.
+    """Return a fault for each segment that is not there, that leads back to this one, or that leads too far.
 
     ``segments`` are all of the project, as they will be after the write.
     """
     faults: list[Fault] = []
-    for path, key in _named(document):
+    own = _named(document)
+    links = {key: [name for _, name in _named(segment)] for key, segment in segments.items()} if own else {}
+    named_by = reversed_links(links)
+    for path, key in own:
         if key not in segments:
             others = [other for other in segments if other != document.key]
-            faults.append(Fault(f"{path}.segment", f"there is no segment {key!r}", did_you_mean(key, others)))
+            faults.append(
+                Fault(f"{path}.segment", f"there is no segment {key!r}", did_you_mean(key, others) or _MAKE_IT)
+            )
         elif circle := _way_back(document.key, key, segments):
-            faults.append(Fault(f"{path}.segment", f"this goes in a circle: {' → '.join(circle)}"))
+            faults.append(Fault(f"{path}.segment", f"this goes in a circle: {' → '.join(circle)}", _OPEN_IT))
+        elif fault := chain_fault(
+            f"{path}.segment",
+            document.key,
+            key,
+            links,
+            named_by,
+            most=MOST_SEGMENTS,
+            what="segments",
+        ):
+            faults.append(fault)
     return faults
 
 

@@ -37,6 +37,13 @@ class SharedEdit(msgspec.Struct, frozen=True, kw_only=True):
         """The document's key."""
         return self.document.key
 
+    def units_in_words(self) -> tuple[str, ...]:
+        """Return a line for each list of a segment in which units come or go."""
+        return tuple(
+            f"{one['path']}: {one['added']} added, {one['removed']} removed"
+            for one in _units_counted(self.before, self.after)
+        )
+
     def served(self) -> list[bytes | None]:
         """Return what every environment serves from now on: one body (``None`` removes), or nothing new.
 
@@ -81,13 +88,16 @@ def _changes(before: SharedDocument | None, after: SharedDocument | None) -> Seq
     """Return each place that changed. Of lists of units only how many came and went: they can be very long."""
     if not isinstance(before, SegmentDocument | None) or not isinstance(after, SegmentDocument | None):
         return changes(before, after)
+    return [*changes(_without_units(before), _without_units(after)), *_units_counted(before, after)]
+
+
+def _units_counted(before: SharedDocument | None, after: SharedDocument | None) -> list[dict[str, Any]]:
     counted = []
     for name in ("included", "excluded"):
-        old: set[str] = set() if before is None else set(getattr(before, name))
-        new: set[str] = set() if after is None else set(getattr(after, name))
+        old, new = (set[str](getattr(side, name, ())) for side in (before, after))
         if old != new:
             counted.append({"path": name, "added": len(new - old), "removed": len(old - new)})
-    return [*changes(_without_units(before), _without_units(after)), *counted]
+    return counted
 
 
 def _without_units(document: SegmentDocument | None) -> SegmentDocument | None:

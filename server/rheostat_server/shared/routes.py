@@ -13,7 +13,7 @@ from rheostat_server.flags.routes import AnyRequest, condition_of
 from rheostat_server.flags.wire import VersionView
 from rheostat_server.shared.service import SharedService
 from rheostat_server.shared.wire import SharedHistory, SharedPage, SharedView
-from rheostat_server.web.decoding import decode_plain
+from rheostat_server.web.decoding import DOCUMENT_BODY_BYTES, decode_plain
 from rheostat_server.web.openapi import takes
 
 _NEWEST = 2**53
@@ -45,6 +45,7 @@ def shared_routes(service: SharedService) -> Router:
 
     @put(
         one,
+        request_max_body_size=DOCUMENT_BODY_BYTES,
         operation_class=takes(form, conditional=True),
         responses={201: _MADE},
         description=f"Write a whole {kind} document.",

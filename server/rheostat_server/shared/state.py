@@ -1,6 +1,6 @@
 """The segments and layers of a project as a transaction finds them, and the flags that a change of them concerns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -70,6 +70,20 @@ def segments_of(document: FlagDocument) -> set[str]:
         for rule in here.rules
         for _, name in segments_named(rule.when, "")
     }
+
+
+async def leading_to(tx: Transaction, project_id: int, segments: Iterable[str]) -> set[str]:
+    """Return these segments, and those that ask one of them, directly or through others."""
+    rows = await tx.shared.naming_segments(project_id)
+    documents = [msgspec.json.decode(row.document, type=SegmentDocument) for row in rows]
+    named = {
+        document.key: {name for condition in document.conditions for _, name in segments_named(condition, "")}
+        for document in documents
+    }
+    found = set(segments)
+    while more := {key for key, others in named.items() if key not in found and others & found}:
+        found |= more
+    return found
 
 
 async def uses_of(tx: Transaction, project_id: int, kind: SharedKind) -> "Uses":

@@ -18,6 +18,14 @@ class Keys(Protocol):
         """Say whether a key still opens anything."""
         ...
 
+    def ticket(self, token_id: str, spread: bytes) -> str:
+        """Return a short-lived stand-in for a key, for an address."""
+        ...
+
+    def ticket_holder(self, ticket: str) -> Principal:
+        """Return whose ticket this is, or raise ``Unauthenticated``."""
+        ...
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever keys changed."""
         ...

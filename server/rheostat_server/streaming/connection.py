@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 
 from litestar.types import Receive, Send
 
@@ -18,9 +19,11 @@ _HEADERS = [
 ]
 
 
-async def serve_stream(subscriber: Subscriber, receive: Receive, send: Send) -> None:
-    """Write what the subscriber gets until it is closed or the reader goes away."""
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+async def serve_stream(
+    subscriber: Subscriber, receive: Receive, send: Send, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Write what the subscriber gets until it is closed or the reader goes away. ``headers`` are further ones."""
+    await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *headers]})
     watching = asyncio.create_task(_close_when_gone(subscriber, receive))
     try:
         while data := await subscriber.take():

@@ -17,6 +17,7 @@ from rheostat_server.streaming.decoding import in_force, one_line, patch_of, sna
 from rheostat_server.streaming.events import beat_event, kill_event, resync_event
 from rheostat_server.streaming.patches import Patches
 from rheostat_server.streaming.subscriber import Subscriber
+from rheostat_server.streaming.watchers import Watchers
 
 RING_REVISIONS = 1_000
 """A reader that is further behind fetches the snapshot; what was removed before is forgotten."""
@@ -45,6 +46,7 @@ class EnvironmentFeed:
         self.ruleset: Ruleset
         self.etag = ""
         self.changed = asyncio.Event()
+        self.watchers = Watchers()
         self._node = node
         self._clock = clock
         self._metrics = metrics
@@ -114,16 +116,28 @@ class EnvironmentFeed:
     def close(self) -> None:
         """End every stream: the environment was deleted."""
         self._gone = True
-        for subscriber in self._subscribers:
+        for subscriber in self.streams():
             subscriber.close()
         self._metrics.forget_environment(self.project, self.environment)
 
     def subscribers(self) -> tuple[Subscriber, ...]:
-        """Return the open streams."""
+        """Return the open streams of SDKs."""
         return tuple(self._subscribers)
+
+    def streams(self) -> tuple[Subscriber, ...]:
+        """Return all open streams."""
+        return (*self._subscribers, *self.watchers.all())
+
+    def turn(self) -> int | None:
+        """Tell the watchers if windows turned; return the next moment to look (ms since the epoch), if any."""
+        now_ms = self._clock.wall_ms()
+        windows = self.ruleset.active_windows(now_ms)
+        self.watchers.moved(self.etag.strip('"') + (f"-{windows}" if windows else ""))
+        return self.ruleset.next_boundary(now_ms)
 
     def beat(self) -> None:
         """Tell every reader how old this node's knowledge is."""
+        self.watchers.beat()
         beat, behind = self._beat(behind=False), self._beat(behind=True)
         for subscriber in self._subscribers:
             subscriber.push(beat if subscriber.ahead is None else behind)
@@ -190,6 +204,7 @@ class EnvironmentFeed:
         ]
         self.changed.set()
         self.changed = asyncio.Event()
+        self.turn()
 
     def _patch_from(self, held: Identity) -> bytes | None:
         """Return the patch from there to here, made once for all who need it; ``None`` where only a resync will do."""

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 BEAT_SECONDS = 5.0
 PERMIT_SECONDS = 1.0
+TURN_SECONDS = 1.0
+"""How soon it is noticed that the clock was set: no wait sees that."""
 RETRY_MS = (500, 5_000)
 """Readers of a node that stops come back at a random moment in this span."""
 
@@ -70,6 +72,7 @@ class Hub:
         self._spawn(self._follow())
         self._spawn(self._every(self._beat_seconds, self._beat))
         self._spawn(self._every(PERMIT_SECONDS, self.check_permits))
+        self._spawn(self._turn())
 
     async def stop(self) -> None:
         """End the streams and follow no longer."""
@@ -100,6 +103,10 @@ class Hub:
         """Return the feeds of all environments, by id."""
         return tuple(self._feeds[key] for key in sorted(self._feeds))
 
+    def serves(self, environment_id: int) -> bool:
+        """Return whether this node serves an environment: one that was deleted it does not."""
+        return environment_id in self._feeds
+
     def nudge(self, environment_ids: Sequence[int]) -> None:
         """Look now, for these changed here; and tell the other nodes, where the commit itself did not. Never waits."""
         self._wake.set()
@@ -125,14 +132,14 @@ class Hub:
         """End every stream at once, for the node stops; readers are told to come back spread over time."""
         self.closing = True
         for feed in self.feeds():
-            for subscriber in feed.subscribers():
+            for subscriber in feed.streams():
                 subscriber.push(retry_event(random.randint(*RETRY_MS)))
                 subscriber.close()
 
     def check_permits(self) -> None:
         """End the streams whose key is no longer good."""
         for feed in self.feeds():
-            for subscriber in feed.subscribers():
+            for subscriber in feed.streams():
                 if not subscriber.permitted():
                     subscriber.close()
 
@@ -149,6 +156,21 @@ class Hub:
     def _beat(self) -> None:
         for feed in self.feeds():
             feed.beat()
+
+    async def _turn(self) -> None:
+        """Have each feed notice when a window opens or closes: a boundary is a change that nobody writes."""
+        while True:
+            seconds = TURN_SECONDS
+            for feed in self.feeds():
+                try:
+                    boundary = feed.turn()
+                except Exception:
+                    # The feed must outlive a mistake in it, and one environment those of the others.
+                    log.exception("windows_not_looked_at", environment=f"{feed.project}/{feed.environment}")
+                    continue
+                if boundary is not None:
+                    seconds = min(seconds, max(0, boundary - self._clock.wall_ms()) / 1000)
+            await asyncio.sleep(seconds)
 
     async def _follow(self) -> None:
         while True:

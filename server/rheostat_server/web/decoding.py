@@ -11,6 +11,10 @@ from rheostat_server.errors import Fault, Invalid, Malformed
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 1 << 20
+DOCUMENT_BODY_BYTES = 2 << 20
+"""Of one document: more than it may have, so that one that is too large is told so as any other fault is."""
+DOCUMENTS_BODY_BYTES = 16 << 20
+"""Of all documents of a project at once."""
 
 Key = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,128}\Z")]
 """What people name flags, projects and environments by."""

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
 
 from rheostat_server.errors import (
     Conflict,
@@ -118,7 +119,9 @@ def _said_of(request: Request[Any, Any, Any], status: HTTPStatus, error: HTTPExc
         allowed = next((value for name, value in (error.headers or {}).items() if name.lower() == "allow"), "")
         return f"{request.method} is not answered here" + (f", but {allowed}" if allowed else "")
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return f"a body is at most {MAX_BODY_BYTES >> 10} KiB"
+        handler = request.route_handler
+        most = handler.resolve_request_max_body_size() if isinstance(handler, HTTPRouteHandler) else None
+        return f"a body is at most {(most or MAX_BODY_BYTES) >> 10} KiB here"
     return ""
 
 

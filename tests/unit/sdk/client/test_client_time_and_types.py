@@ -1,13 +1,15 @@
 """What the client gives the engine beside the context, and what it says of contexts that mean nothing."""
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from rheostat import Context
 from rheostat.clock import ManualClock
-from rheostat.model.flag import Condition, Operator
+from rheostat.model.flag import Condition, FlagType, Operator
 from rheostat.model.window import Window
 from rheostat.testing import FakeRheostat
 from tests.builders import a_clause, a_flag, a_rule
@@ -38,6 +40,53 @@ def test_types_of_python_are_understood() -> None:
 
     assert flags.boolean("a", context=Context("u", id=an_id))
     assert flags.boolean("a", context=Context("u", since=datetime(2025, 12, 31, tzinfo=UTC)))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda flags, context: flags.boolean("boolean", False, context),
+        lambda flags, context: flags.string("string", "", context),
+        lambda flags, context: flags.integer("integer", 0, context),
+        lambda flags, context: flags.float("float", 0.5, context),
+        lambda flags, context: flags.object("object", {}, context),
+        lambda flags, context: flags.evaluate("boolean", False, context),
+        lambda flags, context: flags.evaluate("object", None, context),
+        lambda flags, context: flags.all(context),
+        lambda flags, context: flags.explain("float", context),
+    ],
+    ids=["boolean", "string", "integer", "float", "object", "evaluate", "evaluate as it is", "all", "explain"],
+)
+def test_each_way_of_asking_warns_once(
+    ask: Callable[[FakeRheostat, Context], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of each attribute and type, also bound contexts, items of lists, and paths into what is no mapping."""
+    values: dict[str, Any] = {"boolean": True, "string": "a", "integer": 1, "float": 1.5, "object": {}}
+    clauses = (
+        a_clause("plan", Operator.IN, "x"),
+        a_clause("tags", Operator.ANY_OF, "x"),
+        a_clause("user.plan", Operator.IN, "x"),
+    )
+    rules = tuple(a_rule(f"r{number}", when=clause) for number, clause in enumerate(clauses))
+    flags = FakeRheostat(
+        {
+            key: a_flag(key, type=FlagType(key), variants={"on": value, "off": value}, rules=rules)
+            for key, value in values.items()
+        }
+    )
+    context = Context("u", plan=b"raw", tags=["y", 1j], user=object())
+
+    for _ in range(2):
+        ask(flags, context)
+        with flags.bind(context):
+            flags.boolean("boolean")
+
+    said = [record.message.split(",")[0] for record in caplog.records]
+    assert said == [
+        "the attribute 'plan' is of type bytes",
+        "the attribute 'tags[]' is of type complex",
+        "the attribute 'user' is of type object",
+    ]
 
 
 def test_an_attribute_that_means_nothing_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:

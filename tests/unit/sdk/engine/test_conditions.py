@@ -14,6 +14,7 @@ from rheostat.engine.conditions import (
     compile_condition,
     compile_segments,
     names,
+    unknown,
 )
 from rheostat.model.context import Context
 from rheostat.model.flag import Condition, Operator, Segment
@@ -184,6 +185,22 @@ def test_segments_in_a_circle_are_unknown() -> None:
     assert truth_of(Condition(segment="one"), Context("u", plan="pro"), one, two, outer) is None
     assert truth_of(Condition(segment="outer"), Context("in"), one, two, outer) is True
     assert truth_of(Condition(segment="outer"), Context("u"), one, two, outer) is None
+
+
+@given(st.lists(st.lists(st.integers(0, 7), max_size=3), min_size=1, max_size=7))
+def test_exactly_the_segments_that_contain_themselves_are_unknown(links: list[list[int]]) -> None:
+    """However circles touch, cross and hang together, and whichever segments are not there."""
+    reached = {start: set(named) for start, named in enumerate(links)}
+    for _ in links:
+        for start, found in reached.items():
+            reached[start] = found.union(*(reached.get(other, set()) for other in found))
+    segments = compile_segments(
+        Segment(key=str(start), conditions=tuple(Condition(segment=str(other)) for other in named))
+        for start, named in enumerate(links)
+    )
+
+    circles = {start for start, found in reached.items() if start in found}
+    assert {int(key) for key, compiled in segments.items() if compiled is unknown} == circles
 
 
 def test_a_segment_nested_beyond_reason_is_unknown() -> None:

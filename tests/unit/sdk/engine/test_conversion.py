@@ -234,6 +234,75 @@ def test_a_strange_unit_is_told(ramping: bool) -> None:
     assert told == [("team", Bag), ("org", bytes)]
 
 
+def told_of(when: Condition, attributes: dict[str, Any], **flag: Any) -> list[tuple[str, type]]:
+    """Return what was told while a flag with this rule was evaluated."""
+    told: list[tuple[str, type]] = []
+    ruleset = Ruleset.of(a_snapshot(a_flag(rules=(a_rule(when=when),), **flag)))
+    ruleset.strange = lambda attribute, kind: told.append((attribute, kind))
+    ruleset.evaluate("checkout", Context.of("u", attributes))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ({"user": Bag()}, [("user", Bag)]),
+        ({"user": {"plan": Bag()}}, [("user.plan", Bag)]),
+        ({"user": {"plan": {"name": Bag()}}}, [("user.plan.name", Bag)]),
+        ({"user.plan.name": b"raw"}, [("user.plan.name", bytes)]),
+        ({"user": {"plan": {"name": Plan.PRO}}}, []),
+        ({"user": {"plan": "pro"}}, []),
+        ({"user": A_UUID}, []),
+        ({"user": {"plan": {}}}, []),
+        ({}, []),
+    ],
+)
+def test_what_a_path_cannot_look_into_is_told(attributes: dict[str, Any], told: list[tuple[str, type]]) -> None:
+    """With the part of the path where it stands; what merely is not there is told of by nobody."""
+    name = "user.plan.name"
+    rollout = a_rollout(500_000, salt="s", bucket_by=name)
+
+    assert told_of(a_clause(name, Operator.IN, "x"), attributes) == told
+    assert told_of(Condition(any=()), attributes, rollout=rollout) == told
+
+
+def test_what_a_list_holds_is_told_where_it_decides() -> None:
+    """An item that means nothing is told of if the clause is unknown for it, and not if another item decided."""
+    one_of, all_of = a_clause("tags", Operator.ANY_OF, "x"), a_clause("tags", Operator.ALL_OF, "x", "y")
+    mixed = ["y", b"raw", Bag(), ("x",), Fraction(1, 3), None]
+
+    assert told_of(one_of, {"tags": mixed}) == [("tags[]", bytes), ("tags[]", Bag)]
+    assert told_of(all_of, {"tags": mixed}) == [("tags[]", bytes), ("tags[]", Bag)]
+    assert told_of(one_of, {"tags": ["x", *mixed]}) == []
+    assert told_of(a_clause("tags", Operator.GE, 1), {"tags": [1, 2]}) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        (A_UUID, str(A_UUID)),
+        (Plan.PRO, "pro"),
+        (Role.ADMIN, "admin"),
+        (datetime(2026, 11, 27, 1, tzinfo=MADRID), "2026-11-27T00:00:00Z"),
+        (date(2026, 11, 27), "2026-11-27"),
+        (Decimal("0.1"), 0.1),
+        (Decimal("7.00"), 7),
+        (Level.HIGH, 3),
+    ],
+)
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
+def test_items_of_lists_mean_what_they_mean_alone(item: Any, text: Any, kind: type) -> None:
+    """In every kind of list, below dotted paths too, for each operator on lists, and among whole values."""
+    for attributes, name in (({"a": kind([item])}, "a"), ({"user": {"a": kind([item])}}, "user.a")):
+        for when in (
+            a_clause(name, Operator.ANY_OF, "other", text),
+            a_clause(name, Operator.ALL_OF, text),
+            a_clause(name, Operator.IN, [text]),
+        ):
+            ruleset = Ruleset.of(a_snapshot(a_flag(rules=(a_rule(when=when),))))
+            assert ruleset.evaluate("checkout", Context.of("u", attributes)).variant == "on", (name, when)
+
+
 def test_later_rulesets_tell_the_same_listener() -> None:
     """Who listens to a ruleset listens to those made from it."""
     told: list[str] = []

@@ -274,12 +274,35 @@ class Hostile(Mapping[str, Any]):
         return 0
 
 
-def test_attributes_that_raise_give_the_callers_default() -> None:
-    """An object whose methods fail is that evaluation's error, and nobody else's."""
-    found = evaluation(a_flag(rules=(a_rule(),)), context=Context.of("u", Hostile()))
+@pytest.mark.parametrize("max_staleness_ms", [None, 1_000])
+def test_attributes_that_raise_give_the_callers_default(max_staleness_ms: int | None) -> None:
+    """An object whose methods fail is that evaluation's own error, also in a flag that reads its age."""
+    flag = a_flag(rules=(a_rule(),), max_staleness_ms=max_staleness_ms)
+    found = evaluation(flag, context=Context.of("u", Hostile()))
 
     assert (found.value, found.reason, found.error_code) == (CODE_DEFAULT, Reason.ERROR, ErrorCode.GENERAL)
     assert found.error_message == "an attribute could not be read: RuntimeError"
+
+
+def test_what_leads_on_too_far_is_an_error_in_the_answer() -> None:
+    """Also in the explanation; a flag with conditions that are too deep to be compared is compiled again."""
+    flags = [a_flag(f"f{n}", prerequisites=(a_prerequisite(f"f{n + 1}"),)) for n in range(2_000)]
+    ruleset = Ruleset.of(a_snapshot(*flags, a_deep_flag()))
+
+    found = ruleset.evaluate("f0", Context("u"))
+    assert found.error_code is ErrorCode.GENERAL
+    assert found.error_message == "its prerequisites, its segments or an attribute lead on too far"
+    assert ruleset.explain("f0", Context("u")).evaluation == found
+    again = ruleset.with_snapshot(a_snapshot(a_deep_flag(), revision=2))
+    assert again.evaluate("deep", Context("u")).error_code is ErrorCode.PARSE_ERROR
+
+
+def a_deep_flag() -> Flag:
+    """Return a flag whose condition is nested deeper than the interpreter goes."""
+    deep = Condition(all=())
+    for _ in range(5_000):
+        deep = Condition(not_=deep)
+    return a_flag("deep", rules=(a_rule(when=deep),))
 
 
 def test_an_evaluation_carries_version_and_metadata() -> None:

@@ -156,6 +156,21 @@ def test_the_flags_that_turned_are_named() -> None:
     assert ruleset.turned(5, 10) == {"checkout", "other"}
     assert ruleset.turned(10, 12) == {"last"}
     assert ruleset.turned(12, 100) == frozenset()
+    assert ruleset.turned(7, 4) == {"checkout"}
+
+
+def test_flags_that_need_one_that_turned_are_named_too() -> None:
+    """However far away, and round in circles; a flag that is off passes nothing on."""
+    ruleset = a_ruleset(
+        a_sale(Window(5), key="sale", prerequisites=(a_prerequisite("far"),)),
+        a_flag("near", prerequisites=(a_prerequisite("sale"), a_prerequisite("gone"))),
+        a_flag("far", prerequisites=(a_prerequisite("near"),)),
+        a_flag("off", enabled=False, prerequisites=(a_prerequisite("near"),)),
+        a_flag("beyond", prerequisites=(a_prerequisite("off"),)),
+        a_sale(Window(8), key="other"),
+    )
+
+    assert ruleset.turned(4, 5) == {"sale", "near", "far"}
 
 
 def test_an_edited_window_is_compiled_anew() -> None:

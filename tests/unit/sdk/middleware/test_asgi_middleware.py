@@ -13,7 +13,8 @@ import pytest
 import uvicorn
 
 from rheostat.bound import bound_context, carry
-from rheostat.middleware.asgi import ASGIApp, Receive, RheostatMiddleware, Scope, Send
+from rheostat.middleware.asgi import RheostatMiddleware
+from rheostat.middleware.connection import ASGIApp, Receive, Scope, Send
 from rheostat.model.context import Context
 from rheostat.outcomes import Outcomes, current_recorder
 from tests.unit.sdk.middleware.shop import Shop, counts, read_flag
@@ -153,8 +154,8 @@ async def test_tasks_and_carried_threads_count_in_their_request() -> None:
     assert counts(shop) == (2, 2, 0)
 
 
-async def test_websockets_and_lifespan_are_not_counted() -> None:
-    """A WebSocket gets the context but no recorder; lifespan goes through untouched."""
+async def test_websockets_are_not_counted() -> None:
+    """A WebSocket gets the context but no recorder."""
     shop = Shop()
     seen: list[tuple[str, Context | None, bool]] = []
 
@@ -167,11 +168,9 @@ async def test_websockets_and_lifespan_are_not_counted() -> None:
     async def send(message: Any) -> None:
         return None
 
-    served = middleware(shop, app, context=lambda scope: Context("user-1"))
-    for kind in ("websocket", "lifespan"):
-        await served({"type": kind}, receive, send)
+    await middleware(shop, app, context=lambda scope: Context("user-1"))({"type": "websocket"}, receive, send)
 
-    assert seen == [("websocket", Context("user-1"), True), ("lifespan", None, True)]
+    assert seen == [("websocket", Context("user-1"), True)]
 
 
 async def test_a_stream_of_events_ends_with_its_first_byte() -> None:

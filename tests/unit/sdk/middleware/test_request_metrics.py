@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from rheostat.middleware.asgi import Receive, RheostatMiddleware, Scope, Send
+from rheostat.middleware.asgi import RheostatMiddleware
+from rheostat.middleware.connection import Receive, Scope, Send
 from rheostat.middleware.metrics import count_requests
 from rheostat.middleware.wsgi import RheostatWSGIMiddleware
 from rheostat.model.evaluation import Arm

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rheostat_server.cli.connection import CommandFailed
-from rheostat_server.cli.flag_exposure import exposure_words, with_exposure
+from rheostat_server.cli.flag_exposure import exposure_patch, exposure_words, with_exposure
 
 
 def a_view(settings: dict[str, Any] | None, force: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -97,3 +97,17 @@ def test_what_cannot_be_exposed_is_explained(document: dict[str, Any], rule: str
     """Nothing is guessed."""
     with pytest.raises(CommandFailed):
         with_exposure(document, "production", 10, rule)
+
+
+def test_an_exposure_is_a_patch() -> None:
+    """Of the rollout that is there, a rule's or the default's, or of a new one in place of what is served."""
+    rule = {"name": "beta", **ROLLOUT}
+    document = a_view({"enabled": True, "default": {"serve": "on"}, "rules": [rule]})["document"]
+
+    assert exposure_patch(document, "production", 10, "beta") == {"rollout": {"exposure": 10}}
+    assert exposure_patch(document, "production", 10, None) == {
+        "serve": None,
+        "rollout": {"exposure": 10, "split": {"on": 1}, "fallback": "off"},
+    }
+    with pytest.raises(CommandFailed, match="there: beta"):
+        exposure_patch(document, "production", 10, "gone")

@@ -16,6 +16,8 @@ from rheostat_server.settings import read_settings
         ("RHEOSTAT_PROMETHEUS_INTERVAL", "nan"),
         ("RHEOSTAT_PROMETHEUS_URL", "127.0.0.1:9090"),
         ("RHEOSTAT_REDIS_URL", "127.0.0.1:6379"),
+        ("RHEOSTAT_PREVIEW_SAMPLE", "10001"),
+        ("RHEOSTAT_PREVIEW_SAMPLE", "-1"),
         ("RHEOSTAT_ADMIN_TOKEN", "short"),
         ("RHEOSTAT_SDK_KEY", "no header can carry this"),
     ],

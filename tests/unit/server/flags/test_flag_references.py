@@ -2,6 +2,7 @@
 
 from rheostat.model.document import EnvironmentDocument, FlagDocument, RuleDocument
 from rheostat.model.flag import Condition, FlagType, Prerequisite
+from rheostat_server.flags.chains import MOST_FLAGS, longest
 from rheostat_server.flags.references import (
     check_dependents,
     check_environments,
@@ -75,3 +76,47 @@ def test_unknown_environments_and_segments_are_faults() -> None:
     [segment] = check_segments(document, ())
     assert segment.path == "environments.prodution.rules[0].when.any[0].not.segment"
     assert check_segments(document, ["beta"]) == []
+
+
+def a_chain(length: int, prefix: str = "f") -> list[FlagDocument]:
+    """Return flags each of which needs the next."""
+    return [a_flag(f"{prefix}{n}", *([f"{prefix}{n + 1}"] if n + 1 < length else [])) for n in range(length)]
+
+
+def test_a_chain_has_a_greatest_length() -> None:
+    """The longest that is allowed is; one link more is a fault that names the whole chain and what to do."""
+    allowed = flags(*a_chain(MOST_FLAGS))
+    assert [check_prerequisites(document, allowed) for document in allowed.values()] == [[]] * MOST_FLAGS
+
+    above = a_flag("top", "x", "f0")
+    [fault] = check_prerequisites(above, {**allowed, **flags(above, a_flag("x"))})
+    chain = " → ".join(["top", *allowed])
+    assert fault.path == "environments.production.prerequisites[1].flag"
+    assert fault.message == f"this makes a chain of 33 flags, and 32 are the most: {chain}"
+    assert fault.hint == "let top name what is further along the chain, or take a link out"
+
+
+def test_a_chain_is_counted_from_those_that_need_the_flag() -> None:
+    """A write in the middle lengthens the chains of flags that it does not touch, in its own environment alone."""
+    upper, lower = a_chain(16, "u"), a_chain(17, "d")
+    joined = a_flag("u15", "d0")
+    known = flags(*upper, *lower, joined, *a_chain(30, "side"))
+
+    [fault] = check_prerequisites(joined, known)
+    assert fault.message.startswith("this makes a chain of 33 flags")
+    assert "u0 → u1 → " in fault.message
+    assert fault.message.endswith("d15 → d16")
+    elsewhere = a_flag("u15", "d0", environment="staging")
+    assert check_prerequisites(elsewhere, {**known, **flags(elsewhere)}) == []
+    shorter = {**known, **flags(a_flag("d15"))}
+    assert check_prerequisites(joined, shorter) == []
+
+
+def test_the_longest_of_all_ways_counts() -> None:
+    """However many ways there are, each flag is looked at once; a circle elsewhere does not hold up the count."""
+    rungs = [a_flag(f"r{n}", f"r{n + 1}", f"r{n + 2}") for n in range(3_000)]
+    links = {flag.key: [need.flag for need in flag.environments["production"].prerequisites] for flag in rungs}
+    links["r2999"] = ["r3000", "r2990"]
+
+    assert longest("r0", links) == [f"r{n}" for n in range(3_001)]
+    assert longest("alone", links) == ["alone"]

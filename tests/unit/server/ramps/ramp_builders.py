@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.memory import KillProcess
 from rheostat_server.ramps.model import (
     ArmTotals,
     Block,
@@ -15,7 +16,6 @@ from rheostat_server.ramps.model import (
     Family,
     Guardrail,
     GuardrailState,
-    KillProcess,
     Plan,
     Reading,
     Sight,
@@ -56,6 +56,27 @@ def a_reading(*blocks: Block, guardrail: str = "errors", sight: Sight = Sight.SE
 def evidence_of(at_ms: int, *readings: Reading, units: int = 100) -> Evidence:
     """What was known at that time."""
     return Evidence(at_ms=at_ms, readings=readings, exposed_units=units)
+
+
+def crowd_of(
+    treatment: ArmTotals = ArmTotals(),  # noqa: B008 - frozen
+    control: ArmTotals = ArmTotals(),  # noqa: B008 - frozen
+    *,
+    until_s: int = 15,
+    epoch: int = 1,
+    percent: int = 5,
+    **changes: Any,
+) -> Evidence:
+    """A block of 15 s of the crowd, with a guardrail that sees and has nothing to say."""
+    block = Block(
+        from_ms=(until_s - 15) * SECOND,
+        until_ms=until_s * SECOND,
+        epoch=epoch,
+        exposure_ppm=percent * 10_000,
+        treatment=treatment,
+        control=control,
+    )
+    return replace(evidence_of(until_s * SECOND, a_reading()), crowd=(block,), **changes)
 
 
 def running(plan: Plan, now_ms: int = 0, step: int = 0) -> State:

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from rheostat_server.ramps.ladder import treated_share
+from rheostat_server.ramps.memory import KillProcess, Proof
 from rheostat_server.ramps.model import (
     LIVE,
     ArmTotals,
     Block,
+    Guardrail,
     GuardrailState,
-    KillProcess,
-    Proof,
     Sight,
     State,
     Status,
@@ -251,15 +251,17 @@ def test_acceptable_auto_is_twice_the_baseline_within_bounds(bad: int, expected:
     arming = GuardrailState(control=ArmTotals(ended=10_000, bad=bad))
 
     assert acceptable_after(plan, arming) == pytest.approx(expected)
-    assert acceptable_rate(plan, replace(arming, acceptable=acceptable_after(plan, arming))) == pytest.approx(expected)
+    assert acceptable_rate(plan, ERRORS, replace(arming, acceptable=acceptable_after(plan, arming))) == pytest.approx(
+        expected
+    )
 
 
 def test_acceptable_auto_is_strict_where_arming_saw_nothing() -> None:
     """Without a request in arming, ``auto`` is the strictest; a plan that names a rate keeps it."""
     assert acceptable_after(a_plan(acceptable=None), GuardrailState()) is None
-    assert acceptable_rate(a_plan(acceptable=None), GuardrailState()) == 0.0005
+    assert acceptable_rate(a_plan(acceptable=None), ERRORS, GuardrailState()) == 0.0005
     assert acceptable_after(a_plan(acceptable=0.02), GuardrailState(control=ArmTotals(ended=9, bad=9))) is None
-    assert acceptable_rate(a_plan(acceptable=0.02), GuardrailState()) == 0.02
+    assert acceptable_rate(a_plan(acceptable=0.02), ERRORS, GuardrailState()) == 0.02
 
 
 streams = st.lists(
@@ -318,10 +320,37 @@ def test_late_reports_of_arming_are_dropped() -> None:
     assert (seen.late_treatment, seen.late_control) == (ArmTotals(), ArmTotals())
 
 
-def test_where_the_crowd_was_read_to_is_kept() -> None:
-    """An observation that heard nothing of the crowd leaves the cursor where it was."""
-    plan = a_plan()
-    told = observe(plan, start(plan, 0), replace(evidence_of(0), crowd_cursor="here"))
+def walked(guardrail: Guardrail, stream: list[tuple[int, int]]) -> float:
+    """Log M of a guardrail after blocks of a second with these bad ones of 9 treated and 60 others."""
+    plan = a_plan(guardrails=(guardrail,))
+    state = running(plan)
+    for i, bad in enumerate(stream, start=1):
+        arms = [
+            ArmTotals(ended=n, bad=y, failing=y, sampled=n, sampled_bad=y) for n, y in zip((9, 60), bad, strict=True)
+        ]
+        block = Block(
+            from_ms=(i - 1) * SECOND,
+            until_ms=i * SECOND,
+            epoch=1,
+            exposure_ppm=50_000,
+            treatment=arms[0],
+            control=arms[1],
+        )
+        state = observe(plan, state, evidence_of(i * SECOND, a_reading(block, guardrail=guardrail.name)))
+    return seen(state, guardrail.name).log_m
 
-    assert told.crowd_cursor == "here"
-    assert observe(plan, told, evidence_of(1)).crowd_cursor == "here"
+
+@given(
+    guardrail=st.sampled_from([ERRORS, REQUESTS, replace(ERRORS, grade=2), replace(ERRORS, ceiling=0.01)]),
+    stream=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 60)), min_size=1, max_size=12),
+    at=st.integers(0, 11),
+)
+def test_one_more_bad_treated_event_never_lowers_m(
+    guardrail: Guardrail, stream: list[tuple[int, int]], at: int
+) -> None:
+    """Whatever is counted, and however blocks are put together, more harm is never better news."""
+    i = at % len(stream)
+    treatment, control = stream[i]
+    worse = [*stream[:i], (treatment + 1, control), *stream[i + 1 :]]
+
+    assert walked(guardrail, worse) >= walked(guardrail, stream) - 1e-12

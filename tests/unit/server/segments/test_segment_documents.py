@@ -125,6 +125,20 @@ def test_a_circle_is_a_fault(known: tuple[SegmentDocument, ...], circle: str) ->
     assert fault.message == f"this goes in a circle: {circle}"
 
 
+def test_segments_lead_so_far_and_no_further() -> None:
+    """A chain is counted from the segments that name this one; the fault names the whole chain."""
+    chain = [a_segment(f"s{n}", *([f"s{n + 1}"] if n < 15 else [])) for n in range(16)]
+    known = segments(*chain, a_segment("more"))
+    assert [check_named_segments(document, known) for document in known.values()] == [[]] * 17
+
+    longer = a_segment("s15", "more")
+    [fault] = check_named_segments(longer, segments(*chain[:-1], longer, a_segment("more")))
+    keys = " → ".join([*(f"s{n}" for n in range(16)), "more"])
+    assert fault.path == "conditions[0].any[0].segment"
+    assert fault.message == f"this makes a chain of 17 segments, and 16 are the most: {keys}"
+    assert fault.hint == "let s15 name what is further along the chain, or take a link out"
+
+
 def test_every_use_of_a_segment_is_found() -> None:
     """In the rules of flags and in other segments, each with its path."""
     rule = RuleDocument(name="r", when=Condition(not_=Condition(segment="beta")), serve="on")

@@ -1,5 +1,6 @@
 """Ramps, their epochs and their decisions in PostgreSQL."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,10 @@ started_by, started_at_ms, before_ramp, ended_at_ms
 _SELECT = f"SELECT {_COLUMNS} FROM ramps"  # noqa: S608 - constant text
 # Not FOR UPDATE: that would wait for, and hold up, the batches that add rows which refer to the ramp.
 _HELD = " FOR NO KEY UPDATE"
+_DECISIONS = """
+SELECT seq, at_ms, kind, body FROM decisions
+WHERE ramp_id = $1 AND seq > $3 AND ($4::text[] IS NULL OR kind = ANY($4)) AND ($5::bigint IS NULL OR at_ms >= $5)
+"""
 _PLAN = msgspec.json.Decoder(Plan)
 _STATE = msgspec.json.Decoder(State)
 
@@ -143,23 +148,26 @@ class PostgresRamps:
             bytes(row.body).decode(),
         )
 
-    async def decisions(self, ramp_id: str, *, after: int = 0, limit: int = 200) -> list[DecisionRow]:
+    async def decisions(
+        self,
+        ramp_id: str,
+        *,
+        after: int = 0,
+        limit: int = 200,
+        kinds: Collection[str] = (),
+        since_ms: int | None = None,
+    ) -> list[DecisionRow]:
         """Return the decisions above ``after``, in order."""
-        rows = await self._connection.fetch(
-            "SELECT seq, at_ms, kind, body FROM decisions WHERE ramp_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-            _uuid(ramp_id),
-            after,
-            limit,
-        )
+        where = [_uuid(ramp_id), limit, after, list(kinds) or None, since_ms]
+        rows = await self._connection.fetch(_DECISIONS + " ORDER BY seq LIMIT $2", *where)
         return [_decision(row) for row in rows]
 
-    async def last_decisions(self, ramp_id: str, count: int) -> list[DecisionRow]:
+    async def last_decisions(
+        self, ramp_id: str, count: int, *, kinds: Collection[str] = (), since_ms: int | None = None
+    ) -> list[DecisionRow]:
         """Return the newest decisions, in order."""
-        rows = await self._connection.fetch(
-            "SELECT seq, at_ms, kind, body FROM decisions WHERE ramp_id = $1 ORDER BY seq DESC LIMIT $2",
-            _uuid(ramp_id),
-            count,
-        )
+        where = [_uuid(ramp_id), count, 0, list(kinds) or None, since_ms]
+        rows = await self._connection.fetch(_DECISIONS + " ORDER BY seq DESC LIMIT $2", *where)
         return [_decision(row) for row in reversed(rows)]
 
     async def _one(self, ramp_id: str, held: str) -> RampRow:

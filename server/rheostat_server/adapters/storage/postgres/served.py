@@ -44,12 +44,22 @@ class PostgresServed:
 
     async def of_flags(self, environment_ids: Sequence[int], keys: Sequence[str]) -> list[tuple[int, ServedRow]]:
         """Return what these environments serve of these flags, with the environment's id."""
+        return await self._of(environment_ids, "flag", keys)
+
+    async def of_segments(self, environment_ids: Sequence[int], keys: Sequence[str]) -> list[tuple[int, ServedRow]]:
+        """Return what these environments serve of these segments, with the environment's id."""
+        return await self._of(environment_ids, "segment", keys)
+
+    async def _of(
+        self, environment_ids: Sequence[int], kind: ServedKind, keys: Sequence[str]
+    ) -> list[tuple[int, ServedRow]]:
         rows = await self._connection.fetch(
             """
             SELECT environment_id, kind, key, revision, body FROM served
-            WHERE environment_id = ANY($1) AND kind = 'flag' AND key = ANY($2) AND body IS NOT NULL
+            WHERE environment_id = ANY($1) AND kind = $2 AND key = ANY($3) AND body IS NOT NULL
             """,
             list(environment_ids),
+            kind,
             list(keys),
         )
         return [_row(row) for row in rows]

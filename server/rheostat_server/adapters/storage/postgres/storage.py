@@ -15,6 +15,7 @@ from rheostat_server.adapters.storage.postgres.outcomes import PostgresOutcomes
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.projects import PostgresProjects
 from rheostat_server.adapters.storage.postgres.ramps import PostgresRamps
+from rheostat_server.adapters.storage.postgres.scheduled import PostgresScheduled
 from rheostat_server.adapters.storage.postgres.served import PostgresServed
 from rheostat_server.adapters.storage.postgres.shared import PostgresShared
 from rheostat_server.adapters.storage.postgres.tokens import PostgresTokens
@@ -72,6 +73,11 @@ class PostgresTransaction:
     def usage(self) -> PostgresUsage:
         """When flags were last evaluated and ramped."""
         return PostgresUsage(self._connection)
+
+    @cached_property
+    def scheduled(self) -> PostgresScheduled:
+        """Scheduled changes."""
+        return PostgresScheduled(self._connection)
 
     @cached_property
     def shared(self) -> PostgresShared:

@@ -1,0 +1,107 @@
+"""Users who differ, behind the real SDK: they visit, some are broken, and a change may hurt the exposed."""
+
+import random
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+from rheostat.engine.evaluate import Ruleset
+from rheostat.engine.hashing import place
+from rheostat.model.context import Context
+from rheostat.model.flag import Answer, Flag, FlagType, Rollout
+from rheostat.model.outcome import Outcome
+from rheostat.model.snapshot import FORMAT, Snapshot
+from rheostat.outcomes.outcomes import Outcomes
+from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld
+
+_FLAG = Flag(
+    key=FLAG,
+    type=FlagType.BOOLEAN,
+    variants={"on": True, "off": False},
+    version=1,
+    enabled=True,
+    off_variant="off",
+    default=Answer(rollout=Rollout(exposure_ppm=0, split={"on": 1.0}, salt=FLAG, fallback="off")),
+)
+
+
+class Crowd:
+    """``users`` users, whose activity is as ``weights`` say, through one process's evaluations and outcomes.
+
+    ``usual`` is the share of requests that fail whatever the flag says, ``harm`` that of exposed users in its place;
+    the ``broken`` first users fail at ``broken_rate``, always.
+    """
+
+    def __init__(
+        self,
+        world: RampWorld,
+        weights: Sequence[float],
+        *,
+        usual: float = 0.005,
+        harm: float | None = None,
+        broken: int = 0,
+        broken_rate: float = 1.0,
+        seed: int = 1,
+    ) -> None:
+        self.world = world
+        self.usual = usual
+        self.harm = usual if harm is None else harm
+        self.broken = broken
+        self.broken_rate = broken_rate
+        self.exposed_requests = 0
+        self._random = random.Random(seed)
+        self._sums = list(accumulate(weights))
+        self._contexts = [Context(f"user-{number}") for number in range(len(weights))]
+        # Never started: no thread, no wire. What the sender would send is made when the second is over.
+        self._outcomes = Outcomes("http://127.0.0.1:9", "rhs_test", service="shop", clock=world.clock)
+        self._sequence = 0
+        self._identity = 0
+
+    def put_exposed_first(self, exposure_ppm: int) -> None:
+        """Number the users anew, so that those whom this exposure exposes come first."""
+        self._contexts.sort(key=lambda context: place(FLAG, str(context.targeting_key)) >= exposure_ppm)
+
+    async def visit(self, requests: int) -> None:
+        """Serve requests of users at random by what is served now, and report them as the SDK would."""
+        overlays, kills = await self.world.served()
+        self._identity += 1
+        ruleset = Ruleset.of(
+            Snapshot(
+                format=FORMAT,
+                generation=1,
+                revision=self._identity,
+                project=PROJECT,
+                environment=ENVIRONMENT,
+                flags=(_FLAG,),
+                ramps=tuple(overlays),
+                kills=tuple(kills),
+            )
+        )
+        live = {overlay.ramp: overlay for found in ruleset.overlays.values() for overlay in found}
+        self._outcomes.snapshot_applied(
+            ruleset.snapshot.identity,
+            tuple(kill.kill_id for kill in kills),
+            live,
+            project=PROJECT,
+            environment=ENVIRONMENT,
+            flags={FLAG: _FLAG},
+        )
+        chance, total = self._random.random, self._sums[-1]
+        for _ in range(requests):
+            number = bisect_left(self._sums, chance() * total)
+            evaluation = ruleset.evaluate(FLAG, self._contexts[number])
+            self._outcomes.evaluated(FLAG, evaluation.variant)
+            exposed = bool(evaluation.value)
+            self.exposed_requests += exposed
+            rate = self.broken_rate if number < self.broken else self.harm if exposed else self.usual
+            recorder = self._outcomes.recorder()
+            recorder.note(evaluation, self._outcomes)
+            recorder.finish(Outcome.ERROR if chance() < rate else Outcome.OK, 0.02)
+        self._sequence += 1
+        await self.world.report(self._outcomes._make(self._sequence, False))
+
+
+def pareto(users: int, *, seed: int = 3) -> list[float]:
+    """Return activities of which a fifth of the users have about four fifths."""
+    draw = random.Random(seed)
+    return [draw.paretovariate(1.16) for _ in range(users)]
