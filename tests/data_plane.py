@@ -8,7 +8,7 @@ import msgspec
 
 from rheostat.model.flag import Flag, Segment
 from rheostat.model.kill import Kill
-from rheostat.model.outcome import Batch, FailingUnit, FailingUnits, Row, SampledUnit, SampledUnits
+from rheostat.model.outcome import Batch, FailingUnit, FailingUnits, Orphan, Orphans, Row, SampledUnit, SampledUnits
 from rheostat.model.ramp import RampOverlay
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
@@ -83,8 +83,12 @@ class World:
         levels: tuple[int, ...] = (0, 100_000, 500_000),
         epochs: dict[int, int] | None = None,
         live: bool = True,
+        **changes: Any,
     ) -> str:
-        """Make a ramp with its overlay at epoch 1; ``epochs`` are the exposures that its history knows."""
+        """Make a ramp with its overlay at epoch 1; ``epochs`` are the exposures that its history knows.
+
+        Other arguments go to the overlay.
+        """
         ramp = uuid.uuid4()
         async with self.database.connection() as connection:
             await connection.execute(
@@ -101,7 +105,9 @@ class World:
             )
             for epoch, exposure in ({1: exposure_ppm} if epochs is None else epochs).items():
                 await connection.execute("INSERT INTO ramp_epochs VALUES ($1, $2, $3, 0)", ramp, epoch, exposure)
-        overlay = RampOverlay(ramp=str(ramp), flag=flag, exposure_ppm=exposure_ppm, epoch=1, levels=levels, live=live)
+        overlay = RampOverlay(
+            ramp=str(ramp), flag=flag, exposure_ppm=exposure_ppm, epoch=1, levels=levels, live=live, **changes
+        )
         await self.serve(environment, overlay)
         return str(ramp)
 
@@ -157,8 +163,16 @@ def failing(ramp: str, *units: tuple[int, int], epoch: int = 1, age_ms: int = 0)
 
 
 def sampled(
-    ramp: str, *units: tuple[int, int], epoch: int = 1, window: int = 5_890_752, bad: bool = False
+    ramp: str, *units: tuple[int, int], epoch: int = 1, window: int = 5_890_752, bad: bool = False, slow: int = 0
 ) -> dict[str, SampledUnits]:
     """Return sampled units, each (number, entry)."""
-    seen = tuple(SampledUnit(unit_hash(unit), entry, epoch, window, bad) for unit, entry in units)
+    seen = tuple(SampledUnit(unit_hash(unit), entry, epoch, window, bad, slow) for unit, entry in units)
     return {ramp: SampledUnits(units=seen)}
+
+
+def orphaned(ramp: str, *units: tuple[int, int], instance: str = "d" * 32, age_ms: int = 0) -> tuple[Orphans, ...]:
+    """Return what an instance left open, each (number, entry); the notes are numbered from 1."""
+    requests = tuple(
+        Orphan(ramp, unit_hash(unit), entry, 1, age_ms, note) for note, (unit, entry) in enumerate(units, 1)
+    )
+    return (Orphans(instance=instance, requests=requests),)

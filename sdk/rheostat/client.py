@@ -23,7 +23,7 @@ from rheostat.model.explanation import Explanation
 from rheostat.model.flag import FlagType
 from rheostat.model.snapshot import FORMAT, Snapshot
 from rheostat.outcomes.outcomes import Outcomes
-from rheostat.outcomes.recorder import current_recorder
+from rheostat.outcomes.recorder import note_meeting
 from rheostat.settings import STALE_AFTER_SECONDS, Settings, read_settings
 from rheostat.status import Status
 from rheostat.unanswered import name_of, not_ready, unexplained, unreadable, wrong_type
@@ -186,6 +186,16 @@ class Rheostat:
         self._count(evaluation)
         return self._details(serving, evaluation, value)
 
+    def observe(self, key: str, context: Context | None = None) -> None:
+        """Count the running request for a flag that was evaluated elsewhere for this user: a browser, another service.
+
+        The arm is the one that the flag gives the context now. Nothing is counted as evaluated here; without a
+        request that the middleware watches, or where the flag does not ramp, nothing happens.
+        """
+        evaluation = self._evaluation(self._serving, key, context)
+        if evaluation.arm is not None and self._outcomes is not None:
+            self._meet(evaluation, self._outcomes)
+
     def all(self, context: Context | None = None) -> dict[str, EvaluationDetails[Any]]:
         """Return every flag's answer by key, ``None`` as the value where only the caller has a default.
 
@@ -253,9 +263,7 @@ class Rheostat:
     def _meet(self, evaluation: Evaluation, outcomes: Outcomes) -> None:
         """Note that the request which runs here, if one does, met a ramping flag."""
         try:
-            recorder = current_recorder.get()
-            if recorder is not None:
-                recorder.note(evaluation, outcomes)
+            note_meeting(evaluation, outcomes)
         except Exception:  # noqa: BLE001 - as above
             self._uncounted()
 

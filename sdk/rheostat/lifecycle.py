@@ -4,6 +4,7 @@ import atexit
 import logging
 import os
 import secrets
+import sys
 import threading
 import weakref
 from collections.abc import Mapping
@@ -66,7 +67,14 @@ class Lifecycle:
         self.outcomes: Outcomes | None = None
         if settings.url is not None and settings.sdk_key is not None:
             self._store = DiskStore(settings.cache_dir, settings.url, settings.sdk_key)
-            self.outcomes = Outcomes(settings.url, settings.sdk_key, clock=clock, service=settings.service)
+            self.outcomes = Outcomes(
+                settings.url,
+                settings.sdk_key,
+                clock=clock,
+                service=settings.service,
+                cache=settings.cache_dir,
+                name=self._store.path.stem,
+            )
 
     # --- what the client asks ---
 
@@ -217,6 +225,8 @@ def _size(bootstrap: Bootstrap) -> int:
 
 
 _alive: "weakref.WeakSet[Lifecycle]" = weakref.WeakSet()
+_asked: "weakref.WeakSet[Lifecycle]" = weakref.WeakSet()
+"""Those whose children of multiprocessing will say goodbye."""
 
 
 def _start_again_all() -> None:
@@ -227,11 +237,24 @@ def _start_again_all() -> None:
             log.exception("the flags' feed could not be started after a fork")
 
 
+def _before_fork() -> None:
+    """Have children of multiprocessing say goodbye: they end without running what is registered with ``atexit``."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        for lifecycle in list(_alive - _asked):
+            _asked.add(lifecycle)
+            util.register_after_fork(lifecycle, _close_at_exit)
+
+
+def _close_at_exit(lifecycle: Lifecycle) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, lifecycle.close, (EXIT_SECONDS,), exitpriority=0)
+
+
 def _close_all() -> None:
     for lifecycle in list(_alive):
         lifecycle.close(EXIT_SECONDS)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_again_all)
+    os.register_at_fork(before=_before_fork, after_in_child=_start_again_all)
 atexit.register(_close_all)

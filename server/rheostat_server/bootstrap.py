@@ -117,7 +117,14 @@ class Node:
         counter = EvaluationCounter(storage, clock)
         sources = evidence_sources(settings, storage)
         self.controller = RampController(
-            storage, sources, clock, metrics, announce, node=name, tick_seconds=settings.tick_seconds
+            storage,
+            sources,
+            clock,
+            metrics,
+            announce,
+            node=name,
+            tick_seconds=settings.tick_seconds,
+            crowd=ReportedEvidence(storage),
         )
         watcher = OverlayRules()
         self.schedule = ScheduleRunner(

@@ -181,7 +181,15 @@ class RampWorld:
 
     def another_controller(self, node: str) -> RampController:
         """Return a controller of another node."""
-        return RampController(self.storage, self.sources, self.clock, self.metrics, self.announced.extend, node=node)
+        return RampController(
+            self.storage,
+            self.sources,
+            self.clock,
+            self.metrics,
+            self.announced.extend,
+            node=node,
+            crowd=ReportedEvidence(self.storage),
+        )
 
     async def lay_out(self) -> None:
         """Make a project with one environment, and lead."""

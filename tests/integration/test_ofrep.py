@@ -270,7 +270,13 @@ async def test_a_ramping_flags_answer_says_its_arm(node: Node) -> None:
     after = (await ask(node, "checkout", {"targetingKey": "user-1"})).json()
 
     assert exposed["value"] is True
-    assert exposed["metadata"] == {"rheostat.arm": "treatment", "rheostat.revision": revision}
+    assert exposed["metadata"] == {
+        "rheostat.arm": "treatment",
+        "rheostat.ramp": "ramp-of-checkout",
+        "rheostat.epoch": 1,
+        "rheostat.exposure_ppm": 1_000_000,
+        "rheostat.revision": revision,
+    }
     assert after["value"] is False
     assert "rheostat.arm" not in after.get("metadata", {})
 

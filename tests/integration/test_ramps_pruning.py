@@ -7,7 +7,7 @@ import pytest
 
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.outcomes import pruning
-from rheostat_server.outcomes.grouping import DAY_MS
+from rheostat_server.outcomes.reporting import DAY_MS
 from rheostat_server.ramps.model import Action, State
 from rheostat_server.ramps.replay import replay
 from tests.integration.ramp_world import Application, RampWorld, ramp_world, without_cursors

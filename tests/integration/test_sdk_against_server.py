@@ -15,6 +15,8 @@ import pytest
 import urllib3
 
 from rheostat import Context, Reason, Rheostat, Source
+from rheostat.model.evaluation import Arm
+from tests.integration.test_sdk_orphans import APPLICATION
 
 TOKEN = "rht_0123456789abcdef0123456789abcdef"
 KEY = "rhs_0123456789abcdef0123456789abcdef"
@@ -171,6 +173,41 @@ def test_a_key_that_is_not_one_is_refused(server: Server, tmp_path: Path) -> Non
         eventually(lambda: flags.status().stream == "refused")
         assert "401" in (flags.status().last_error or "")
         assert flags.boolean("written", False) is False
+
+
+def test_a_request_that_kills_its_process_counts_in_its_arm(
+    server: Server, flags: Rheostat, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The next process of the service reports it: a bad request of a failing user, in the ramp's own figures."""
+    server.put_flag("crashes", {"rollout": {"exposure": 0, "split": {"on": 1}, "fallback": "off"}})
+    document = {"kind": "ramp", "flag": "crashes", "steps": [50, 100], "preflight": "0s", "users": 100_000}
+    path = "/api/v1/projects/default/environments/production/ramps"
+    ramp = f"{path}/{server.ask('POST', path, document)['id']}"
+    eventually(lambda: flags.evaluate("crashes", False, Context("u")).arm is not None)
+    treated = next(
+        user
+        for number in range(100)
+        if flags.evaluate("crashes", False, Context(user := f"user-{number}")).arm is Arm.TREATMENT
+    )
+    application = APPLICATION.replace("rhs_test", KEY).replace("checkout", "crashes")
+    cache = tmp_path_factory.mktemp("cache")
+
+    def start(script: str) -> "subprocess.Popen[bytes]":
+        environ = {**os.environ, "RHEOSTAT_SERVICE": "shop"}
+        return subprocess.Popen([sys.executable, "-c", application + script, server.url, str(cache)], env=environ)
+
+    assert start(f"request({treated!r}, kill_me)").wait(60) == -signal.SIGKILL
+    following = start("\nwhile True:\n    request('another')\n    time.sleep(0.2)")
+
+    def seen() -> bool:
+        exposed = server.ask("GET", ramp)["guardrails"][0]["treatment"]
+        return bool(exposed["bad"] == exposed["failing"] == 1)
+
+    eventually(seen, 30)
+    services = {each["service"]: each["reports"] for each in server.ask("GET", ramp)["reporting"]["services"]}
+    following.kill()
+    following.wait()
+    assert services == {"shop": True}
 
 
 def test_kill_9_of_the_server_is_survived(server: Server, flags: Rheostat, tmp_path: Path) -> None:

@@ -38,13 +38,13 @@ class Verdict(enum.Enum):
 class Delivery(msgspec.Struct, frozen=True):
     """The verdict, and what there is to say about it.
 
-    ``server_ms`` is the server's wall time from the receipt, 0 if it said none; ``retry_after_s`` the wait
-    that it asked for.
+    ``receipt`` is what the server said of the batch, if that could be read; ``retry_after_s`` the wait that it asked
+    for.
     """
 
     verdict: Verdict
     detail: str = ""
-    server_ms: int = 0
+    receipt: BatchReceipt | None = None
     retry_after_s: float = 0.0
 
 
@@ -95,7 +95,7 @@ class Courier:
 def _read(answer: "urllib3.BaseHTTPResponse") -> Delivery:
     status = answer.status
     if 200 <= status < 300:
-        return Delivery(Verdict.ACKNOWLEDGED, server_ms=_server_ms(answer.data))
+        return Delivery(Verdict.ACKNOWLEDGED, receipt=_receipt(answer.data))
     detail = f"HTTP {status} {answer.data[:200].decode('utf-8', 'replace')}".rstrip()
     if status in _REFUSED:
         return Delivery(Verdict.REFUSED, detail)
@@ -104,11 +104,11 @@ def _read(answer: "urllib3.BaseHTTPResponse") -> Delivery:
     return Delivery(Verdict.DENIED, detail)
 
 
-def _server_ms(body: bytes) -> int:
+def _receipt(body: bytes) -> BatchReceipt | None:
     try:
-        return msgspec.json.decode(body, type=BatchReceipt).at_ms
-    except msgspec.DecodeError:  # acknowledged all the same: only the clock's correction is missing
-        return 0
+        return msgspec.json.decode(body, type=BatchReceipt)
+    except msgspec.DecodeError:  # acknowledged all the same
+        return None
 
 
 def _seconds(header: str | None) -> float:

@@ -6,17 +6,19 @@ import secrets
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rheostat.clock import Clock
 from rheostat.model.evaluation import Evaluation
 from rheostat.model.flag import Flag
-from rheostat.model.outcome import Batch, Outcome
+from rheostat.model.outcome import Batch, BatchReceipt, Outcome
 from rheostat.model.ramp import RampOverlay
 from rheostat.model.snapshot import Identity
 from rheostat.outcomes.delivery import Courier
 from rheostat.outcomes.evaluations import Evaluations
+from rheostat.outcomes.open_requests import OpenRequests
 from rheostat.outcomes.recorder import Recorder, current_recorder
 from rheostat.outcomes.sender import Sender
 from rheostat.outcomes.standing import LiveRamp, Standing, standing_of
@@ -54,8 +56,9 @@ class Outcomes:
 
     ``pool`` makes the HTTP connections, if not urllib3 with its defaults; it is called anew after a fork. A
     forked child is another instance: it starts with nothing counted, and its thread starts with its first
-    evaluation or applied state. While nothing ramps an evaluation costs ``evaluated`` alone: two dict lookups
-    and one C counter (about 100 ns), no lock.
+    evaluation or applied state. ``cache`` is a folder beside which open requests are noted, ``None`` for nowhere;
+    ``name`` is what processes of one server and key share there. While nothing ramps an evaluation costs
+    ``evaluated`` alone: two dict lookups and one C counter (about 100 ns), no lock.
     """
 
     def __init__(
@@ -65,12 +68,16 @@ class Outcomes:
         *,
         clock: Clock,
         service: str = "",
+        cache: Path | None = None,
+        name: str = "",
         pool: "Callable[[], urllib3.PoolManager] | None" = None,
     ) -> None:
         self._clock = clock
         # As the server takes it: a name with a line break must not cost every batch.
         self._service = "".join(filter(str.isprintable, service))[:SERVICE_LENGTH].strip()
         self._courier = Courier(url, sdk_key, pool)
+        self._cache = cache
+        self._name = name
         self._observers: list[Observer] = []
         self._observer_failed = False
         self._standing = Standing()
@@ -106,6 +113,8 @@ class Outcomes:
         if self._started and not self._closed:
             self._closed = True
             self._sender.close(timeout)
+            # Requests that are open when a process ends in good order are no orphans.
+            self._noted.end()
 
     def farewell(self, timeout: float = 1.0) -> None:
         """Send what was counted with a goodbye, within ``timeout`` seconds, and go on.
@@ -148,6 +157,8 @@ class Outcomes:
         self._summary.forget(set(after.live))
         for observer in self._observers:
             self._tell_live(observer)
+        if after.live:
+            self._begin_notes()
         if after.moves(before):
             self._sender.acknowledge_soon()
         self._ensure_thread()
@@ -165,22 +176,27 @@ class Outcomes:
         live = self._standing.live.get(evaluation.ramp.ramp)
         touch = touch_of(evaluation, None if live is None else live.rollout, self._clock.monotonic())
         if touch is not None:
+            self._begin_notes()
+            self._noted.note(touch)
             self._summary.begin(touch)
             self._ensure_thread()
         return touch
 
     def withdraw(self, touch: Touch) -> None:
         """Take a start back: the request met both arms."""
-        self._summary.withdraw(touch)
+        if self._summary.withdraw(touch):
+            self._noted.clear(touch)
 
     def end(self, touch: Touch, outcome: Outcome, duration_s: float) -> None:
         """Count how the request ended, unless the deadline has already."""
-        counted = self._summary.end(touch, outcome, self._clock.monotonic(), self._window())
+        counted = self._summary.end(touch, outcome, self._clock.monotonic(), self._window(), duration_s)
         if counted is not None:
+            self._noted.clear(touch)
             self._tell_ended(touch, counted, duration_s)
 
     def _make(self, sequence: int, goodbye: bool) -> Batch:
         for touch in self._summary.expire(self._clock.monotonic(), self._window()):
+            self._noted.clear(touch)
             self._tell_ended(touch, Outcome.TIMEOUT, DEADLINE_S)
         parts = self._summary.drain(self._clock.monotonic())
         standing = self._standing
@@ -195,10 +211,18 @@ class Outcomes:
             sampled=parts.sampled,
             evaluations=self._evaluations.drain(),
             applied=standing.applied,
+            orphans=self._noted.orphans(standing.live, sequence),
         )
 
     def _window(self) -> int:
         return (self._clock.wall_ms() + self._server_ahead_ms) // WINDOW_MS
+
+    def _settled(self, sequence: int, receipt: BatchReceipt | None) -> None:
+        self._noted.settled(sequence)
+        if receipt is not None:
+            self._summary.limit_samples(receipt.sampled_limits)
+            if receipt.at_ms:
+                self._heard(receipt.at_ms)
 
     def _heard(self, server_ms: int) -> None:
         ahead = server_ms - self._clock.wall_ms()
@@ -234,7 +258,13 @@ class Outcomes:
         """Counters by flag and variant, for who counts with ``next`` and has ``evaluated`` make those that lack."""
         self._thread_lock = threading.Lock()
         self._threaded = False
-        self._sender = Sender(self._make, lambda: bool(self._standing.live), self._heard, self._courier, self._clock)
+        self._sender = Sender(self._make, lambda: bool(self._standing.live), self._settled, self._courier, self._clock)
+        self._noted = OpenRequests(self._cache, self._name, self._instance, self._clock)
+
+    def _begin_notes(self) -> None:
+        # What is never started says nothing to anybody, the dead included.
+        if self._started and not self._closed:
+            self._noted.begin()
 
     def _ensure_thread(self) -> None:
         if self._threaded or not self._started or self._closed:
@@ -248,6 +278,7 @@ class Outcomes:
         # The parent reports what it counted. Its locks may be held by threads that do not exist here.
         self._era += 1
         self._courier.renew()
+        self._noted.abandon()
         self._begin_instance()
 
 

@@ -94,3 +94,10 @@ class Recorder:
 
 current_recorder: ContextVar[Recorder | None] = ContextVar("rheostat_recorder", default=None)
 """The recorder of the request that runs here, if there is one."""
+
+
+def note_meeting(evaluation: Evaluation, ledger: Ledger) -> None:
+    """Count a start in the request that runs here, if there is one and this is its first meeting with the flag."""
+    recorder = current_recorder.get()
+    if recorder is not None:
+        recorder.note(evaluation, ledger)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rheostat.clock import Clock
-from rheostat.model.outcome import Batch
+from rheostat.model.outcome import Batch, BatchReceipt
 from rheostat.outcomes.delivery import Courier, Delivery, Verdict
 from rheostat.outcomes.pending import PendingBatches, encode
 
@@ -26,8 +26,8 @@ class Sender:
     """Makes a batch every 10 s, every 1 s while a flag ramps, and sends them in order, each until acknowledged.
 
     ``make`` gives the next batch from its sequence and whether it is the last; ``is_live`` says whether
-    any flag ramps; ``acknowledged`` is told the server's wall time (ms) where a receipt carries it. A
-    retry sends the same bytes after a random wait of up to 0.5 s · 2^failures, at most 30 s. While the
+    any flag ramps; ``settled`` is told the sequence of each batch that need not be sent again, with the receipt where
+    there is one. A retry sends the same bytes after a random wait of up to 0.5 s · 2^failures, at most 30 s. While the
     server cannot be reached, batches are made every 10 s, and not at all when there is nothing to tell.
     """
 
@@ -35,13 +35,13 @@ class Sender:
         self,
         make: Callable[[int, bool], Batch],
         is_live: Callable[[], bool],
-        acknowledged: Callable[[int], None],
+        settled: Callable[[int, BatchReceipt | None], None],
         courier: Courier,
         clock: Clock,
     ) -> None:
         self._make = make
         self._is_live = is_live
-        self._acknowledged = acknowledged
+        self._settled = settled
         self._courier = courier
         self._clock = clock
         self._pending = PendingBatches()
@@ -115,7 +115,7 @@ class Sender:
 
     def _add(self, *, goodbye: bool, even_if_empty: bool) -> None:
         batch = self._make(self._sequence + 1, goodbye)
-        if not even_if_empty and not (batch.rows or batch.failing or batch.sampled or batch.evaluations):
+        if not even_if_empty and not _tells(batch):
             return
         self._sequence += 1
         dropped = self._pending.add(encode(batch, self._clock.monotonic()))
@@ -134,10 +134,10 @@ class Sender:
                 case Verdict.ACKNOWLEDGED:
                     self._pending.drop_oldest()
                     self._recover()
-                    if delivery.server_ms:
-                        self._acknowledged(delivery.server_ms)
+                    self._settled(batch.sequence, delivery.receipt)
                 case Verdict.REFUSED:
                     self._pending.drop_oldest()
+                    self._settled(batch.sequence, None)
                     log.error("outcomes_refused: batch %d is dropped: %s", batch.sequence, delivery.detail)
                 case Verdict.DENIED | Verdict.UNAVAILABLE:
                     self._back_off(delivery)
@@ -189,3 +189,7 @@ class Sender:
             self._say_goodbye()
         except Exception:  # the application is going down: a traceback of a thread helps nobody there
             log.exception("outcomes_failed: a fault in the SDK at the end")
+
+
+def _tells(batch: Batch) -> bool:
+    return bool(batch.rows or batch.failing or batch.sampled or batch.evaluations or batch.orphans)

@@ -4,6 +4,7 @@ Monotonic times are in seconds; a window is the number of a 5-min window on the 
 """
 
 import threading
+from collections.abc import Mapping
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -45,6 +46,24 @@ class _Cell(msgspec.Struct):
     ended: int = 0
     bad: int = 0
     timeouts: int = 0
+    slow: dict[int, int] = {}
+
+
+class _Sampled:
+    """The units of one ramp that were sampled since the last batch, by hash, epoch and window."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        """The lowest that was in force meanwhile."""
+        self.units: dict[tuple[str, int, int], SampledUnit] = {}
+
+    def part(self) -> "tuple[SampledUnits, _Sampled]":
+        """Return what a batch carries, and what is left for the next."""
+        if self.limit < ALL:
+            self.units = {key: seen for key, seen in self.units.items() if is_below(key[0], self.limit)}
+        left = _Sampled(self.limit)
+        left.units = dict(islice(self.units.items(), SAMPLED_A_BATCH, None))
+        return SampledUnits(self.limit, tuple(islice(self.units.values(), SAMPLED_A_BATCH))), left
 
 
 class _Failing:
@@ -87,7 +106,8 @@ class Summary:
         self._open: dict[Touch, None] = {}
         self._failing: dict[str, _Failing] = {}
         self._failing_most: dict[str, int] = {}
-        self._sampled: dict[str, dict[tuple[str, int, int], SampledUnit]] = {}
+        self._sampled: dict[str, _Sampled] = {}
+        self._limits: dict[str, float] = {}
         self._window = 0
         self._seen: dict[tuple[str, int], set[str]] = {}
 
@@ -102,28 +122,33 @@ class Summary:
             self._open[touch] = None
             self._cell(touch, touch.at).started += 1
 
-    def withdraw(self, touch: Touch) -> None:
+    def withdraw(self, touch: Touch) -> bool:
         """Take the start back: the request belongs to no arm. A touch that is closed stays as it was counted.
+
+        Return whether it was open.
 
         A start that a batch has carried already is taken from the next ones of its row.
         """
         with self._lock:
-            if not touch.closed:
-                touch.closed = True
-                self._open.pop(touch, None)
-                self._cell(touch, touch.at).started -= 1
+            if touch.closed:
+                return False
+            touch.closed = True
+            self._open.pop(touch, None)
+            self._cell(touch, touch.at).started -= 1
+            return True
 
-    def end(self, touch: Touch, outcome: Outcome, now: float, window: int) -> Outcome | None:
+    def end(self, touch: Touch, outcome: Outcome, now: float, window: int, duration_s: float = 0.0) -> Outcome | None:
         """Count how the request ended; after the deadline that is a timeout, whatever the outcome.
 
-        Return what was counted, or ``None`` when the touch had been closed before.
+        ``duration_s`` is what is compared with the ramp's bounds; a timeout is slower than any. Return what was
+        counted, or ``None`` when the touch had been closed before.
         """
         with self._lock:
             if touch.closed:
                 return None
             counted = Outcome.TIMEOUT if now >= touch.at + DEADLINE_S else outcome
             self._open.pop(touch, None)
-            self._close(touch, counted, now, window)
+            self._close(touch, counted, now, window, duration_s)
             return counted
 
     def expire(self, now: float, window: int) -> list[Touch]:
@@ -137,7 +162,7 @@ class Summary:
                 expired.append(touch)
             for touch in expired:
                 del self._open[touch]
-                self._close(touch, Outcome.TIMEOUT, now, window)
+                self._close(touch, Outcome.TIMEOUT, now, window, DEADLINE_S)
         return expired
 
     def drain(self, now: float) -> Parts:
@@ -158,9 +183,19 @@ class Summary:
             sampled,
         )
 
+    def limit_samples(self, limits: Mapping[str, float]) -> None:
+        """Sample from now on only units whose hash is below these limits, by ramp."""
+        with self._lock:
+            for ramp, limit in limits.items():
+                self._limits[ramp] = limit
+                if ramp in self._sampled:
+                    self._sampled[ramp].limit = min(self._sampled[ramp].limit, limit)
+
     def forget(self, ramps: set[str]) -> None:
         """Drop what is remembered of ramps other than these (which are live)."""
         with self._lock:
+            for ramp in self._limits.keys() - ramps:
+                del self._limits[ramp]
             for key in [key for key in self._seen if key[0] not in ramps]:
                 del self._seen[key]
             for ramp in self._failing_most.keys() - ramps - self._failing.keys():
@@ -177,20 +212,25 @@ class Summary:
         cell.oldest, cell.newest = min(cell.oldest, now), max(cell.newest, now)
         return cell
 
-    def _close(self, touch: Touch, outcome: Outcome, now: float, window: int) -> None:
+    def _close(self, touch: Touch, outcome: Outcome, now: float, window: int, duration_s: float) -> None:
         touch.closed = True
         bad = outcome in _BAD
         cell = self._cell(touch, now)
         cell.ended += 1
         cell.bad += bad
         cell.timeouts += outcome is Outcome.TIMEOUT
-        self._sample(touch, bad, window)
+        slow = 0
+        for place, bound in enumerate(touch.overlay.slow_bounds_ms):
+            if outcome is Outcome.TIMEOUT or duration_s * 1000 > bound:
+                slow |= 1 << place
+                cell.slow[bound] = cell.slow.get(bound, 0) + 1
+        self._sample(touch, bad, slow, window)
         if bad and (unit := touch.unit_name) is not None:
             ramp = touch.overlay.ramp
             self._failing_most[ramp] = touch.overlay.failing_limit
             self._failing.setdefault(ramp, _Failing()).add(touch, unit, now)
 
-    def _sample(self, touch: Touch, bad: bool, window: int) -> None:
+    def _sample(self, touch: Touch, bad: bool, slow: int, window: int) -> None:
         """Note the unit's first finished request of the window, anew in each epoch: a step has its own units."""
         if window != self._window:
             self._window = window
@@ -203,18 +243,19 @@ class Summary:
         if len(seen) >= REMEMBERED_UNITS:
             seen.clear()
         seen.add(touch.unit)
-        sampled = self._sampled.setdefault(ramp, {})
-        if len(sampled) < REMEMBERED_UNITS:
-            sampled.setdefault((unit, epoch, window), SampledUnit(unit, touch.entry, epoch, window, bad=bad))
+        limit = self._limits.get(ramp, ALL)
+        if limit < ALL and not is_below(unit, limit):
+            return
+        if (sampled := self._sampled.get(ramp)) is None:
+            sampled = self._sampled[ramp] = _Sampled(limit)
+        if len(sampled.units) < REMEMBERED_UNITS:
+            seen_here = SampledUnit(unit, touch.entry, epoch, window, bad=bad, slow=slow)
+            sampled.units.setdefault((unit, epoch, window), seen_here)
 
     def _take_sampled(self) -> dict[str, SampledUnits]:
-        taken, left = {}, {}
-        for ramp, units in self._sampled.items():
-            taken[ramp] = SampledUnits(ALL, tuple(islice(units.values(), SAMPLED_A_BATCH)))
-            if len(units) > SAMPLED_A_BATCH:
-                left[ramp] = dict(islice(units.items(), SAMPLED_A_BATCH, None))
-        self._sampled = left
-        return taken
+        parts = {ramp: units.part() for ramp, units in self._sampled.items()}
+        self._sampled = {ramp: left for ramp, (_, left) in parts.items() if left.units}
+        return {ramp: part for ramp, (part, _) in parts.items()}
 
 
 def _is_debt(cell: _Cell) -> bool:
@@ -234,6 +275,7 @@ def _row(key: _Key, cell: _Cell, now: float) -> Row:
         ended=cell.ended,
         bad=cell.bad,
         timeouts=cell.timeouts,
+        slow={str(bound): count for bound, count in cell.slow.items()},
     )
 
 

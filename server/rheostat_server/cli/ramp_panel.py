@@ -1,6 +1,7 @@
 """How a ramp looks in the terminal: exposure, both arms, evidence against the lines, and what was decided."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ def ramp_panel(view: dict[str, Any], *, width: int, decisions: Sequence[dict[str
     parts: list[RenderableType] = [standing, Text(), _exposure(view), Text()]
     for guardrail in view.get("guardrails", []):
         parts += [_evidence(guardrail), _arms(guardrail), Text()]
+    parts += _reporting(view.get("reporting") or {})
     parts += [_decision(decision) for decision in decisions] or [Text("nothing was decided yet", "dim")]
     labels = [view["flag"], view["environment"], f"rollout {view['rollout']}", f"proof: {view['proof']}"]
     if not view.get("guarded", True):
@@ -123,6 +125,24 @@ def _arms(guardrail: dict[str, Any]) -> RenderableType:
             f"{seen['failing']:,}",
         )
     return table
+
+
+def _reporting(reporting: dict[str, Any]) -> list[RenderableType]:
+    """Return what a person should know of who reports: nothing where all is well."""
+    lines: list[RenderableType] = []
+    silent = [
+        f"{service['service'] or '(no name)'} ({service['evaluations']:,})"
+        for service in reporting.get("services", ())
+        if not service["reports"]
+    ]
+    if silent:
+        covered = f"coverage {reporting['coverage']:.0%}"
+        lines.append(Text.assemble((covered, "yellow"), f": evaluate without reporting: {', '.join(silent)}"))
+    vanished = Counter(reporting.get("vanished", ()))
+    if vanished:
+        who = ", ".join(f"{count} of {service or '(no name)'}" for service, count in sorted(vanished.items()))
+        lines.append(Text.assemble(("vanished", "yellow"), f" without a goodbye: {who}"))
+    return [*lines, Text()] if lines else []
 
 
 def _decision(decision: dict[str, Any]) -> Text:

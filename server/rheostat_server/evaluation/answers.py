@@ -43,8 +43,12 @@ def flag_answer(evaluation: Evaluation, ruleset: Ruleset) -> tuple[int, dict[str
     flag = ruleset.flag(evaluation.flag)
     metadata: dict[str, Any] = dict(evaluation.metadata)
     if evaluation.flag in ruleset.overlays:
-        if evaluation.arm is not None:
+        if evaluation.arm is not None and evaluation.ramp is not None:
+            ramp = evaluation.ramp
             metadata["rheostat.arm"] = evaluation.arm.value
+            metadata["rheostat.ramp"] = ramp.ramp
+            metadata["rheostat.epoch"] = ramp.epoch
+            metadata["rheostat.exposure_ppm"] = ramp.arm_ppm
         metadata["rheostat.revision"] = ruleset.snapshot.revision
     body: dict[str, Any] = {"key": evaluation.flag}
     value = evaluation.value

@@ -7,8 +7,8 @@ import structlog
 
 from rheostat.clock import Clock
 from rheostat_server.errors import RheostatServerError
-from rheostat_server.outcomes.grouping import DAY_MS
 from rheostat_server.outcomes.model import EvaluationCount
+from rheostat_server.outcomes.reporting import DAY_MS
 from rheostat_server.outcomes.validate import service_text
 from rheostat_server.ports.storage import Storage, Transaction
 

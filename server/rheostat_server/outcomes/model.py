@@ -4,7 +4,20 @@ from typing import NamedTuple
 
 import msgspec
 
+from rheostat_server.outcomes.sampling import Sampling
 from rheostat_server.ramps.model import ArmTotals
+
+
+class SlowCount(msgspec.Struct, frozen=True, array_like=True):
+    """What one arm saw that was slower than one bound.
+
+    ``ended`` are requests, ``units`` units whose first sample in the epoch was slow, ``sampled`` those of
+    ``ArmTotals.sampled``.
+    """
+
+    ended: int = 0
+    units: int = 0
+    sampled: int = 0
 
 
 class Increment(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +36,7 @@ class Increment(msgspec.Struct, frozen=True, kw_only=True):
     treatment: ArmTotals = ArmTotals()
     control: ArmTotals = ArmTotals()
     holdback: ArmTotals = ArmTotals()
+    slow: dict[str, dict[str, SlowCount]] = {}
     reporters: int = 0
     late: bool = False
 
@@ -38,7 +52,8 @@ class InboxRow(msgspec.Struct, frozen=True):
 class RampRow(msgspec.Struct, frozen=True, kw_only=True):
     """What counting needs to know of a live ramp.
 
-    ``levels`` are its overlay's, in ppm; ``exposures`` say at which exposure each of its epochs draws the arms.
+    ``levels`` and ``slow_bounds_ms`` are its overlay's; ``exposures`` say at which exposure (ppm) each of its epochs
+    draws the arms. ``arming_epoch`` is the present epoch while the ramp arms.
     """
 
     ramp: str
@@ -48,6 +63,9 @@ class RampRow(msgspec.Struct, frozen=True, kw_only=True):
     flag: str
     levels: tuple[int, ...]
     exposures: dict[int, int]
+    slow_bounds_ms: tuple[int, ...] = ()
+    arming_epoch: int | None = None
+    sampling: Sampling = Sampling()
 
 
 class ArmCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +90,28 @@ class BatchKey(NamedTuple):
     sequence: int
 
 
+class UnitKey(NamedTuple):
+    """A unit of a ramp."""
+
+    ramp: str
+    unit: bytes
+
+
+class Failure(NamedTuple):
+    """One failure of a unit, in the arm that it then was in. ``late``: too old on arrival to be evidence."""
+
+    at_ms: int
+    epoch: int
+    arm: str
+    late: bool
+
+
 class FailingRow(NamedTuple):
-    """What a group says of one failing unit: its first failure in the group, its last, and how often (k)."""
+    """A failing unit as it is remembered.
+
+    First is its first failure in the ramp; ``k`` how often it was counted by failures that came 5 min or more after
+    the one before.
+    """
 
     ramp: str
     unit: bytes
@@ -84,8 +122,19 @@ class FailingRow(NamedTuple):
     k: int
 
 
+class FailingMemory(NamedTuple):
+    """What is known of a unit that fails: its last failure and k (``None``, 0: the first), whether it was sampled."""
+
+    last_ms: int | None = None
+    k: int = 0
+    sampled: bool = False
+
+
 class SampledRow(NamedTuple):
-    """A unit's first finished request of a window."""
+    """A unit's first finished request of a window. Bit i of ``slow``: slower than the ramp's i-th bound.
+
+    ``stands_for`` is how many units one that was sampled stands for: 1 / limit.
+    """
 
     ramp: str
     unit: bytes
@@ -93,6 +142,57 @@ class SampledRow(NamedTuple):
     epoch: int
     arm: str
     bad: bool
+    entry: int
+    slow: int = 0
+    stands_for: float = 1.0
+
+
+class UnitCount(NamedTuple):
+    """Units sampled in an epoch, in one arm: how many, and how many there are as far as these tell."""
+
+    ramp: str
+    epoch: int
+    arm: str
+    units: int
+    estimate: float
+
+
+class SampledMemory(NamedTuple):
+    """What is known of a unit that is sampled: which samples of it there are, and whether it failed."""
+
+    ramp: bool = False
+    epoch: bool = False
+    before: bool = False
+    """One of the window before."""
+    window: bool = False
+    row: bool = False
+    """One of this window and epoch."""
+    failed: bool = False
+
+
+class OrphanKey(NamedTuple):
+    """What makes an orphaned request count once: the ramp, the instance that died, and the number of its note."""
+
+    ramp: str
+    instance: str
+    note: int
+
+
+class RampReport(NamedTuple):
+    """An instance that sent a row of a ramp."""
+
+    ramp: str
+    instance: str
+    service: str
+    at_ms: int
+
+
+class ServiceCover(NamedTuple):
+    """How often a service evaluated a flag lately, and whether it reports outcomes of it."""
+
+    service: str
+    evaluations: int
+    reports: bool
 
 
 class Reporter(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from rheostat_server.outcomes.grouping import DAY_MS
+from rheostat_server.outcomes.reporting import DAY_MS
 from rheostat_server.ports.storage import Storage, Transaction
 
 BATCH_ROWS = 5_000
@@ -11,6 +11,8 @@ MOST_BATCHES = 20
 BATCH_MEMORY_MS = 24 * 3_600_000
 """How long a batch's key is kept: longer than any queue holds the batch."""
 INSTANCE_MEMORY_MS = 7 * DAY_MS
+MINUTE_MEMORY_MS = 600_000
+"""How long evaluations of ramping flags are kept by the minute: longer than coverage looks back."""
 UNIT_MEMORY_MS = 24 * 3_600_000
 """How long the units of a ramp are kept after its end."""
 EVALUATION_MEMORY_DAYS = 90
@@ -28,12 +30,15 @@ async def in_batches(storage: Storage, forget: Callable[[Transaction], Awaitable
 
 
 async def forget_batches(storage: Storage, now_ms: int) -> None:
-    """Forget the keys of old batches, and instances long silent."""
+    """Forget the keys of old batches, instances long silent, and minutes that coverage looks back at no more."""
     batches_before_ms, instances_before_ms = now_ms - BATCH_MEMORY_MS, now_ms - INSTANCE_MEMORY_MS
     await in_batches(
         storage,
         lambda tx: tx.outcomes.prune(
-            batches_before_ms=batches_before_ms, instances_before_ms=instances_before_ms, limit=BATCH_ROWS
+            batches_before_ms=batches_before_ms,
+            instances_before_ms=instances_before_ms,
+            minutes_before_ms=now_ms - MINUTE_MEMORY_MS,
+            limit=BATCH_ROWS,
         ),
     )
 

@@ -8,9 +8,19 @@ import structlog
 from rheostat.clock import Clock
 from rheostat.model.outcome import Batch, BatchReceipt
 from rheostat_server.errors import RheostatServerError, StorageUnavailable, Unavailable
-from rheostat_server.outcomes.grouping import Arrival, Group, evaluations_of, ramps_of, reporters_of
+from rheostat_server.outcomes.grouping import Arrival, Group
 from rheostat_server.outcomes.model import BatchKey, RampRow
 from rheostat_server.outcomes.pruning import forget_batches
+from rheostat_server.outcomes.raw_units import raw_ramps
+from rheostat_server.outcomes.reporting import (
+    evaluations_of,
+    orphans_of,
+    ramps_in,
+    ramps_of,
+    replaced_of,
+    reporters_of,
+    reports_of,
+)
 from rheostat_server.ports.metrics import Metrics, RampLabels
 from rheostat_server.ports.storage import Storage, Transaction
 
@@ -100,7 +110,7 @@ class OutcomeService:
 
     async def _count(self, group: list[_Waiting]) -> None:
         try:
-            fresh = await self._commit(group)
+            fresh, limits = await self._commit(group)
         except StorageUnavailable as error:
             log.warning("outcomes_not_counted", batches=len(group), error=str(error))
             self._refuse(group, error)
@@ -117,7 +127,9 @@ class OutcomeService:
             for waiting in group:
                 if not waiting.receipt.done():
                     duplicate = id(waiting) not in fresh
-                    waiting.receipt.set_result(BatchReceipt(waiting.key.sequence, duplicate, now_ms))
+                    named = ramps_in(waiting.arrival.batch) & limits.keys()
+                    asked = {ramp: limits[ramp] for ramp in named}
+                    waiting.receipt.set_result(BatchReceipt(waiting.key.sequence, duplicate, now_ms, asked))
 
     def _refuse(self, group: list[_Waiting], error: Exception) -> None:
         self._metrics.batches(failed=len(group))
@@ -127,8 +139,8 @@ class OutcomeService:
             if not waiting.receipt.done():
                 waiting.receipt.set_exception(error)
 
-    async def _commit(self, group: list[_Waiting]) -> set[int]:
-        """Count the group; return which of it (by ``id``) had not been counted before."""
+    async def _commit(self, group: list[_Waiting]) -> tuple[set[int], dict[str, float]]:
+        """Count the group; return which of it (by ``id``) had not been counted before, and limits for samples."""
         first: dict[BatchKey, _Waiting] = {}
         for waiting in group:
             first.setdefault(waiting.key, waiting)
@@ -142,20 +154,28 @@ class OutcomeService:
             # A key's environment may be deleted while its batch waits.
             there = await outcomes.existing_environments({arrival.environment_id for arrival in arrivals})
             arrivals = [arrival for arrival in arrivals if arrival.environment_id in there]
-            counted = Group(arrivals, ramps)
-            newly_failing = await outcomes.add_failing(counted.failing)
-            newly_sampled = await outcomes.add_sampled(counted.sampled)
-            counted.settle(newly_failing, newly_sampled)
+            raw = raw_ramps(arrival.batch for arrival in arrivals) & ramps.keys()
+            rules = await outcomes.unit_rules(raw)
+            counted = Group(arrivals, ramps, await outcomes.claim_orphans(orphans_of(arrivals, ramps)), rules)
+            counted.settle(
+                await outcomes.recall_failing(counted.failing_units), await outcomes.recall_sampled(counted.samples)
+            )
+            await outcomes.remember_failing(counted.failing)
+            await outcomes.remember_sampled(counted.sampled)
             now_ms = self._clock.wall_ms()
             for ramp, increments in counted.increments().items():
                 await outcomes.append(ramp, increments, now_ms)
+            await outcomes.note_sampling(counted.sampling, counted.arming_arrivals, counted.units)
+            await outcomes.note_reports(reports_of(arrivals, ramps))
             await outcomes.seen(reporters_of(arrivals))
+            await outcomes.said_goodbye(replaced_of(arrivals))
             await outcomes.count_evaluations(evaluations_of(arrivals))
             return {id(waiting) for waiting in fresh}, counted, ramps
 
         fresh, counted, ramps = await self._storage.run(work)
         self._export(counted, ramps)
-        return fresh
+        sampling = {ramp: row.sampling for ramp, row in ramps.items()} | counted.sampling
+        return fresh, {ramp: each.share for ramp, each in sampling.items()}
 
     def _export(self, counted: Group, ramps: dict[str, RampRow]) -> None:
         self._metrics.batches(late_rows=counted.late_rows)
@@ -192,6 +212,7 @@ def _fitting(waiting: list[_Waiting]) -> int:
         batch = each.arrival.batch
         units += sum(len(failing.units) for failing in batch.failing.values())
         units += sum(len(sampled.units) for sampled in batch.sampled.values())
+        units += sum(len(dead.requests) for dead in batch.orphans)
         if units > GROUP_UNITS and index:
             return index
     return min(len(waiting), GROUP_BATCHES)

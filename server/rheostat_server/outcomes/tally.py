@@ -1,14 +1,15 @@
 """Counting up one increment before it is written. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rheostat_server.outcomes.model import ArmCount
+from rheostat_server.outcomes.model import ArmCount, SlowCount
 from rheostat_server.ramps.model import ArmTotals
 
 
 @dataclass(slots=True)
 class ArmTally:
-    """One arm of an increment."""
+    """One arm of an increment. The names are those of ``ArmTotals``; ``slow`` is by bound (ms, as text)."""
 
     ended: int = 0
     bad: int = 0
@@ -16,12 +17,24 @@ class ArmTally:
     failing: int = 0
     units: int = 0
     units_bad: int = 0
+    seen: int = 0
+    """An estimate, where units are thinned: each stands for several."""
+    sampled: int = 0
+    sampled_bad: int = 0
+    arrivals: int = 0
+    active: int = 0
+    active_failed: int = 0
+    recounted: int = 0
+    recounted_squares: int = 0
+    slow: dict[str, "SlowTally"] = field(default_factory=dict)
 
     def totals(self) -> ArmTotals:
         """Return it as the ramp's evidence has it."""
-        return ArmTotals(
-            ended=self.ended, bad=self.bad, failing=self.failing, units=self.units, units_bad=self.units_bad
-        )
+        return ArmTotals(**{name: getattr(self, name) for name in ArmTotals.__struct_fields__})
+
+    def slower(self, bound: str) -> "SlowTally":
+        """Return what took longer than this bound, to count on."""
+        return self.slow.setdefault(bound, SlowTally())
 
     def count(self) -> ArmCount:
         """Return it as the metrics have it."""
@@ -33,6 +46,15 @@ class ArmTally:
             units_good=self.units - self.units_bad,
             units_bad=self.units_bad,
         )
+
+
+@dataclass(slots=True)
+class SlowTally:
+    """What took longer than one bound in one arm."""
+
+    ended: int = 0
+    units: int = 0
+    sampled: int = 0
 
 
 @dataclass(slots=True)
@@ -49,12 +71,22 @@ class Tally:
         """Return the arm's tally, to count on."""
         return self.arms.setdefault(str(arm), ArmTally())
 
-    def add(self, arm: str, *, ended: int, bad: int, timeouts: int) -> None:
+    def add(self, arm: str, *, ended: int, bad: int, timeouts: int, slow: Mapping[str, int]) -> None:
         """Count finished requests."""
         tally = self.arm(arm)
         tally.ended += ended
         tally.bad += bad
         tally.timeouts += timeouts
+        for bound, requests in slow.items():
+            tally.slower(bound).ended += requests
+
+    def slow(self) -> dict[str, dict[str, SlowCount]]:
+        """Return what was slow, by arm and bound."""
+        return {
+            arm: {bound: SlowCount(each.ended, each.units, each.sampled) for bound, each in tally.slow.items()}
+            for arm, tally in self.arms.items()
+            if tally.slow
+        }
 
     def cover(self, from_ms: int, until_ms: int) -> None:
         """Widen the interval to cover this one."""

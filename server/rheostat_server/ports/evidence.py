@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from rheostat_server.ports.ramps import EpochMark
-from rheostat_server.ramps.model import Guardrail, Plan, Reading
+from rheostat_server.ramps.model import Block, Guardrail, Plan, Reading
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,4 +51,36 @@ class EvidenceSource(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+class CrowdQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ramp asks of those who report to it. ``cursor`` is the one of the answer before, empty at first."""
+
+    ramp: str
+    environment_id: int
+    flag: str
+    asked_ms: int
+    cursor: str = ""
+
+
+class Crowd(msgspec.Struct, frozen=True, kw_only=True):
+    """What SDK reports say of a ramp as a whole; the fields are those of ``Evidence``."""
+
+    blocks: tuple[Block, ...] = ()
+    cursor: str = ""
+    arrivals_by_level: tuple[tuple[int, int], ...] = ()
+    coverage: float | None = None
+    vanished: int = 0
+
+
+class CrowdSource(Protocol):
+    """Those who report to a ramp, whatever its guardrails read. Adapter: reported.
+
+    What is in one answer is in none that continues from its cursor. Never raises: where nothing can be told, nothing
+    is, and the cursor stays.
+    """
+
+    async def crowd(self, question: CrowdQuestion) -> Crowd:
+        """Return what is new since the cursor, and how well the flag is covered now."""
         ...

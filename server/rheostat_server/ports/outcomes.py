@@ -1,25 +1,35 @@
 """Where reported outcomes are counted, each batch once. Adapter: postgres."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from rheostat_server.outcomes.model import (
     BatchKey,
     EvaluationCount,
+    FailingMemory,
     FailingRow,
     InboxRow,
     Increment,
+    OrphanKey,
+    RampReport,
     RampRow,
     Reporter,
+    SampledMemory,
     SampledRow,
+    ServiceCover,
+    UnitCount,
+    UnitKey,
 )
+from rheostat_server.outcomes.raw_units import UnitRule
+from rheostat_server.outcomes.sampling import Sampling
 
 
 class OutcomeStore(Protocol):
     """Batches, units, increments, evaluations. Its promises are tested in tests/integration/test_outcomes_store.py.
 
-    To count a group of batches in one transaction: ``claim``, ``lock_ramps``, then the rest in any order. All
-    rows are locked in ascending key order, whatever the order of the arguments.
+    To count a group of batches in one transaction: ``claim``, ``lock_ramps``, then the rest in the order in which it
+    stands here: what is recalled of a locked ramp's units stays so until commit. All rows are locked in ascending key
+    order, whatever the order of the arguments.
     """
 
     async def claim(self, keys: Collection[BatchKey], at_ms: int) -> set[BatchKey]:
@@ -34,33 +44,65 @@ class OutcomeStore(Protocol):
         """Lock, until commit, those of these ramps that are live; return them by id. Others are left out."""
         ...
 
-    async def add_failing(self, rows: Sequence[FailingRow]) -> set[tuple[str, bytes]]:
-        """Remember failing units (one row a ramp and unit); return (ramp, unit) of those that never failed before."""
+    async def unit_rules(self, ramps: Collection[str]) -> dict[str, UnitRule]:
+        """Return how these ramps name units, by id; those of which it cannot be told are left out."""
         ...
 
-    async def add_sampled(self, rows: Sequence[SampledRow]) -> list[SampledRow]:
-        """Remember sampled units; return the rows of units that had none in that epoch before, one a unit and epoch.
+    async def claim_orphans(self, keys: Collection[OrphanKey]) -> set[OrphanKey]:
+        """Keep these orphaned requests as counted; return those that were not before. Their ramps must be locked."""
+        ...
 
-        The first row of a ramp, unit and window stands.
-        """
+    async def recall_failing(self, units: Collection[UnitKey]) -> dict[UnitKey, FailingMemory]:
+        """Return what is known of these units that fail, those of whom anything is."""
+        ...
+
+    async def recall_sampled(self, rows: Sequence[SampledRow]) -> dict[SampledRow, SampledMemory]:
+        """Return what is known of the units of these samples, those of whom anything is."""
+        ...
+
+    async def remember_failing(self, rows: Sequence[FailingRow]) -> None:
+        """Remember failing units, one row a ramp and unit. The first failure that was ever remembered stands."""
+        ...
+
+    async def remember_sampled(self, rows: Sequence[SampledRow]) -> None:
+        """Remember samples, one row a ramp, unit, window and epoch."""
+        ...
+
+    async def note_sampling(
+        self,
+        sampling: Mapping[str, Sampling],
+        arming_arrivals: Mapping[tuple[str, int], int],
+        units: Sequence[UnitCount],
+    ) -> None:
+        """Keep how ramps are sampled; add arrivals while arming, by ramp and level (ppm), and units of epochs."""
+        ...
+
+    async def note_reports(self, reports: Sequence[RampReport]) -> None:
+        """Note who sent rows of which ramp (to 10 s); one row a ramp and instance, ascending."""
         ...
 
     async def append(self, ramp: str, increments: Sequence[Increment], at_ms: int) -> None:
-        """Append to the ramp's inbox, in commit order, and count the units in them. The ramp must be locked."""
+        """Append to the ramp's inbox, in commit order. The ramp must be locked."""
         ...
 
     async def seen(self, reporters: Sequence[Reporter]) -> None:
         """Note that these instances reported; one row an environment and instance."""
         ...
 
-    async def count_evaluations(self, counts: Sequence[EvaluationCount]) -> None:
-        """Add to the counts; one row a key."""
+    async def said_goodbye(self, instances: Collection[tuple[int, str]]) -> None:
+        """Note that these instances (environment, instance) ended in good order, though not by their own word."""
         ...
 
-    async def prune(self, *, batches_before_ms: int, instances_before_ms: int, limit: int) -> int:
-        """Forget batches received, and instances last heard of, before these times, so many of each at most.
+    async def count_evaluations(self, counts: Sequence[EvaluationCount]) -> None:
+        """Add to the counts; one row a key. Those of ramping flags are kept by the minute too, for a while."""
+        ...
 
-        Returns how many of that of which there were most; so do the others that forget.
+    async def prune(
+        self, *, batches_before_ms: int, instances_before_ms: int, minutes_before_ms: int, limit: int
+    ) -> int:
+        """Forget batches received, instances last heard of and minutes of evaluations before these times.
+
+        So many of each at most. Returns how many of that of which there were most; so do the others that forget.
         """
         ...
 
@@ -69,7 +111,7 @@ class OutcomeStore(Protocol):
         ...
 
     async def forget_units(self, ended_before_ms: int, limit: int) -> int:
-        """Forget the units and increments of ramps that ended before this time, so many of each kind at most."""
+        """Forget the units, reporters and increments of ramps that ended before this time, so many of each at most."""
         ...
 
     async def forget_evaluations(self, before_day: int, limit: int) -> int:
@@ -80,8 +122,37 @@ class OutcomeStore(Protocol):
         """Return the increments after this one, in commit order."""
         ...
 
+    async def inbox_head(self, ramp_id: str) -> int:
+        """Return the number of the ramp's newest increment; 0 before there is one."""
+        ...
+
+    async def arming_arrivals(self, ramp_id: str) -> tuple[tuple[int, int], ...]:
+        """Return, by level (ppm; −1: none) ascending, how many units that arrived while arming it exposes first."""
+        ...
+
+    async def cover(self, environment_id: int, flag: str, since_ms: int) -> list[ServiceCover]:
+        """Return the services that evaluated the flag since then (to a minute), by name.
+
+        One reports that sent a row of any ramp of the flag since then.
+        """
+        ...
+
+    async def count_vanished(self, ramp_id: str, now_ms: int) -> int:
+        """Return how many instances that sent rows of the ramp ever fell silent without a goodbye.
+
+        Who does so by now is marked, and stays marked.
+        """
+        ...
+
+    async def vanished(self, ramp_id: str) -> list[str]:
+        """Return the services of those instances, one entry an instance, by name."""
+        ...
+
     async def distinct_exposed_units(self, ramp_id: str, epoch: int, arm: str = "treatment") -> int:
-        """Return how many units of this arm finished a sampled request in this epoch. Its cost does not grow."""
+        """Return how many units of this arm finished a request in this epoch. Its cost does not grow.
+
+        Where units are thinned it is an estimate.
+        """
         ...
 
     async def reporters(self, environment_id: int, since_ms: int) -> list[Reporter]:

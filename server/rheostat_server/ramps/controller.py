@@ -11,7 +11,7 @@ from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import RheostatServerError, Unavailable, VersionConflict
 from rheostat_server.outcomes.pruning import forget_evaluations, forget_units
-from rheostat_server.ports.evidence import EvidenceSource, Question
+from rheostat_server.ports.evidence import Crowd, CrowdQuestion, CrowdSource, EvidenceSource, Question
 from rheostat_server.ports.metrics import Metrics, RampLabels
 from rheostat_server.ports.ramps import EpochMark, RampRow
 from rheostat_server.ports.storage import Storage, Transaction
@@ -62,9 +62,11 @@ class RampController:
         *,
         node: str,
         tick_seconds: float = 1.0,
+        crowd: CrowdSource,
     ) -> None:
         self._storage = storage
         self._sources = sources
+        self._crowd_source = crowd
         self._clock = clock
         self._metrics = metrics
         self._announce = announce
@@ -201,10 +203,36 @@ class RampController:
                 log.exception("source_failed", ramp=row.id, family=guardrail.family.value)
                 return Reading(guardrail=guardrail.name, sight=Sight.QUERY_FAILED, detail="its source failed")
 
-        exposed_units, readings = await asyncio.gather(
-            self._exposed_units(row), asyncio.gather(*(ask(guardrail) for guardrail in row.plan.guardrails))
+        exposed_units, crowd, readings = await asyncio.gather(
+            self._exposed_units(row),
+            self._crowd(row, at_ms),
+            asyncio.gather(*(ask(guardrail) for guardrail in row.plan.guardrails)),
         )
-        return Evidence(at_ms=at_ms, readings=tuple(readings), exposed_units=exposed_units)
+        return Evidence(
+            at_ms=at_ms,
+            readings=tuple(readings),
+            exposed_units=exposed_units,
+            crowd=crowd.blocks,
+            crowd_cursor=crowd.cursor,
+            arrivals_by_level=crowd.arrivals_by_level,
+            coverage=crowd.coverage,
+            vanished=crowd.vanished,
+        )
+
+    async def _crowd(self, row: RampRow, at_ms: int) -> Crowd:
+        """Return what SDKs report of the ramp, whatever its guardrails read; nothing to a ramp that has none."""
+        cursor = row.state.crowd_cursor
+        if not row.plan.guardrails:
+            return Crowd(cursor=cursor)
+        question = CrowdQuestion(
+            ramp=row.id, environment_id=row.environment_id, flag=row.flag, asked_ms=at_ms, cursor=cursor
+        )
+        try:
+            return await self._crowd_source.crowd(question)
+        except Exception:
+            # The guardrails still see, and may have to kill.
+            log.exception("crowd_failed", ramp=row.id)
+            return Crowd(cursor=cursor)
 
     async def _carry_out(self, row: RampRow, evidence: Evidence, token: int) -> None:
         observed = observe(row.plan, row.state, evidence)
@@ -275,6 +303,9 @@ class RampController:
             for family, source in self._sources.items():
                 readers = [guardrail.name for guardrail in row.plan.guardrails if guardrail.family is family]
                 cursors = [row.state.guardrails.get(name, GuardrailState()).cursor for name in readers]
+                if family is Family.REPORTED and row.plan.guardrails:
+                    # The crowd reads the same reports.
+                    cursors.append(row.state.crowd_cursor)
                 await source.forget(row.id, cursors)
         now_ms = self._clock.wall_ms()
         await forget_units(self._storage, now_ms)

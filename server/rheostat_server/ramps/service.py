@@ -2,8 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from rheostat.clock import Clock
 from rheostat_server.errors import Fault, Invalid, NotFound
+from rheostat_server.outcomes.cover import COVER_MS
 from rheostat_server.ports.metrics import Metrics
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
@@ -21,6 +24,7 @@ from rheostat_server.ramps.wire import (
     decision_view,
     kill_view,
     ramp_view,
+    reporting_view,
 )
 from rheostat_server.ramps.writing import Announce, Served, audit_entry, following, write_next
 from rheostat_server.web.times import read_since
@@ -72,9 +76,14 @@ class RampService:
 
     async def get(self, project: str, environment: str, ramp_id: str) -> RampView:
         """Return a ramp, or raise ``NotFound``."""
+        now_ms = self._clock.wall_ms()
+        reporting = None
         async with self._storage.transaction() as tx:
             row = await self._of(tx, project, environment, ramp_id)
-        return ramp_view(row, self._clock.wall_ms())
+            if row.live:
+                services = await tx.outcomes.cover(row.environment_id, row.flag, now_ms - COVER_MS)
+                reporting = reporting_view(services, await tx.outcomes.vanished(row.id))
+        return msgspec.structs.replace(ramp_view(row, now_ms), reporting=reporting)
 
     async def decisions(
         self,

@@ -20,10 +20,12 @@ from rheostat_server.ramps.model import (
     ArmTotals,
     Begin,
     Decision,
+    Family,
     Gate,
     GuardrailState,
     Hold,
     KillRamp,
+    Measure,
     Plan,
     Promote,
     Refuse,
@@ -164,7 +166,18 @@ def overlay(plan: Plan, ramp_id: str, state: State, unit_key: str, *, server_sco
         holdback_ppm=plan.holdback_ppm if holds_back else 0,
         live=live,
         unit_key=unit_key if server_scope else None,
+        slow_bounds_ms=slow_bounds(plan),
     )
+
+
+def slow_bounds(plan: Plan) -> tuple[int, ...]:
+    """Return the durations (ms), ascending, above which SDKs are to count a request as slow."""
+    bounds = {
+        guardrail.bound_ms
+        for guardrail in plan.guardrails
+        if guardrail.family is Family.REPORTED and guardrail.measure is Measure.LATENCY
+    }
+    return tuple(sorted(bound for bound in bounds if bound is not None))
 
 
 def _first_exposure(plan: Plan, state: State, now_ms: int, why: str) -> State:

@@ -1,11 +1,14 @@
 """Ramps and kills as the API shows them."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 
 from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
+from rheostat_server.outcomes.cover import coverage_of
+from rheostat_server.outcomes.model import ServiceCover
 from rheostat_server.ports.ramps import DecisionRow, KillRow, RampRow
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.records import DecisionRecord
@@ -36,11 +39,32 @@ class ReviveBody(Body, frozen=True, kw_only=True):
     reason: Reason
 
 
+class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a service evaluated the flag in the last 5 min, and whether it reported what became of it."""
+
+    service: str
+    evaluations: int
+    reports: bool
+
+
+class Reporting(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the flag's traffic is reported.
+
+    ``coverage`` is the share, 0 … 1, of single evaluations in the last 5 min that come from services which report;
+    ``None`` where nobody evaluated. ``vanished`` are the services of instances that fell silent without a goodbye
+    since the ramp began, one entry an instance.
+    """
+
+    coverage: float | None = None
+    services: tuple[ServiceReport, ...] = ()
+    vanished: tuple[str, ...] = ()
+
+
 class RampView(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp. Exposures are percentages; ``step`` counts from 0, -1 is before the first.
 
     ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
-    when it started.
+    when it started. ``reporting`` is told of one ramp that is live, and not in lists.
     """
 
     id: str
@@ -66,6 +90,7 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     plan: Plan
     notes: tuple[str, ...] = ()
+    reporting: Reporting | None = None
 
 
 class RampList(msgspec.Struct, frozen=True):
@@ -140,6 +165,17 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         why=state.why,
         plan=plan,
         notes=notes,
+    )
+
+
+def reporting_view(services: Sequence[ServiceCover], vanished: Sequence[str]) -> Reporting:
+    """Return the view of who evaluates, reports, and fell silent."""
+    return Reporting(
+        coverage=coverage_of(services),
+        services=tuple(
+            ServiceReport(service=each.service, evaluations=each.evaluations, reports=each.reports) for each in services
+        ),
+        vanished=tuple(vanished),
     )
 
 

@@ -32,6 +32,7 @@ class Collector(ThreadingHTTPServer):
         self.received: list[Received] = []
         self.answers: list[Any] = []
         self.at_ms = 0
+        self.limits: dict[str, float] = {}
         self.arrived = threading.Condition()
 
     @property
@@ -69,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         status, extra = answer if isinstance(answer, tuple) else (answer, {})
-        receipt = BatchReceipt(batch.sequence, at_ms=self.server.at_ms)
+        receipt = BatchReceipt(batch.sequence, at_ms=self.server.at_ms, sampled_limits=self.server.limits)
         reply = msgspec.json.encode(receipt) if status == 200 else b"no"
         self.send_response(status)
         for name, value in extra.items():

@@ -479,3 +479,66 @@ def test_an_entry_respects_the_rollouts_range() -> None:
     for at, expected in ((199_999, NEVER), (200_000, 1), (299_999, 1), (300_000, NEVER)):
         touch.place = at
         assert touch.entry == expected
+
+
+def test_what_took_longer_than_a_bound_is_slow() -> None:
+    """Rows count what was slower, by bound; a sample has a bit for each; a timeout is slower than any."""
+    summary = Summary()
+    bounds = (100, 500, 40_000)
+    for unit, outcome, seconds in [
+        ("user-1", Outcome.OK, 0.1),
+        ("user-2", Outcome.CANCELLED, 0.2),
+        ("user-3", Outcome.ERROR, 0.6),
+        ("user-4", Outcome.TIMEOUT, 30.0),
+    ]:
+        touch = a_touch(unit, slow_bounds_ms=bounds)
+        summary.begin(touch)
+        summary.end(touch, outcome, 0.0, 7, seconds)
+
+    parts = summary.drain(0.0)
+
+    assert only(parts).slow == {"100": 3, "500": 2, "40000": 1}
+    assert [unit.slow for unit in parts.sampled["ramp-of-checkout"].units] == [0, 1, 3, 7]
+
+
+def test_a_deadline_that_passes_is_slow() -> None:
+    """An open request whose deadline passed took longer than every bound."""
+    summary = Summary()
+    summary.begin(a_touch(slow_bounds_ms=(100,)))
+    summary.expire(DEADLINE_S, 7)
+
+    assert only(summary.drain(DEADLINE_S)).slow == {"100": 1}
+
+
+def test_units_are_sampled_below_the_servers_limit() -> None:
+    """Whatever their arm, units above the limit are left out, also those that were taken before it fell."""
+    summary = Summary()
+    for number in range(200):
+        run(summary, a_touch(f"user-{number}", Arm.TREATMENT if number % 2 else Arm.CONTROL))
+    summary.limit_samples({"ramp-of-checkout": 0.25, "another": 0.5})
+    for number in range(200, 400):
+        run(summary, a_touch(f"user-{number}"))
+    summary.limit_samples({"ramp-of-checkout": 0.75})
+
+    first = summary.drain(0.0).sampled["ramp-of-checkout"]
+    for number in range(400, 600):
+        run(summary, a_touch(f"user-{number}"))
+    second = summary.drain(0.0).sampled["ramp-of-checkout"]
+
+    def below(limit: float, units: range) -> set[str]:
+        hashed = {unit_hash(bytes.fromhex(KEY), f"user-{number}") for number in units}
+        return {unit for unit in hashed if is_below(unit, limit)}
+
+    assert (first.limit, second.limit) == (0.25, 0.75)
+    assert {seen.unit for seen in first.units} == below(0.25, range(400))
+    assert {seen.unit for seen in second.units} == below(0.75, range(400, 600))
+
+
+def test_the_limit_of_a_ramp_that_is_over_is_forgotten() -> None:
+    """A ramp that comes back under the same id begins with all."""
+    summary = Summary()
+    summary.limit_samples({"ramp-of-checkout": 0.0})
+    summary.forget(set())
+    run(summary, a_touch())
+
+    assert len(summary.drain(0.0).sampled["ramp-of-checkout"].units) == 1

@@ -93,6 +93,24 @@ def test_a_request_is_in_a_batch_within_a_second_while_its_flag_ramps(collector:
     assert {batch.instance for batch in rest} == {outcomes.instance}
 
 
+def test_the_receipts_limit_is_kept_to(collector: Collector, outcomes: Outcomes) -> None:
+    """Units above the limit that the server asked for last are sampled no more; what they fail at is reported."""
+    collector.limits = {"ramp-of-checkout": 0.0}
+    overlay = an_overlay(unit_key=KEY)
+    apply(outcomes, overlay)
+    # The second batch is made after the first was acknowledged.
+    collector.wait_for(2)
+    recorder = outcomes.recorder()
+    recorder.note(an_evaluation(overlay), outcomes)
+    recorder.finish(Outcome.ERROR, 0.1)
+    outcomes.close(5.0)
+
+    batches = [received.batch for received in collector.received]
+    assert sum(row.bad for batch in batches for row in batch.rows) == 1
+    assert [len(batch.failing["ramp-of-checkout"].units) for batch in batches if batch.failing] == [1]
+    assert not any(batch.sampled for batch in batches)
+
+
 def test_only_changes_of_ramps_and_kills_are_acknowledged(collector: Collector) -> None:
     """A newer identity alone waits for the next batch; a ramp's new epoch or a kill is acknowledged at once."""
     outcomes = Outcomes(collector.url, "sdk-key", clock=ManualClock())

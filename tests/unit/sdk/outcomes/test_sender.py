@@ -8,7 +8,7 @@ import urllib3
 
 from rheostat.clock import ManualClock
 from rheostat.model.evaluation import Arm
-from rheostat.model.outcome import Applied, Batch, Row
+from rheostat.model.outcome import Applied, Batch, BatchReceipt, Row
 from rheostat.outcomes.delivery import AGE_HEADER, Courier
 from rheostat.outcomes.pending import GZIP_ABOVE, PendingBatches, encode
 from rheostat.outcomes.sender import LIVE_INTERVAL_S, QUIET_INTERVAL_S, Sender
@@ -30,13 +30,19 @@ class Driver:
         self.live = False
         self.variants = 0
         self.heard: list[int] = []
+        self.settled: list[int] = []
         self.sender = Sender(
             self._make,
             lambda: self.live,
-            self.heard.append,
+            self._settled,
             Courier(url, "sdk-key", lambda: urllib3.PoolManager(retries=False)),
             self.clock,
         )
+
+    def _settled(self, sequence: int, receipt: BatchReceipt | None) -> None:
+        self.settled.append(sequence)
+        if receipt is not None and receipt.at_ms:
+            self.heard.append(receipt.at_ms)
 
     def _make(self, sequence: int, goodbye: bool) -> Batch:
         rows = tuple(
@@ -226,6 +232,18 @@ def test_closing_says_goodbye_after_what_is_pending(collector: Collector) -> Non
 
     assert sequences(collector) == [1, 1, 2]
     assert [received.batch.goodbye for received in collector.received] == [False, False, True]
+
+
+def test_what_need_not_be_sent_again_is_settled(collector: Collector) -> None:
+    """A batch that was acknowledged, or that the server will never take, is settled; one that waits is not."""
+    collector.answers = [200, 503, 422, 200]
+    driver = Driver(collector.url)
+    driver.after(QUIET_INTERVAL_S)
+    driver.after(QUIET_INTERVAL_S)
+    assert driver.settled == [1]
+    driver.after(QUIET_INTERVAL_S)
+
+    assert driver.settled == [1, 2]
 
 
 def test_the_receipts_time_is_heard(collector: Collector) -> None:

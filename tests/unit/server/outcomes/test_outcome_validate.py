@@ -24,13 +24,20 @@ def test_a_whole_batch_is_read() -> None:
             failing={"r": {"limit": 1.0, "units": [["00000000000000ff", -1, 1, 5]]}},
             sampled={"r": {"units": [["00000000000000ff", 0, 1, 77, True, 0]]}},
             evaluations={"checkout": {"on": 3, "": 1}},
-            orphans=[],
+            orphans=[
+                {
+                    "instance": "1" * 32,
+                    "replaced": True,
+                    "requests": [["r", "00000000000000ff", -2, 1, 500, 1]],
+                }
+            ],
         )
     )
 
     assert batch.rows[0].bad == 1
     assert batch.failing["r"].units[0].entry == -1
     assert batch.sampled["r"].units[0].bad
+    assert batch.orphans[0].requests[0].note == 1
     assert batch.evaluations == {"checkout": {"on": 3, "": 1}}
 
 
@@ -54,6 +61,20 @@ def test_a_whole_batch_is_read() -> None:
         {"failing": {"r": {"units": [["00000000000000ff", -3, 1, 0]]}}},
         {"sampled": {"r": {"units": [["00000000000000ff", 0, 1, -1]]}}},
         {"sampled": {"r": {"units": [["00000000000000ff", 0, 1, 10**19]]}}},
+        {"sampled": {"r": {"units": [["00000000000000ff", 0, 1, 1, True, -1]]}}},
+        {"sampled": {"r": {"units": [["raw:", 0, 1, 1]]}}},
+        {"sampled": {"r": {"limit": 1.5}}},
+        {"failing": {"r": {"limit": -0.1}}},
+        {"failing": {"r": {"units": [["raw:" + "x" * 1025, 0, 1, 0]]}}},
+        {"orphans": [{"instance": "1" * 32, "requests": [["r", "raw:user-1", 0, 1, 0, 1]]}]},
+        {"rows": [{**ROW, "ended": 2, "slow": {"100": 3}}]},
+        {"rows": [{**ROW, "ended": 2, "slow": {"0": 1}}]},
+        {"rows": [{**ROW, "ended": 2, "slow": {"soon": 1}}]},
+        {"orphans": [{"instance": "0" * 32}]},
+        {"orphans": [{"instance": "1" * 31}]},
+        {"orphans": [{"instance": "1" * 32, "requests": [["r", "xyz", 0, 1, 0, 1]]}]},
+        {"orphans": [{"instance": "1" * 32, "requests": [["r", "00000000000000ff", 0, 1, 0, 0]]}]},
+        {"orphans": [{"instance": "1" * 32, "requests": [["r", "00000000000000ff", -3, 1, 0, 1]]}]},
         {"evaluations": {"no such key!": {"on": 1}}},
         {"evaluations": {"checkout": {"on": -1}}},
         {"applied": {"generation": -1}},

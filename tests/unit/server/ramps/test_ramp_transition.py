@@ -15,10 +15,13 @@ from rheostat_server.ramps.model import (
     ArmTotals,
     Begin,
     Decision,
+    Family,
     Gate,
+    Guardrail,
     GuardrailState,
     Hold,
     KillRamp,
+    Measure,
     Plan,
     Promote,
     Refuse,
@@ -189,6 +192,23 @@ def test_overlay_of_a_running_ramp() -> None:
     assert (shown.exposure_ppm, shown.arming_ppm, shown.live) == (TOTAL_PPM, None, True)
     assert shown.unit_key is None
     assert (shown.ramp, shown.flag, shown.rollout) == ("r1", "checkout-v2", "default")
+
+
+def test_overlay_names_the_bounds_that_reports_are_to_count() -> None:
+    """They are those of the latency guardrails that read reports, ascending, each once."""
+    slow = Guardrail(name="a", family=Family.REPORTED, grade=2, measure=Measure.LATENCY, bound_ms=500)
+    plan = a_plan(
+        guardrails=(
+            slow,
+            replace(slow, name="b", bound_ms=100),
+            replace(slow, name="c"),
+            replace(slow, name="d", family=Family.APPLICATION, bound_ms=250),
+            replace(slow, name="e", measure=Measure.ERRORS, bound_ms=None),
+        )
+    )
+
+    assert overlay(plan, "r1", at_step(plan), "ab", server_scope=True).slow_bounds_ms == (100, 500)
+    assert overlay(a_plan(), "r1", at_step(plan), "ab", server_scope=True).slow_bounds_ms == ()
 
 
 @pytest.mark.parametrize(

@@ -1,39 +1,31 @@
 """Reported outcomes in PostgreSQL."""
 
 import uuid
-from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 
-from rheostat.model.evaluation import Arm
+from rheostat.model.flag import Flag
 from rheostat.model.ramp import RampOverlay
-from rheostat_server.outcomes.model import (
-    BatchKey,
-    EvaluationCount,
-    FailingRow,
-    InboxRow,
-    Increment,
-    RampRow,
-    Reporter,
-    SampledRow,
-)
-from rheostat_server.ramps.model import ArmTotals
+from rheostat_server.adapters.storage.postgres.columns import columns
+from rheostat_server.adapters.storage.postgres.reporters import MINUTE_MS, PostgresReporters
+from rheostat_server.adapters.storage.postgres.units import PostgresUnits
+from rheostat_server.outcomes.model import BatchKey, InboxRow, Increment, RampRow
+from rheostat_server.outcomes.raw_units import UnitRule, rollout_of
+from rheostat_server.outcomes.sampling import Sampling
 
 _OVERLAY = msgspec.json.Decoder(RampOverlay)
+_FLAG = msgspec.json.Decoder(Flag)
 _INCREMENT = msgspec.json.Decoder(Increment)
 
 
-class PostgresOutcomes:
+class PostgresOutcomes(PostgresUnits, PostgresReporters):
     """Fulfils ``OutcomeStore`` over one connection.
 
     Rows go in many at a time (unnest), sorted by key: two nodes that insert the same units in another order
     would deadlock.
     """
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
 
     async def claim(self, keys: Collection[BatchKey], at_ms: int) -> set[BatchKey]:
         """Keep these batches as counted; return those that were not before."""
@@ -44,7 +36,7 @@ class PostgresOutcomes:
             ORDER BY instance COLLATE "C", sequence
             ON CONFLICT DO NOTHING RETURNING instance, sequence
             """,
-            *_columns(keys, 2),
+            *columns(keys, 2),
             at_ms,
         )
         return {BatchKey(row["instance"], row["sequence"]) for row in rows}
@@ -68,66 +60,38 @@ class PostgresOutcomes:
         rows = await self._connection.fetch(
             """
             SELECT r.id, r.environment_id, p.key AS project, e.key AS environment, r.flag, s.body,
+                   m.win, m.share, m.counted, m.estimate,
                    ARRAY(SELECT epoch FROM ramp_epochs WHERE ramp_id = r.id ORDER BY epoch) AS epochs,
                    ARRAY(SELECT exposure_ppm FROM ramp_epochs WHERE ramp_id = r.id ORDER BY epoch) AS exposures
             FROM ramps r JOIN environments e ON e.id = r.environment_id JOIN projects p ON p.id = e.project_id
             JOIN served s ON s.environment_id = r.environment_id AND s.kind = 'ramp' AND s.key = r.id::text
+            LEFT JOIN sampling m ON m.ramp_id = r.id
             WHERE r.id = ANY($1::uuid[]) AND s.body IS NOT NULL
             """,
             [row["id"] for row in live],
         )
         return {str(row["id"]): _ramp(row) for row in rows}
 
-    async def add_failing(self, rows: Sequence[FailingRow]) -> set[tuple[str, bytes]]:
-        """Remember failing units; return (ramp, unit) of those that never failed before."""
-        if not rows:
-            return set()
-        added = await self._connection.fetch(
+    async def unit_rules(self, ramps: Collection[str]) -> dict[str, UnitRule]:
+        """Return how these ramps name units, by id."""
+        if not ramps:
+            return {}
+        rows = await self._connection.fetch(
             """
-            INSERT INTO failing_units (ramp_id, unit, first_arm, first_epoch, first_at_ms, last_at_ms, k)
-            SELECT * FROM unnest(
-                $1::uuid[], $2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]
-            ) AS u (ramp_id, unit, arm, epoch, first_ms, last_ms, k) ORDER BY ramp_id, unit
-            ON CONFLICT (ramp_id, unit) DO UPDATE
-            SET last_at_ms = greatest(failing_units.last_at_ms, excluded.last_at_ms), k = failing_units.k + excluded.k
-            RETURNING ramp_id, unit, (xmax = 0) AS fresh  -- a row that was updated bears the updater in xmax
+            SELECT r.id, r.unit_key, o.body AS overlay, f.body AS flag FROM ramps r
+            JOIN served o ON o.environment_id = r.environment_id AND o.kind = 'ramp' AND o.key = r.id::text
+            JOIN served f ON f.environment_id = r.environment_id AND f.kind = 'flag' AND f.key = r.flag
+            WHERE r.id = ANY($1::uuid[]) AND o.body IS NOT NULL AND f.body IS NOT NULL
             """,
-            *_columns(rows, 7),
+            [uuid.UUID(ramp) for ramp in ramps],
         )
-        return {(str(row["ramp_id"]), row["unit"]) for row in added if row["fresh"]}
-
-    async def add_sampled(self, rows: Sequence[SampledRow]) -> list[SampledRow]:
-        """Remember sampled units; return the first rows of units that had none in that epoch before."""
-        if not rows:
-            return []
-        columns = _columns(rows, 6)
-        known = await self._connection.fetch(
-            """
-            SELECT DISTINCT s.ramp_id, s.unit, s.epoch FROM sampled_units s
-            JOIN (SELECT DISTINCT * FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS n (ramp_id, unit, epoch)) n
-              ON s.ramp_id = n.ramp_id AND s.unit = n.unit AND s.epoch = n.epoch
-            """,
-            columns[0],
-            columns[1],
-            columns[3],
-        )
-        added = await self._connection.fetch(
-            """
-            INSERT INTO sampled_units (ramp_id, unit, win, epoch, arm, bad)
-            SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[])
-                AS u (ramp_id, unit, win, epoch, arm, bad) ORDER BY ramp_id, unit, win, epoch
-            ON CONFLICT DO NOTHING RETURNING ramp_id, unit, win, epoch, arm, bad
-            """,
-            *columns,
-        )
-        before = {(str(row["ramp_id"]), row["unit"], row["epoch"]) for row in known}
-        first: dict[tuple[str, bytes, int], SampledRow] = {}
-        for row in added:
-            sampled = SampledRow(str(row["ramp_id"]), row["unit"], row["win"], row["epoch"], row["arm"], row["bad"])
-            key = (sampled.ramp, sampled.unit, sampled.epoch)
-            if key not in before and (key not in first or sampled.window < first[key].window):
-                first[key] = sampled
-        return list(first.values())
+        rules = {}
+        for row in rows:
+            overlay = _OVERLAY.decode(row["overlay"])
+            rollout = rollout_of(_FLAG.decode(row["flag"]), overlay.rollout)
+            if rollout is not None:
+                rules[str(row["id"])] = UnitRule(key=row["unit_key"], overlay=overlay, rollout=rollout)
+        return rules
 
     async def append(self, ramp: str, increments: Sequence[Increment], at_ms: int) -> None:
         """Append to the ramp's inbox, in commit order."""
@@ -146,66 +110,15 @@ class PostgresOutcomes:
             at_ms,
             [msgspec.json.encode(increment).decode() for increment in increments],
         )
-        await self._count_units(ramp, increments)
 
-    async def _count_units(self, ramp: str, increments: Sequence[Increment]) -> None:
-        units: Counter[tuple[int, str]] = Counter()
-        for increment in increments:
-            for arm in Arm:
-                totals: ArmTotals = getattr(increment, arm.value)
-                units[increment.epoch, arm.value] += totals.units
-        rows = sorted((epoch, arm, count) for (epoch, arm), count in units.items() if count)
-        if not rows:
-            return
-        await self._connection.execute(
-            """
-            INSERT INTO sampled_counts (ramp_id, epoch, arm, units)
-            SELECT $1, epoch, arm, units FROM unnest($2::bigint[], $3::text[], $4::bigint[]) AS u (epoch, arm, units)
-            ON CONFLICT (ramp_id, epoch, arm) DO UPDATE SET units = sampled_counts.units + excluded.units
-            """,
-            uuid.UUID(ramp),
-            *_columns(rows, 3),
-        )
-
-    async def seen(self, reporters: Sequence[Reporter]) -> None:
-        """Note that these instances reported."""
-        await self._connection.execute(
-            """
-            INSERT INTO instances (environment_id, instance, service, generation, revision, goodbye, seen_at_ms)
-            SELECT * FROM unnest(
-                $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[], $7::bigint[]
-            ) AS u (environment_id, instance, service, generation, revision, goodbye, seen_at_ms)
-            ORDER BY environment_id, instance COLLATE "C"
-            ON CONFLICT (environment_id, instance) DO UPDATE
-            SET service = excluded.service, generation = excluded.generation, revision = excluded.revision,
-                goodbye = excluded.goodbye, seen_at_ms = greatest(instances.seen_at_ms, excluded.seen_at_ms)
-            """,
-            *_columns(reporters, 7),
-        )
-
-    async def count_evaluations(self, counts: Sequence[EvaluationCount]) -> None:
-        """Add to the counts."""
-        if not counts:
-            return
-        await self._connection.execute(
-            """
-            INSERT INTO evaluations (environment_id, flag, variant, service, day, count, last_at_ms)
-            SELECT * FROM unnest(
-                $1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]
-            ) AS u (environment_id, flag, variant, service, day, count, last_at_ms)
-            ORDER BY environment_id, flag COLLATE "C", variant COLLATE "C", service COLLATE "C", day
-            ON CONFLICT (environment_id, flag, variant, service, day) DO UPDATE
-            SET count = evaluations.count + excluded.count,
-                last_at_ms = greatest(evaluations.last_at_ms, excluded.last_at_ms)
-            """,
-            *_columns(counts, 7),
-        )
-
-    async def prune(self, *, batches_before_ms: int, instances_before_ms: int, limit: int) -> int:
-        """Forget batches received, and instances last heard of, before these times."""
+    async def prune(
+        self, *, batches_before_ms: int, instances_before_ms: int, minutes_before_ms: int, limit: int
+    ) -> int:
+        """Forget batches received, instances last heard of, and minutes of evaluations before these times."""
         return max(
             await self._forget("batches", "received_at_ms < $2", limit, batches_before_ms),
             await self._forget("instances", "seen_at_ms < $2", limit, instances_before_ms),
+            await self._forget("recent_evaluations", "minute < $2", limit, minutes_before_ms // MINUTE_MS),
         )
 
     async def forget_inbox(self, ramp_id: str, up_to_seq: int | None, limit: int) -> int:
@@ -216,7 +129,7 @@ class PostgresOutcomes:
     async def forget_units(self, ended_before_ms: int, limit: int) -> int:
         """Forget the units and increments of ramps that ended before this time."""
         most = 0
-        for table in ("sampled_units", "failing_units", "ramp_inbox"):
+        for table in ("sampled_units", "failing_units", "orphans", "ramp_reporters", "ramp_inbox"):
             # The inner limit keeps this a look at each ended ramp, never at all units of those that live.
             rows = f"""
                 SELECT u.row FROM ramps r
@@ -249,55 +162,25 @@ class PostgresOutcomes:
         )
         return [InboxRow(row["seq"], row["at_ms"], _INCREMENT.decode(row["body"])) for row in rows]
 
+    async def inbox_head(self, ramp_id: str) -> int:
+        """Return the number of the ramp's newest increment."""
+        head: int | None = await self._connection.fetchval(
+            "SELECT inbox_head FROM ramps WHERE id = $1", uuid.UUID(ramp_id)
+        )
+        return head or 0
+
     async def distinct_exposed_units(self, ramp_id: str, epoch: int, arm: str = "treatment") -> int:
-        """Return how many units of this arm finished a sampled request in this epoch."""
+        """Return how many units of this arm finished a request in this epoch; where they are thinned an estimate."""
         count: int = await self._connection.fetchval(
-            "SELECT coalesce(sum(units), 0)::bigint FROM sampled_counts WHERE ramp_id = $1 AND epoch = $2 AND arm = $3",
+            """
+            SELECT coalesce(sum(greatest(units, round(estimate))), 0)::bigint FROM sampled_counts
+            WHERE ramp_id = $1 AND epoch = $2 AND arm = $3
+            """,
             uuid.UUID(ramp_id),
             epoch,
             arm,
         )
         return count
-
-    async def reporters(self, environment_id: int, since_ms: int) -> list[Reporter]:
-        """Return the instances that reported since then, by service and instance."""
-        rows = await self._connection.fetch(
-            """
-            SELECT environment_id, instance, service, generation, revision, goodbye, seen_at_ms FROM instances
-            WHERE environment_id = $1 AND seen_at_ms >= $2 ORDER BY service COLLATE "C", instance COLLATE "C"
-            """,
-            environment_id,
-            since_ms,
-        )
-        return [Reporter(*row) for row in rows]
-
-    async def anyone_reports(self, environment_id: int, since_ms: int) -> bool:
-        """Whether any instance reported since then."""
-        found: bool = await self._connection.fetchval(
-            "SELECT EXISTS (SELECT FROM instances WHERE environment_id = $1 AND seen_at_ms >= $2)",
-            environment_id,
-            since_ms,
-        )
-        return found
-
-    async def evaluated_since(self, project: str, flag: str, since_ms: int) -> list[str]:
-        """Return the services that evaluated the flag since then in any environment, by name."""
-        rows = await self._connection.fetch(
-            """
-            SELECT DISTINCT v.service COLLATE "C" AS service FROM evaluations v
-            JOIN environments e ON e.id = v.environment_id JOIN projects p ON p.id = e.project_id
-            WHERE p.key = $1 AND v.flag = $2 AND v.last_at_ms >= $3 ORDER BY 1
-            """,
-            project,
-            flag,
-            since_ms,
-        )
-        return [row["service"] for row in rows]
-
-
-def _columns(rows: Collection[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Turn rows into columns, for unnest."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
 def _uuid(text: str) -> uuid.UUID | None:
@@ -321,4 +204,9 @@ def _ramp(row: Any) -> RampRow:
         flag=row["flag"],
         levels=overlay.levels,
         exposures=exposures,
+        slow_bounds_ms=overlay.slow_bounds_ms,
+        arming_epoch=None if overlay.arming_ppm is None else overlay.epoch,
+        sampling=Sampling()
+        if row["win"] is None
+        else Sampling(row["win"], row["share"], row["counted"], row["estimate"]),
     )
