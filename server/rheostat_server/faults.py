@@ -21,6 +21,9 @@ class Faults:
         """Note a fault."""
         self._found.append(Fault(path, message, hint))
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def raise_any(self, what: str) -> None:
         """Raise all faults at once, in the order of their paths' discovery, if there are any.
 

@@ -11,9 +11,10 @@ import pytest
 from prometheus_client import generate_latest
 
 from rheostat.clock import SystemClock
-from rheostat_server.adapters.evidence.prometheus import client as client_module
+from rheostat_server.adapters.evidence.prometheus.access import Access
 from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient, QueryFailedError
 from rheostat_server.adapters.evidence.prometheus.cursor import Cursor, write_cursor
+from rheostat_server.adapters.evidence.prometheus.scout import PrometheusScout
 from rheostat_server.adapters.evidence.prometheus.source import PrometheusEvidence, prometheus_evidence
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
 from rheostat_server.adapters.storage.postgres.pool import Database
@@ -22,6 +23,7 @@ from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.ramps import EpochMark
 from rheostat_server.ramps.controller import labels_of
 from rheostat_server.ramps.model import Action, Family, Guardrail, Plan, Sight, Step
+from rheostat_server.ramps.watching import Watching
 from tests.integration.prometheus_server import PrometheusServer, prometheus, running_prometheus
 from tests.integration.ramp_world import Application, RampWorld, ramp_world
 
@@ -33,8 +35,15 @@ SHORT = {"preflight": "3s", "min_dwell": "1s", "soak": "2s"}
 async def world(database: Database, prometheus: PrometheusServer) -> AsyncIterator[RampWorld]:
     """A world whose ramps read the server's metrics back from Prometheus."""
     source = prometheus_evidence(prometheus.url)
-    sources: dict[Family, EvidenceSource] = {Family.REPORTED_METRICS: source, Family.APPLICATION: source}
-    async with ramp_world(database, sources, family=Family.REPORTED_METRICS, clock=SystemClock()) as made:
+    sources: dict[Family, EvidenceSource] = {
+        Family.REPORTED_METRICS: source,
+        Family.APPLICATION: source,
+        Family.QUERIES: source,
+    }
+    watching = Watching(PrometheusScout(PrometheusClient(Access(url=prometheus.url))))
+    async with ramp_world(
+        database, sources, family=Family.REPORTED_METRICS, clock=SystemClock(), watching=watching
+    ) as made:
         prometheus.exporters[0].render = lambda: made.metrics.render()[0]
         await made.put()
         yield made
@@ -269,14 +278,14 @@ async def test_what_is_no_answer_is_a_failed_query(answering: Answering, status:
     answering.status, answering.body = status, body
 
     with pytest.raises(QueryFailedError, match=said) as caught:
-        await PrometheusClient(answering.url).query("x[1m]")
+        await PrometheusClient(Access(url=answering.url)).query("x[1m]")
 
     assert "\n" not in str(caught.value)
 
 
 async def test_numbers_that_are_none_are_left_out(answering: Answering) -> None:
     """NaN and infinities are no samples; a series of nothing else is a failed query."""
-    client = PrometheusClient(answering.url)
+    client = PrometheusClient(Access(url=answering.url))
     answering.matrix("1", "NaN", "+Inf", "3")
 
     [series] = (await client.query("x[1m]")).series
@@ -293,20 +302,19 @@ async def test_numbers_that_are_none_are_left_out(answering: Answering) -> None:
         await client.query("x[1m]")
 
 
-async def test_a_slow_answer_is_a_failed_query(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_answer_is_a_failed_query(answering: Answering) -> None:
     """The wait is bounded."""
-    monkeypatch.setattr(client_module, "TIMEOUT_S", 0.2)
     answering.delay = 1.0
 
     with pytest.raises(QueryFailedError):
-        await asyncio.wait_for(PrometheusClient(answering.url).query("x[1m]"), 5)
+        await asyncio.wait_for(PrometheusClient(Access(url=answering.url, timeout_s=0.2)).query("x[1m]"), 5)
 
 
 async def test_a_prometheus_that_hangs_holds_nobody_elses_threads(answering: Answering) -> None:
     """However many queries wait for it, work that others do in threads is done meanwhile."""
     answering.matrix("1")
     answering.delay = 3.0
-    client = PrometheusClient(answering.url)
+    client = PrometheusClient(Access(url=answering.url))
     queries = [asyncio.create_task(client.query("x[1m]")) for _ in range(40)]
     await asyncio.sleep(0.2)
 
@@ -322,7 +330,7 @@ async def test_credentials_and_path_of_the_url_are_used(answering: Answering) ->
     """A Prometheus behind a proxy is reached by its path, with the user of the URL."""
     answering.matrix("1")
 
-    await PrometheusClient(f"http://ana:secret@127.0.0.1:{answering.port}/prom/").query("x[1m]")
+    await PrometheusClient(Access(url=f"http://ana:secret@127.0.0.1:{answering.port}/prom/")).query("x[1m]")
 
     assert answering.authorization == "Basic YW5hOnNlY3JldA=="
 
@@ -353,7 +361,7 @@ def a_question(family: Family, cursor: str = "") -> Question:
 async def test_one_query_a_reading_that_looks_back_as_far_as_needed(answering: Answering) -> None:
     """The range reaches back over the time since the last new sample, within bounds, and names the ramp."""
     answering.body = b'{"status":"success","data":{"resultType":"matrix","result":[]}}'
-    source = PrometheusEvidence(PrometheusClient(answering.url))
+    source = PrometheusEvidence(PrometheusClient(Access(url=answering.url)))
     old = write_cursor(Cursor(targets={"t": 1}, advanced_ms=1_000_000_000 - 600_000))
 
     await source.read(a_question(Family.REPORTED_METRICS))
@@ -371,6 +379,6 @@ async def test_one_query_a_reading_that_looks_back_as_far_as_needed(answering: A
 
 async def test_a_cursor_that_cannot_be_read_is_a_failed_query(answering: Answering) -> None:
     """A cursor of another source does not take the controller down."""
-    source = PrometheusEvidence(PrometheusClient(answering.url))
+    source = PrometheusEvidence(PrometheusClient(Access(url=answering.url)))
 
     assert (await source.read(a_question(Family.APPLICATION, "nonsense"))).sight is Sight.QUERY_FAILED

@@ -22,7 +22,6 @@ from rheostat_server.ramps.model import (
     Decision,
     Evidence,
     Family,
-    Guardrail,
     GuardrailState,
     KillRamp,
     Reading,
@@ -180,14 +179,8 @@ class RampController:
         marks = await self._epochs(row)
         at_ms = self._clock.wall_ms()
 
-        async def ask(guardrail: Guardrail) -> Reading:
-            source = self._sources.get(guardrail.family)
-            if source is None:
-                return Reading(
-                    guardrail=guardrail.name,
-                    sight=Sight.QUERY_FAILED,
-                    detail=f"this node has no source for {guardrail.family.value}; set RHEOSTAT_PROMETHEUS_URL",
-                )
+        by_source: dict[EvidenceSource | None, list[Question]] = {}
+        for guardrail in row.plan.guardrails:
             question = Question(
                 ramp=row.id,
                 environment_id=row.environment_id,
@@ -198,17 +191,13 @@ class RampController:
                 exposed_epoch=0 if state.exposed_since_ms is None else state.exposed_epoch,
                 cursor=state.guardrails.get(guardrail.name, GuardrailState()).cursor,
             )
-            try:
-                return await source.read(question)
-            except Exception:
-                # The other guardrails still see, and may have to kill.
-                log.exception("source_failed", ramp=row.id, family=guardrail.family.value)
-                return Reading(guardrail=guardrail.name, sight=Sight.QUERY_FAILED, detail="its source failed")
-
-        exposed_units, readings = await asyncio.gather(
-            self._exposed_units(row), asyncio.gather(*(ask(guardrail) for guardrail in row.plan.guardrails))
+            by_source.setdefault(self._sources.get(guardrail.family), []).append(question)
+        exposed_units, rounds = await asyncio.gather(
+            self._exposed_units(row), asyncio.gather(*(_ask(source, asked) for source, asked in by_source.items()))
         )
-        return Evidence(at_ms=at_ms, readings=tuple(readings), exposed_units=exposed_units)
+        readings = {reading.guardrail: reading for readings in rounds for reading in readings}
+        in_order = (readings[guardrail.name] for guardrail in row.plan.guardrails)
+        return Evidence(at_ms=at_ms, readings=tuple(in_order), exposed_units=exposed_units)
 
     async def _carry_out(self, row: RampRow, evidence: Evidence, token: int) -> None:
         observed = observe(row.plan, row.state, evidence)
@@ -310,6 +299,23 @@ class RampController:
                 # Or no ramp would ever move again.
                 log.exception("tick_failed")
             await asyncio.sleep(max(0.01, self._tick_seconds - (self._clock.monotonic() - began)))
+
+
+async def _ask(source: EvidenceSource | None, questions: Sequence[Question]) -> tuple[Reading, ...]:
+    """Ask one source for all guardrails of a ramp that read it, in one round."""
+    if source is None:
+        detail = f"this node has no source for {questions[0].guardrail.family.value}; set RHEOSTAT_PROMETHEUS_URL"
+    else:
+        try:
+            return await source.read_all(questions)
+        except Exception:
+            # The other guardrails still see, and may have to kill.
+            first = questions[0]
+            log.exception("source_failed", ramp=first.ramp, family=first.guardrail.family.value)
+            detail = "its source failed"
+    return tuple(
+        Reading(guardrail=question.guardrail.name, sight=Sight.QUERY_FAILED, detail=detail) for question in questions
+    )
 
 
 def labels_of(row: RampRow) -> RampLabels:

@@ -75,13 +75,48 @@ class Measure(enum.StrEnum):
     """It took longer than the guardrail's ``bound_ms``."""
 
 
+class Term(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Counters that a guardrail reads: their growth counts as requests, or as bad ones, or is taken away again.
+
+    ``selector`` is PromQL; of what it selects those count whose labels have one of the values of ``where``. ``of`` is
+    ``total`` or ``bad``; ``sign`` is 1 or -1. ``arm`` is ``treatment`` or ``control`` where all of it is of that arm.
+    """
+
+    selector: str
+    of: str
+    sign: int = 1
+    arm: str | None = None
+    where: dict[str, tuple[str, ...]] = {}
+
+
+class Queries(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a guardrail's requests are counted in Prometheus.
+
+    The arm of a series is its term's, else the one that ``arms`` gives for the value of its label ``arm_label``.
+    Without either the whole service is counted, as if it were treatment: nobody is to be compared with. ``history`` are
+    the terms that φ is measured on, where they are others.
+    """
+
+    terms: tuple[Term, ...]
+    arm_label: str | None = None
+    arms: dict[str, str] = {}
+    history: tuple[Term, ...] = ()
+
+    @property
+    def armless(self) -> bool:
+        """Whether nothing tells the arms apart."""
+        return self.arm_label is None and all(term.arm is None for term in self.terms)
+
+
 class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     """One stream of evidence.
 
     ``may_kill`` is false for advisory guardrails, which hold only. ``phi`` is the overdispersion of
-    requests (grade 3); 1 for grade 1. ``min_difference`` is the difference clause's bound for rates, in
-    0 … 1; ``None`` is min(0.001, p̂_c). ``ceiling`` is p_max, the rate of bad requests (0 … 1) that is too much
-    whatever the control shows; ``None``: there is none. ``bound_ms`` is set for ``Measure.LATENCY``.
+    requests (grade 3), measured on ``history_minutes`` of history, 0 where it was assumed; 1 for grade 1.
+    ``min_difference`` is the difference clause's bound for rates, in 0 … 1; ``None`` is min(0.001, p̂_c). ``ceiling``
+    is p_max, the rate of bad requests (0 … 1) that is too much whatever the control shows; ``None``: there is none.
+    ``bound_ms`` is set for ``Measure.LATENCY``. ``queries`` is set for ``Family.QUERIES``, and for
+    ``Family.APPLICATION`` where it measures latency.
     """
 
     name: str
@@ -89,10 +124,12 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     grade: int
     may_kill: bool = True
     phi: float = 1.0
+    history_minutes: int = 0
     min_difference: float | None = None
     measure: Measure = Measure.ERRORS
     bound_ms: int | None = None
     ceiling: float | None = None
+    queries: Queries | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """From the document that people write to the plan of a ramp, with every default filled in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -12,9 +12,9 @@ from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
-from rheostat_server.ramps.observe import DEFAULT_ACCEPTABLE
+from rheostat_server.ramps.observe import BY_UNITS, DEFAULT_ACCEPTABLE
 from rheostat_server.ramps.stats import failing_users_to_kill
-from rheostat_server.ramps.words import count, exposure
+from rheostat_server.ramps.words import count, duration, exposure
 
 ERRORS = "errors"
 """The guardrail that every guarded ramp has."""
@@ -48,12 +48,14 @@ def plan_of(
     family: Family,
     interval_s: float = 15.0,
     users: int | None = None,
+    watched: Mapping[int, Guardrail] | None = None,
 ) -> Plan:
     """Return the plan of a ramp that starts now.
 
     ``rollout`` is the one it turns, as served; ``start_ppm`` the exposure in force on it; ``family`` the best
     source of grade 1 that the server has: ``REPORTED_METRICS`` where a Prometheus is configured, else ``REPORTED``.
-    ``users`` is U of a former ramp, if there was one lately; the document's own figure is used without it.
+    ``users`` is U of a former ramp, if there was one lately; the document's own figure is used without it. ``watched``
+    are the guardrails on queries as they were looked up, by their place in the document.
 
     Raises:
         Invalid: the plan cannot work; all faults are listed.
@@ -61,7 +63,7 @@ def plan_of(
     users = document.users if users is None else users
     holdback_ppm = percent_to_ppm(document.holdback)
     preflight_s = 0.0 if document.unguarded else _seconds(document.preflight, 600.0)
-    guardrails, faults = _guardrails(document, family)
+    guardrails, faults = _guardrails(document, family, watched or {})
     few = users is not None and users < FEW_USERS
     plan = Plan(
         project=project,
@@ -155,15 +157,18 @@ def remarks(plan: Plan) -> tuple[str, ...]:
             can = "has too few to compare with" if users is None else f"can kill after {users} failing users"
             lines.append(f"{exposure(step.exposure_ppm)} {can}")
     for guardrail in plan.guardrails:
-        if guardrail.phi != 1:
+        if guardrail.grade > BY_UNITS:
             may = "" if guardrail.may_kill else "it holds, it does not kill; "
-            lines.append(
-                f"{guardrail.name}: {may}there is no history, so bursts are allowed for with φ = {guardrail.phi:g}"
-            )
+            why = "there is no history, so bursts are allowed for with"
+            if guardrail.history_minutes:
+                why = f"by {duration(60 * guardrail.history_minutes)} of history bursts are allowed for with"
+            lines.append(f"{guardrail.name}: {may}{why} φ = {guardrail.phi:.3g}")
     return tuple(lines)
 
 
-def _guardrails(document: RampDocument, family: Family) -> tuple[tuple[Guardrail, ...], list[Fault]]:
+def _guardrails(
+    document: RampDocument, family: Family, watched: Mapping[int, Guardrail]
+) -> tuple[tuple[Guardrail, ...], list[Fault]]:
     errors = Guardrail(name=ERRORS, family=family, grade=1)
     if document.unguarded:
         return (), []
@@ -172,7 +177,9 @@ def _guardrails(document: RampDocument, family: Family) -> tuple[tuple[Guardrail
     set_by: int | None = None
     for i, asked in enumerate(document.guardrails):
         path = f"guardrails[{i}]"
-        if asked.metric != SUCCESS_RATE:
+        if i in watched:
+            others.append(watched[i])
+        elif asked.metric != SUCCESS_RATE:
             what = asked.metric or asked.name or "this guardrail"
             faults.append(Fault(path, f"{what} cannot be watched yet", f"{SUCCESS_RATE} can"))
         elif asked.source in {"prometheus", "application"} and family is Family.REPORTED:

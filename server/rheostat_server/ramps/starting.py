@@ -1,6 +1,7 @@
 """How a ramp starts: from a document and what is in force, to its rows."""
 
 import secrets
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,6 +18,7 @@ from rheostat_server.ramps.model import Family, Plan
 from rheostat_server.ramps.plan import off_variant_faults, plan_of, remarks
 from rheostat_server.ramps.transition import start
 from rheostat_server.ramps.validate import validate_ramp
+from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
 from rheostat_server.shared.state import read_served_layers
 
@@ -62,7 +64,14 @@ async def locked_flag(tx: Transaction, environment: EnvironmentRow, key: str) ->
 
 
 async def start_ramp(
-    tx: Transaction, environment: EnvironmentRow, document: RampDocument, sources: Sources, *, actor: str, at_ms: int
+    tx: Transaction,
+    environment: EnvironmentRow,
+    document: RampDocument,
+    sources: Sources,
+    *,
+    actor: str,
+    at_ms: int,
+    watched: Sequence[Watched] = (),
 ) -> tuple[RampRow, tuple[str, ...]]:
     """Write a new ramp with all that it serves; return it, and what a person should know.
 
@@ -91,6 +100,7 @@ async def start_ramp(
         start_ppm=start_ppm,
         family=sources.family,
         interval_s=sources.interval_s,
+        watched={one.index: one.guardrail for one in watched},
     )
     row = new_row(
         plan,
@@ -105,7 +115,8 @@ async def start_ramp(
         await cover(tx, earlier, at_ms, served, actor=actor)
     await write_new(tx, row, served, actor=actor)
     await served.publish(tx, environment.id)
-    notes = (*_standing_before(row, earlier), *remarks(plan))
+    now = [line for one in watched for line in now_lines(one)]
+    notes = (*_standing_before(row, earlier), *remarks(plan), *now)
     steps = ", ".join(f"{ppm_to_percent(step.exposure_ppm):g}" for step in plan.steps)
     summary = f"a ramp of {flag.key} ({row.rollout}) started: steps {steps} %"
     await tx.audit.add(audit_entry(row, "ramp.start", summary, actor=actor, at_ms=at_ms, detail={"notes": notes}))

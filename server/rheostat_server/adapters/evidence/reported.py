@@ -60,6 +60,10 @@ class ReportedEvidence:
             detail=detail,
         )
 
+    async def read_all(self, questions: Sequence[Question]) -> tuple[Reading, ...]:
+        """Return what batches added for each question."""
+        return tuple(await asyncio.gather(*map(self.read, questions)))
+
     async def forget(self, ramp: str, cursors: Sequence[str]) -> None:
         """Drop the ramp's inbox up to the hindmost of these cursors; all of it where nobody reads it."""
         marks = [msgspec.json.decode(cursor, type=_Cursor) if cursor else _Cursor() for cursor in cursors]
