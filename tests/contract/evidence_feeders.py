@@ -21,8 +21,9 @@ from rheostat_server.outcomes.model import ArmCount
 from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.metrics import RampLabels
 from rheostat_server.ports.ramps import EpochMark
-from rheostat_server.ramps.model import Family, Guardrail, Plan, Queries, Step
+from rheostat_server.ramps.model import Family, Guardrail, Plan, Step
 from rheostat_server.ramps.queries import queries_of
+from rheostat_server.ramps.terms import Queries
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, ramp_world
 

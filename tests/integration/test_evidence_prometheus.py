@@ -370,8 +370,8 @@ async def test_one_query_a_reading_that_looks_back_as_far_as_needed(answering: A
 
     assert len(answering.asked) == 3
     assert b"ramp%3D%22r-1%22" in answering.asked[0]
-    assert answering.asked[0].endswith(b"%5B45s%5D")
-    assert answering.asked[1].endswith(b"%5B645s%5D")
+    assert b"%5B45s%5D&timeout=10s" in answering.asked[0]
+    assert b"%5B645s%5D&timeout=10s" in answering.asked[1]
     assert b"feature_flag_requests_total" in answering.asked[2]
     assert (gone.sight, gone.cursor) == (Sight.SERIES_STALE, old)
     await source.close()

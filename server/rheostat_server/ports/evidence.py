@@ -6,7 +6,8 @@ from typing import Protocol
 import msgspec
 
 from rheostat_server.ports.ramps import EpochMark
-from rheostat_server.ramps.model import Guardrail, Plan, Queries, Reading, Term
+from rheostat_server.ramps.model import Guardrail, Plan, Reading
+from rheostat_server.ramps.terms import Queries, Term
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

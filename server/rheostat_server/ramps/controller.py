@@ -110,10 +110,12 @@ class RampController:
         """
         token = self.lease.token
         if token is None:
+            self._metrics.forget_ramps(())
             return []
         async with self._storage.transaction() as tx:
             rows = await tx.ramps.live()
         live = {row.id for row in rows}
+        self._metrics.forget_ramps(live)
         self._marks = {ramp_id: marks for ramp_id, marks in self._marks.items() if ramp_id in live}
         self._due = {ramp_id: due for ramp_id, due in self._due.items() if ramp_id in live}
         now = self._clock.monotonic()
@@ -201,6 +203,8 @@ class RampController:
 
     async def _carry_out(self, row: RampRow, evidence: Evidence, token: int) -> None:
         observed = observe(row.plan, row.state, evidence)
+        sights = {name: seen.sight.value for name, seen in observed.guardrails.items()}
+        self._metrics.sights(row.plan.project, row.plan.environment, row.flag, row.id, sights)
         decision = decide(row.plan, observed, evidence.at_ms)
         after = following(row, transition(row.plan, observed, decision, evidence.at_ms), evidence.at_ms)
         if not worth_keeping(row.state, after.state, evidence.at_ms):

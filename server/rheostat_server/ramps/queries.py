@@ -9,7 +9,6 @@ from rheostat.model.outcome import Outcome
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.faults import Fields, did_you_mean, type_name
 from rheostat_server.ramps.label_map import ARMS, MetricMap, check_arms, label_conditions
-from rheostat_server.ramps.model import Queries, Term
 from rheostat_server.ramps.promql import (
     Counters,
     Matcher,
@@ -21,6 +20,7 @@ from rheostat_server.ramps.promql import (
     filled_in,
     matchers_of,
 )
+from rheostat_server.ramps.terms import Queries, Term
 
 LONGEST_QUERY: Final = 16_384
 DEFAULT_ARM_LABEL: Final = "arm"

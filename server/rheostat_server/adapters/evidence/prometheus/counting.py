@@ -7,7 +7,7 @@ from rheostat.model.evaluation import Arm
 from rheostat_server.adapters.evidence.prometheus.blocks import Counted
 from rheostat_server.adapters.evidence.prometheus.client import Samples, Series
 from rheostat_server.adapters.evidence.prometheus.cursor import Growth, target_of
-from rheostat_server.ramps.model import Queries, Term
+from rheostat_server.ramps.terms import Queries, Term
 
 _MOST_NAMED = 8
 

@@ -18,8 +18,8 @@ from rheostat_server.adapters.evidence.prometheus.counting import (
 )
 from rheostat_server.adapters.evidence.prometheus.cursor import REPLICA_LABELS, Cursor, advanced
 from rheostat_server.ports.evidence import ArmLook, Look
-from rheostat_server.ramps.model import Queries, Term
 from rheostat_server.ramps.promql import Matcher, Selector, counters_of
+from rheostat_server.ramps.terms import Queries, Term
 
 LOOK_S = 300
 HISTORY_HOURS = 6

@@ -29,9 +29,10 @@ from rheostat_server.adapters.evidence.prometheus.cursor import (
     write_cursor,
 )
 from rheostat_server.ports.evidence import Question
-from rheostat_server.ramps.model import Block, Family, Queries, Reading, Sight, Term
+from rheostat_server.ramps.model import Block, Family, Reading, Sight
 from rheostat_server.ramps.promql import counters_of, filled_in
 from rheostat_server.ramps.queries import DEFAULT_ARM_LABEL, DEFAULT_ARMS, application_errors
+from rheostat_server.ramps.terms import Queries, Term
 
 FURTHEST_BACK_S = 3_600
 """A query looks back no further; what counters grew by before counts from the cursor all the same."""
