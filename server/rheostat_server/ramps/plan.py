@@ -14,7 +14,7 @@ from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
 from rheostat_server.ramps.observe import BY_UNITS, DEFAULT_ACCEPTABLE
 from rheostat_server.ramps.stats import failing_users_to_kill
-from rheostat_server.ramps.words import count, duration, exposure
+from rheostat_server.ramps.words import count, exposure
 
 ERRORS = "errors"
 """The guardrail that every guarded ramp has."""
@@ -161,7 +161,7 @@ def remarks(plan: Plan) -> tuple[str, ...]:
             may = "" if guardrail.may_kill else "it holds, it does not kill; "
             why = "there is no history, so bursts are allowed for with"
             if guardrail.history_minutes:
-                why = f"by {duration(60 * guardrail.history_minutes)} of history bursts are allowed for with"
+                why = f"by {count(guardrail.history_minutes)} min of history bursts are allowed for with"
             lines.append(f"{guardrail.name}: {may}{why} φ = {guardrail.phi:.3g}")
     return tuple(lines)
 

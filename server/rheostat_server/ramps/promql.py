@@ -225,7 +225,11 @@ def _without_window(call: parser.Call) -> str:
 
 
 def _unclosed(text: str) -> int | None:
-    """Return where a bracket or quote is not closed. Too deep a nesting is refused, for the parser recurses."""
+    """Return where a bracket or quote is not closed.
+
+    Raises:
+        PromqlError: a bracket closes nothing, or they are nested too deep for the parser, which recurses.
+    """
     pairs = {")": "(", "]": "[", "}": "{"}
     open_at: list[int] = []
     index, length = 0, len(text)
@@ -246,7 +250,9 @@ def _unclosed(text: str) -> int | None:
             open_at.append(index)
             if len(open_at) > MOST_NESTED:
                 raise PromqlError(f"column {index + 1}: brackets are nested deeper than {MOST_NESTED}")
-        elif letter in pairs and open_at and text[open_at[-1]] == pairs[letter]:
+        elif letter in pairs:
+            if not open_at or text[open_at[-1]] != pairs[letter]:
+                raise PromqlError(f"column {index + 1}: {letter} closes nothing")
             open_at.pop()
         index += 1
     return open_at[-1] if open_at else None

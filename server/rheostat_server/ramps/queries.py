@@ -175,11 +175,8 @@ def _application(values: Mapping[str, str], duration: bool, le: tuple[str, ...],
 def _custom(asked: GuardrailDocument, values: dict[str, str], maps: Mapping[str, MetricMap], path: str) -> Queries:
     terms: list[Term] = []
     for of, queries in (("total", asked.total), ("bad", asked.bad)):
-        if isinstance(queries, dict):
-            for arm, text in queries.items():
-                terms += _terms(counters_of(text), of, arm)
-        elif queries is not None:
-            terms += _terms(counters_of(queries), of)
+        for arm, text in queries.items() if isinstance(queries, dict) else ((None, queries or ""),):
+            terms += _terms(counters_of(text), of, arm)
     labelled = isinstance(asked.total, str) and asked.arms != "none"
     arms = dict(DEFAULT_ARMS)
     if isinstance(asked.arms, dict):

@@ -95,9 +95,10 @@ class Watching:
         bad = sum(y for _, y in minutes)
         unmeasured = None
         if phi is None:
-            short = f"{duration(60 * len(minutes))} of history" if len(minutes) < LEAST_MINUTES else f"{count(bad)} bad"
-            least = duration(60 * LEAST_MINUTES) if len(minutes) < LEAST_MINUTES else f"{LEAST_BAD} bad requests"
-            unmeasured = problem or f"{short}, and {least} are needed"
+            there, needed = f"{len(minutes)} min of history", f"{LEAST_MINUTES}"
+            if len(minutes) >= LEAST_MINUTES:
+                there, needed = f"{bad} bad requests in {there}", f"{LEAST_BAD}"
+            unmeasured = problem or f"{there}, and {needed} are needed"
         guardrail = Guardrail(
             name=asked.name or _name(asked),
             family=Family.APPLICATION if asked.source == "application" else Family.QUERIES,

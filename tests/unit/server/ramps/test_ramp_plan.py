@@ -129,6 +129,20 @@ def test_application_counters_are_a_stream_of_their_own(kill: bool | None, may_k
     assert any("does not kill" in line for line in remarks(plan)) is not may_kill
 
 
+@pytest.mark.parametrize("minutes", [0, 360])
+def test_guardrails_that_were_looked_up_are_taken_as_they_are(minutes: int) -> None:
+    """A guardrail on queries stands in the plan as it was looked up, and the remarks say whence its φ is."""
+    asked = (GuardrailDocument(metric=RATE), GuardrailDocument(name="own", bad="a", total="b"))
+    own = Guardrail(name="own", family=Family.QUERIES, grade=3, phi=2.5, history_minutes=minutes)
+
+    plan = planned(a_document(guardrails=asked), watched={1: own})
+
+    assert plan.guardrails[1] is own
+    [said] = [line for line in remarks(plan) if line.startswith("own")]
+    assert said.endswith("φ = 2.5")
+    assert ("360 min" in said) is (minutes > 0)
+
+
 def test_acceptable_of_the_document_goes_before_the_ceiling() -> None:
     """A document that names what is acceptable, or ``auto``, does not take it from a threshold."""
     watched = (GuardrailDocument(metric=RATE, threshold=99),)
