@@ -114,12 +114,14 @@ class Node:
         outcomes = OutcomeService(storage, metrics, clock)
         counter = EvaluationCounter(storage, clock)
         prometheus = prometheus_client(settings)
-        sources = evidence_sources(storage, prometheus)
+        replicas = frozenset(map(str.strip, settings.prometheus_replica_labels.split(",")))
+        sources = evidence_sources(storage, prometheus, replicas)
         self.controller = RampController(
             storage, sources, clock, metrics, announce, node=name, tick_seconds=settings.tick_seconds
         )
         watcher = OverlayRules()
-        watching = Watching(None if prometheus is None else PrometheusScout(prometheus), label_map(settings))
+        scout = None if prometheus is None else PrometheusScout(prometheus, replica_labels=replicas)
+        watching = Watching(scout, label_map(settings))
         ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings), watching=watching)
         flags = FlagService(storage, clock, watcher, announce, arrive=self.arrive)
         self.components: Sequence[Component] = (
@@ -229,11 +231,13 @@ def label_map(settings: Settings) -> Mapping[str, MetricMap]:
     return PRESETS if settings.label_map is None else read_label_map(settings.label_map)
 
 
-def evidence_sources(storage: Storage, prometheus: PrometheusClient | None) -> dict[Family, EvidenceSource]:
-    """Return what ramps read, by metric family."""
+def evidence_sources(
+    storage: Storage, prometheus: PrometheusClient | None, replica_labels: frozenset[str]
+) -> dict[Family, EvidenceSource]:
+    """Return what ramps read, by metric family. ``replica_labels`` say who scraped a series."""
     sources: dict[Family, EvidenceSource] = {Family.REPORTED: ReportedEvidence(storage)}
     if prometheus is not None:
-        evidence = PrometheusEvidence(prometheus)
+        evidence = PrometheusEvidence(prometheus, replica_labels=replica_labels)
         sources |= dict.fromkeys((Family.REPORTED_METRICS, Family.APPLICATION, Family.QUERIES), evidence)
     return sources
 

@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prometheus_key_file: str | None = None
     prometheus_tenant: HeaderValue | None = None
     prometheus_timeout: Timeout = 5.0
+    prometheus_replica_labels: str = "prometheus,prometheus_replica,receive_replica,__replica__"
     label_map: str | None = None
     admin_token: Secret | None = None
     sdk_key: Secret | None = None

@@ -144,6 +144,33 @@ async def test_an_applications_own_counters_can_kill(world: RampWorld, prometheu
     assert "application-errors" in seen[-1].why
 
 
+async def test_a_pair_of_queries_can_kill(world: RampWorld, prometheus: PrometheusServer) -> None:
+    """A guardrail on counters that somebody names takes the variant back where it may, and says by name what it saw."""
+    application = Application(world, harm=0.5)
+    prometheus.exporters[0].render = lambda: generate_latest(application.registry)
+    pair = {
+        "name": "own",
+        "bad": 'sum by (arm) (feature_flag_requests_total{flag="$flag",outcome="error"})',
+        "total": 'sum by (arm) (feature_flag_requests_total{flag="$flag"})',
+        "kill": True,
+    }
+    ramp = (await world.start(**SHORT, guardrails=[pair])).id
+    for _ in range(4):
+        await application.serve(500)
+        await world.tick()
+    shown = world.metrics.render()[0].decode()
+    assert f'guardrail="own",project="shop",ramp="{ramp}",sight="seen"}} 1.0' in shown
+    assert f'guardrail="errors",project="shop",ramp="{ramp}",sight="series absent"}} 1.0' in shown
+    await world.act(ramp, Action.ADVANCE)
+
+    seen = await world.ride(ramp, application, until=["killed", "promoted", "aborted"], seconds=30)
+
+    assert seen[-1].status == "killed"
+    assert "own" in seen[-1].why
+    await world.tick()
+    assert "rheostat_ramp_guardrail_sight{" not in world.metrics.render()[0].decode()
+
+
 @pytest.fixture
 def twofold() -> Iterator[PrometheusServer]:
     """A Prometheus with two jobs."""
@@ -300,6 +327,17 @@ async def test_numbers_that_are_none_are_left_out(answering: Answering) -> None:
     answering.matrix("1", kind="vector")
     with pytest.raises(QueryFailedError, match="no raw samples"):
         await client.query("x[1m]")
+
+
+async def test_a_native_histogram_is_told_by_name(answering: Answering) -> None:
+    """Its samples are not read as if they were numbers, and the reason says what to select."""
+    metric = {"__name__": "x_seconds", "job": "a"}
+    result = [{"metric": metric, "histograms": [[1_000, {"count": "3", "sum": "1", "buckets": []}]]}]
+    answering.body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}).encode()
+    client = PrometheusClient(Access(url=answering.url))
+
+    with pytest.raises(QueryFailedError, match="x_seconds is a native histogram, which is not read"):
+        await client.query("x_seconds[1m]")
 
 
 async def test_a_slow_answer_is_a_failed_query(answering: Answering) -> None:

@@ -195,6 +195,11 @@ def _guardrails(
     names = [guardrail.name for guardrail in others]
     if len({ERRORS, *names}) <= len(names):
         faults.append(Fault("guardrails", "two guardrails have the same name"))
+    armless = [guardrail.name for guardrail in others if guardrail.queries is not None and guardrail.queries.armless]
+    if armless and not any(guardrail.may_kill for guardrail in (errors, *others)):
+        # Where none may kill all have to prove a step, and what the whole service shows proves nothing of the exposed.
+        hint = "let errors kill, or give it arms"
+        faults.append(Fault("guardrails", f"{armless[0]} watches the whole service, and no other may kill", hint))
     return (errors, *others), faults
 
 

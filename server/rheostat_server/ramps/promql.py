@@ -114,6 +114,11 @@ def filled_in(selector: Selector, values: dict[str, str]) -> Selector:
     return Selector(selector.name, tuple(map(fill, selector.matchers)))
 
 
+def of_any_ramp(selector: Selector) -> Selector:
+    """Return the selector without its conditions on ``$ramp``, which is not known before the start."""
+    return Selector(selector.name, tuple(one for one in selector.matchers if not re.search(r"\$ramp\b", one.value)))
+
+
 def each_selector(counters: Counters, change: Callable[[Selector], Selector]) -> Counters:
     """Return the counters with each selector changed."""
     return Counters(tuple(map(change, counters.plus)), tuple(map(change, counters.minus)))

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
+import msgspec
+
 from rheostat.model.document import GuardrailDocument, HistoryDocument
 from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import Outcome
@@ -19,6 +21,7 @@ from rheostat_server.ramps.promql import (
     each_selector,
     filled_in,
     matchers_of,
+    of_any_ramp,
 )
 from rheostat_server.ramps.terms import Queries, Term
 
@@ -158,6 +161,18 @@ def seconds_to_unit(asked: GuardrailDocument, maps: Mapping[str, MetricMap]) -> 
     """Return how many of its bounds' units a second is: 1, or 1000."""
     known = None if asked.map is None else maps.get(asked.map)
     return 1000.0 if known is not None and known.unit == "ms" else 1.0
+
+
+def before_start(queries: Queries) -> Queries:
+    """Return what can be looked at before the ramp has an id: its queries without their conditions on ``$ramp``."""
+
+    def loosened(terms: tuple[Term, ...]) -> tuple[Term, ...]:
+        return tuple(
+            msgspec.structs.replace(term, selector=str(of_any_ramp(counters_of(term.selector).plus[0])))
+            for term in terms
+        )
+
+    return msgspec.structs.replace(queries, terms=loosened(queries.terms), history=loosened(queries.history))
 
 
 def application_errors(values: Mapping[str, str]) -> tuple[Term, ...]:

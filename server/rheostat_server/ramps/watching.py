@@ -15,7 +15,7 @@ from rheostat_server.ramps.label_map import PRESETS, MetricMap
 from rheostat_server.ramps.model import Family, Guardrail, Measure
 from rheostat_server.ramps.phi import LEAST_BAD, LEAST_MINUTES, phi_of
 from rheostat_server.ramps.plan import PHI_WITHOUT_HISTORY
-from rheostat_server.ramps.queries import buckets_of, queries_of, seconds_to_unit
+from rheostat_server.ramps.queries import before_start, buckets_of, queries_of, seconds_to_unit
 from rheostat_server.ramps.terms import Queries
 from rheostat_server.ramps.words import count, duration
 
@@ -88,8 +88,9 @@ class Watching:
                 f"{path}.kill", "the whole service is watched, and cannot tell whose fault it is", "name arms"
             )
             raise Invalid([fault], "the ramp")
+        tried = before_start(queries)
         look, (minutes, problem) = await asyncio.gather(
-            self._scout.look(queries), self._scout.minutes(queries.history or queries.terms, asked_ms)
+            self._scout.look(tried), self._scout.minutes(tried.history or tried.terms, asked_ms)
         )
         phi = phi_of(minutes)
         bad = sum(y for _, y in minutes)

@@ -9,6 +9,7 @@ from rheostat.model.flag import Rollout
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
 from rheostat_server.ramps.plan import default_steps, plan_of, remarks, users_to_kill
+from rheostat_server.ramps.terms import Queries, Term
 
 ROLLOUT = Rollout(exposure_ppm=0, split={"on": 1.0}, salt="checkout-v2", fallback="off")
 RATE = "request-success-rate"
@@ -141,6 +142,20 @@ def test_guardrails_that_were_looked_up_are_taken_as_they_are(minutes: int) -> N
     [said] = [line for line in remarks(plan) if line.startswith("own")]
     assert said.endswith("φ = 2.5")
     assert ("360 min" in said) is (minutes > 0)
+
+
+@pytest.mark.parametrize("kill", [None, False])
+def test_a_whole_service_is_never_the_only_proof(kill: bool | None) -> None:
+    """A guardrail without arms stands beside one that may kill, or the ramp is refused."""
+    asked = (GuardrailDocument(metric=RATE, kill=kill), GuardrailDocument(name="own", bad="a", total="b", arms="none"))
+    whole = Queries(terms=(Term(selector="a", of="bad"), Term(selector="b", of="total")))
+    own = Guardrail(name="own", family=Family.QUERIES, grade=3, phi=5.0, may_kill=False, queries=whole)
+    document = a_document(guardrails=asked)
+
+    if kill is None:
+        assert planned(document, watched={1: own}).guardrails[1] is own
+    else:
+        assert [fault.path for fault in faults(document, watched={1: own})] == ["guardrails"]
 
 
 def test_acceptable_of_the_document_goes_before_the_ceiling() -> None:

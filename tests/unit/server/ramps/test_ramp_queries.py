@@ -7,7 +7,7 @@ import pytest
 from rheostat.model.document import GuardrailDocument, HistoryDocument
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.label_map import PRESETS, MetricMap, label_map_of
-from rheostat_server.ramps.queries import buckets_of, queries_of, seconds_to_unit
+from rheostat_server.ramps.queries import before_start, buckets_of, queries_of, seconds_to_unit
 from rheostat_server.ramps.terms import Queries, Term
 from rheostat_server.ramps.validate import validate_ramp
 
@@ -46,6 +46,16 @@ def test_a_pair_is_split_by_the_label_arm() -> None:
         arm_label="arm",
         arms={"treatment": "treatment", "control": "control", "holdback": "control"},
     )
+
+
+def test_before_its_start_a_ramps_own_series_are_looked_for_under_any_ramp() -> None:
+    """A condition on ``$ramp`` is left out of the trial, in the history too; the rest stays."""
+    asked = checked(**{**PAIR, "bad": 'bad_total{a="b",r=~"$ramp|x"}'}, history={"bad": 'c{r="$ramp"}', "total": "c"})
+
+    before = before_start(read(asked))
+
+    assert [term.selector for term in before.terms] == ["all_total", 'bad_total{a="b"}']
+    assert [term.selector for term in before.history] == ["c", "c"]
 
 
 def test_values_of_another_label_are_mapped_to_arms() -> None:
