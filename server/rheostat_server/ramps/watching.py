@@ -56,7 +56,7 @@ class Watching:
             *(
                 self._watched(index, asked, values, asked_ms)
                 for index, asked in enumerate(document.guardrails)
-                if _is_watched(asked)
+                if _is_watched(asked, looked_at=self._scout is not None)
             ),
             return_exceptions=True,
         )
@@ -170,8 +170,10 @@ def now_lines(one: Watched) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _is_watched(asked: GuardrailDocument) -> bool:
-    return asked.bad is not None or asked.map is not None or asked.source == "application"
+def _is_watched(asked: GuardrailDocument, *, looked_at: bool) -> bool:
+    # The application's errors need no look to be known: without one the plan has its own word on them.
+    own = asked.source == "application" and (looked_at or asked.metric == DURATION)
+    return asked.bad is not None or asked.map is not None or own
 
 
 def _kept(asked: GuardrailDocument, queries: Queries, bound_ms: int | None) -> Queries | None:
