@@ -156,6 +156,31 @@ async def test_a_guardrail_that_cannot_work_is_refused_at_the_start(
     assert hint is None or hint in fault["hint"]
 
 
+@pytest.mark.parametrize(
+    ("guardrail", "path"),
+    [
+        ({"name": "x", "bad": "a", "total": "b"}, "guardrails[0]"),
+        ({"metric": "request-success-rate", "map": "istio"}, "guardrails[0]"),
+        ({"metric": "request-duration", "source": "application", "threshold": 500}, "guardrails[0].source"),
+        ({"metric": "request-success-rate", "source": "application"}, "guardrails[0].source"),
+    ],
+)
+async def test_without_a_prometheus_nothing_of_it_can_be_watched(
+    database: Database, tmp_path: Path, guardrail: dict[str, Any], path: str
+) -> None:
+    """Each guardrail that would read one is refused, and the hint names the setting."""
+    async with a_running_node(database, tmp_path) as node:
+        document = flag_document(environments={"production": rolled_out(0)})
+        await node.admin.put("/projects/default/flags/checkout", json=document)
+
+        answer = await node.admin.post(f"{ENVIRONMENT}/ramps", json=a_ramp(guardrail))
+
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["faults"] == [
+            {"path": path, "message": "no Prometheus is configured", "hint": "set RHEOSTAT_PROMETHEUS_URL"}
+        ]
+
+
 async def test_a_prometheus_that_is_away_is_named_and_stops_no_ramp(database: Database, tmp_path: Path) -> None:
     """A ramp may start while nobody answers: its notes say so, and it will be blind until somebody does."""
     async with a_running_node(database, tmp_path, prometheus_url="http://127.0.0.1:1") as node:

@@ -84,6 +84,8 @@ def check_watched(fields: Fields) -> dict[str, Any]:
         fields.fault("arm_label", "with arms: none no label tells arms apart", "leave out one of the two")
     if per_arm and (arm_label is not None or arms is not None):
         fields.fault("bad", "each arm has its own query, so that no label is needed", "leave out arms and arm_label")
+    if custom and "source" in fields:
+        fields.fault("source", "a pair of queries is read from Prometheus", "leave it out")
     if mapped is not None and custom:
         fields.fault("map", "a guardrail has either a map, or a pair of queries")
     if mapped is not None and "source" in fields:

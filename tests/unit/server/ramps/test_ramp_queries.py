@@ -189,6 +189,7 @@ MAPPED = {"metric": "request-success-rate", "map": "istio"}
         ({**PAIR, "arms": {"treatment": "a", "control": []}}, f"{G}.arms.control", "a list of values"),
         ({**PAIR, "arms": {"treatment": "a", "holdback": "b"}}, f"{G}.arms.holdback", "no such arm"),
         ({**PAIR, "arms": {"treatment": "a", "control": ["b", "a"]}}, f"{G}.arms", "of one arm"),
+        ({**PAIR, "source": "application"}, f"{G}.source", "from Prometheus"),
         ({**PAIR, "map": "istio"}, f"{G}.map", "a pair of queries"),
         ({**PAIR, "select": 'a="b"'}, f"{G}.select", "of a map"),
         ({**PAIR, "history": {"bad": "a"}}, f"{G}.history", "a map, or a pair"),

@@ -1,6 +1,7 @@
 """How a Prometheus server is reached: address, credentials, certificates, tenant. What is in files may be rotated."""
 
 import ssl
+import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -52,6 +53,7 @@ class Connections:
         self._certificates = tuple(name for name in (access.ca_file, access.cert_file, access.key_file) if name)
         self._made_of: tuple[tuple[int, int], ...] | None = None
         self._pool: urllib3.PoolManager | None = None
+        self._renewing = threading.Lock()
 
     def pool(self) -> urllib3.PoolManager:
         """Return the pool; a new one where a certificate has changed since it was made.
@@ -60,13 +62,14 @@ class Connections:
             AccessError: a certificate cannot be read.
         """
         made_of = tuple(map(_stamp, self._certificates))
-        pool = self._pool
-        if pool is None or made_of != self._made_of:
-            former, pool = pool, self._new_pool()
-            self._pool, self._made_of = pool, made_of
-            if former is not None:
-                former.clear()
-        return pool
+        with self._renewing:
+            pool = self._pool
+            if pool is None or made_of != self._made_of:
+                former, pool = pool, self._new_pool()
+                self._pool, self._made_of = pool, made_of
+                if former is not None:
+                    former.clear()
+            return pool
 
     def headers(self) -> dict[str, str]:
         """Return the headers of a query, with credentials as they are now.
