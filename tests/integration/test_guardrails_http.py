@@ -123,7 +123,7 @@ async def test_a_ramp_says_at_its_start_what_its_guardrails_see(node: RunningNod
             {"name": "x", "bad": "rate(a[5m])", "total": "a"},
             "guardrails[0].bad", "rate() counts over a window", "give the counter itself: a",
         ),
-        ({"name": "x", "bad": "a{", "total": "a"}, "guardrails[0].bad", "column 2: { is not closed", None),
+        ({"name": "x", "bad": "a{", "total": "a"}, "guardrails[0].bad", "column 2: { is not closed", "close it with }"),
         (
             {"metric": "request-success-rate", "map": "edgy"},
             "guardrails[0].map", "there is no label map 'edgy'", "did you mean edge?",

@@ -13,6 +13,7 @@ from rheostat_server.flags.keys import is_key, key_fault
 from rheostat_server.ramps.promql import PromqlError, matchers_of
 
 ARMS: Final = ("treatment", "control")
+_SUCH_ARMS: Final = "such as {treatment: [canary], control: [stable]}"
 _FIELDS: Final = ("requests", "bad", "duration", "unit", "select", "arm_label", "arms")
 
 
@@ -78,7 +79,7 @@ def label_map_of(data: object) -> dict[str, MetricMap]:
     found = dict(PRESETS)
     for name, one in object_at(data, "", faults).items():
         if not is_key(name):
-            faults.add(name, key_fault("map's name"))
+            faults.add(name, key_fault("map's name"), "such as shop-gateway")
         elif (read := _map(one, name, faults)) is not None:
             found[name] = read
     faults.raise_any("the label map")
@@ -97,14 +98,16 @@ def check_arms(fields: Fields) -> dict[str, tuple[str, ...]]:
         if name not in ARMS:
             fields.faults.add(f"{path}.{name}", "there is no such arm", "treatment or control; a holdback is control")
         elif not values or not all(isinstance(one, str) for one in values):
-            fields.faults.add(f"{path}.{name}", "an arm is a value of the label, or a list of values, as text")
+            fields.faults.add(
+                f"{path}.{name}", "an arm is a value of the label, or a list of values, as text", _SUCH_ARMS
+            )
         else:
             arms[name] = tuple(values)
     if len(fields.faults) == before:
         if set(arms) != set(ARMS):
-            fields.fault("arms", "both arms are named: treatment and control")
+            fields.fault("arms", "both arms are named: treatment and control", _SUCH_ARMS)
         elif set(arms["treatment"]) & set(arms["control"]):
-            fields.fault("arms", "a value is of one arm")
+            fields.fault("arms", "a value is of one arm", _SUCH_ARMS)
     return arms
 
 
@@ -134,5 +137,5 @@ def _map(data: object, path: str, faults: Faults) -> MetricMap | None:
         arms=check_arms(fields),
     )
     if read.arms and read.arm_label is None:
-        fields.fault("arm_label", "arms are values of a label: name it")
+        fields.fault("arm_label", "arms are values of a label: name it", "arm_label: version")
     return read if len(faults) == before else None

@@ -17,13 +17,15 @@ MOST_SELECTORS: Final = 20
 _WINDOWED: Final = frozenset(("rate", "irate", "increase", "delta", "idelta", "xrate", "xincrease"))
 _NAMED: Final = re.compile(r"\$(project|environment|flag|ramp)\b")
 _REGEX: Final = frozenset(("=~", "!~"))
+_CLOSES: Final = {"(": ")", "[": "]", "{": "}"}
+_FORM: Final = 'give counters: requests_total{code=~"5.."}, sum(a_total), or sum(a_total) - sum(b_total)'
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 
 
 class PromqlError(ValueError):
     """A query that cannot be read. ``hint`` says what would do."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
 
@@ -77,7 +79,7 @@ def counters_of(text: str) -> Counters:
     minus: list[Selector] = []
     _collect(_parsed(text), plus, minus, summed=False)
     if len(plus) + len(minus) > MOST_SELECTORS:
-        raise PromqlError(f"a query has at most {MOST_SELECTORS} selectors")
+        raise PromqlError(f"a query has at most {MOST_SELECTORS} selectors", 'select more at once: {__name__=~"a|b"}')
     return Counters(tuple(plus), tuple(minus))
 
 
@@ -146,7 +148,9 @@ def literally(text: str) -> str:
 def _parsed(text: str) -> parser.Expr:
     at = _unclosed(text)
     if at is not None:
-        raise PromqlError(f"column {at + 1}: {text[at]} is not closed")
+        raise PromqlError(
+            f"column {at + 1}: {text[at]} is not closed", f"close it with {_CLOSES.get(text[at], text[at])}"
+        )
     try:
         return parser.parse(text)
     except ValueError as error:
@@ -187,9 +191,6 @@ def _collect(found: parser.Expr, plus: list[Selector], minus: list[Selector], *,
             raise PromqlError(f"{found.func.name}() is no counter", _FORM)
         case _:
             raise PromqlError("this is no sum of counters", _FORM)
-
-
-_FORM: Final = 'give counters: requests_total{code=~"5.."}, sum(a_total), or sum(a_total) - sum(b_total)'
 
 
 def _is_sum(found: parser.Expr) -> bool:
@@ -235,7 +236,7 @@ def _unclosed(text: str) -> int | None:
     Raises:
         PromqlError: a bracket closes nothing, or they are nested too deep for the parser, which recurses.
     """
-    pairs = {")": "(", "]": "[", "}": "{"}
+    pairs = {close: begin for begin, close in _CLOSES.items()}
     open_at: list[int] = []
     index, length = 0, len(text)
     while index < length:
@@ -254,10 +255,10 @@ def _unclosed(text: str) -> int | None:
         elif letter in "([{":
             open_at.append(index)
             if len(open_at) > MOST_NESTED:
-                raise PromqlError(f"column {index + 1}: brackets are nested deeper than {MOST_NESTED}")
+                raise PromqlError(f"column {index + 1}: brackets are nested deeper than {MOST_NESTED}", _FORM)
         elif letter in pairs:
             if not open_at or text[open_at[-1]] != pairs[letter]:
-                raise PromqlError(f"column {index + 1}: {letter} closes nothing")
+                raise PromqlError(f"column {index + 1}: {letter} closes nothing", "take it away, or open it before")
             open_at.pop()
         index += 1
     return open_at[-1] if open_at else None
@@ -271,9 +272,11 @@ def _place(text: str, said: str) -> str:
     return f"column {at + 1}: " if at >= 0 else ""
 
 
-def _syntax_hint(text: str, said: str) -> str | None:
+def _syntax_hint(text: str, said: str) -> str:
     if "$" in said or "$__" in text:
         return "$project, $environment, $flag and $ramp stand within quotes; dashboard variables are not known"
     if "unexpected character inside braces" in said:
         return 'a value stands in quotes: {code="500"}'
-    return _FORM if not text.strip() else None
+    if "illegal regex" in said:
+        return "regular expressions are RE2's, over the whole value"
+    return _FORM

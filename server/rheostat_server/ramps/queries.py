@@ -9,7 +9,7 @@ from rheostat.model.document import GuardrailDocument, HistoryDocument
 from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import Outcome
 from rheostat_server.errors import Fault, Invalid
-from rheostat_server.faults import Fields, did_you_mean, type_name
+from rheostat_server.faults import QUOTE_IT, Fields, did_you_mean, type_name
 from rheostat_server.ramps.label_map import ARMS, MetricMap, check_arms, label_conditions
 from rheostat_server.ramps.promql import (
     Counters,
@@ -35,6 +35,7 @@ DEFAULT_ARMS: Final[Mapping[str, str]] = {
 """The values of a label ``arm`` as the SDK's middleware writes them, and the arm that each counts as."""
 REQUESTS: Final = "feature_flag_requests_total"
 DURATION: Final = "feature_flag_request_duration_seconds"
+_ADD_DURATION: Final = "add `duration` to the map, in the file of RHEOSTAT_LABEL_MAP"
 _PLACE: Final = ("project", "environment", "flag")
 _HISTORY: Final = ("bad", "total", "map", "select")
 _BAD: Final = (Outcome.ERROR.value, Outcome.TIMEOUT.value)
@@ -51,7 +52,9 @@ def check_pair(fields: Fields) -> tuple[str | dict[str, str] | None, str | dict[
             if text:
                 _check_query(fields, name, text)
             elif raw is None or raw == "":
-                fields.fault(name, "a custom guardrail needs both queries")
+                fields.fault(
+                    name, "a custom guardrail needs both queries", "bad counts the bad requests, total all of them"
+                )
             continue
         arms: dict[str, str] = {}
         for arm, text in raw.items():
@@ -59,16 +62,16 @@ def check_pair(fields: Fields) -> tuple[str | dict[str, str] | None, str | dict[
             if arm not in ARMS:
                 fields.fault(path, "there is no such arm", "treatment or control")
             elif not isinstance(text, str):
-                fields.fault(path, f"a query is text, not {type_name(text)}")
+                fields.fault(path, f"a query is text, not {type_name(text)}", QUOTE_IT)
             else:
                 _check_query(fields, path, text)
                 arms[arm] = text
         if len(arms) < len(ARMS):
-            fields.fault(name, "a query for each arm is needed: treatment and control")
+            fields.fault(name, "a query for each arm is needed", "{treatment: …, control: …}, or one query for both")
         found.append(arms)
     bad, total = found
     if isinstance(bad, dict) != isinstance(total, dict) and None not in found:
-        fields.fault("bad", "bad and total are both one query, or both one an arm")
+        fields.fault("bad", "bad and total are both one query, or both one an arm", "write them alike")
     return bad, total
 
 
@@ -87,17 +90,17 @@ def check_watched(fields: Fields) -> dict[str, Any]:
     if custom and "source" in fields:
         fields.fault("source", "a pair of queries is read from Prometheus", "leave it out")
     if mapped is not None and custom:
-        fields.fault("map", "a guardrail has either a map, or a pair of queries")
+        fields.fault("map", "a guardrail has either a map, or a pair of queries", "leave out one of the two")
     if mapped is not None and "source" in fields:
-        fields.fault("map", "a guardrail has either a map, or a source")
+        fields.fault("map", "a guardrail has either a map, or a source", "leave out one of the two")
     if mapped is not None and arms not in (None, "none") and arm_label is None:
-        fields.fault("arm_label", "arms are values of a label: name it")
+        fields.fault("arm_label", "arms are values of a label: name it", "arm_label: version")
     if mapped is None and "select" in fields:
         fields.fault("select", "this chooses series of a map", "in a query of your own, write the conditions there")
     if mapped is None and not custom:
         for name in ("arms", "arm_label"):
             if name in fields:
-                fields.fault(name, "these metrics name the arms themselves")
+                fields.fault(name, "these metrics name the arms themselves", "leave it out")
     return {
         "map": mapped,
         "select": label_conditions(fields, "select") or None,
@@ -154,7 +157,7 @@ def buckets_of(asked: GuardrailDocument, maps: Mapping[str, MetricMap], values: 
         return Selector(f"{DURATION}_bucket", _place(values))
     known = _map(maps, asked.map, f"{path}.map")
     if known.duration is None:
-        raise Invalid([Fault(f"{path}.map", f"the label map {asked.map} has no durations")], "the ramp")
+        raise Invalid([Fault(f"{path}.map", f"the label map {asked.map} has no durations", _ADD_DURATION)], "the ramp")
     selector = Selector(f"{known.duration}_bucket", _conditions(known.select, asked.select or ""))
     return filled_in(selector, values)
 
@@ -230,7 +233,7 @@ def _mapped(known: MetricMap, select: str, path: str, duration: bool, le: tuple[
     conditions = _conditions(known.select, select)
     if duration:
         if known.duration is None:
-            raise Invalid([Fault(f"{path}.map", "this label map has no durations")], "the ramp")
+            raise Invalid([Fault(f"{path}.map", "this label map has no durations", _ADD_DURATION)], "the ramp")
         yield from _slower(known.duration, conditions, le)
         return
     every = Selector(known.requests, conditions)
@@ -285,5 +288,5 @@ def _check_history(fields: Fields) -> HistoryDocument | None:
         if text:
             _check_query(history, name, text)
     if (mapped is None) == (not bad or not total):
-        fields.fault("history", "a history is a map, or a pair of queries: bad and total")
+        fields.fault("history", "a history is a map, or a pair of queries", "{map: istio}, or {bad: …, total: …}")
     return HistoryDocument(bad=bad, total=total, map=mapped, select=label_conditions(history, "select") or None)

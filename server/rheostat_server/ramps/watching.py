@@ -126,7 +126,8 @@ class Watching:
             # Nobody has served a request of the flag yet: what the middleware will show is known.
             spelled = tuple(map(str, BUCKETS))
         if not spelled:
-            raise Invalid([Fault(path, problem or "its histogram has no bounds")], "the ramp")
+            hint = "start it when there are requests, or leave this guardrail out"
+            raise Invalid([Fault(path, problem or "its histogram has no bounds", hint)], "the ramp")
         unit_ms = 1000 / seconds_to_unit(asked, self._maps)
         offered = sorted({bound for text in spelled if math.isfinite(bound := _number(text)) and bound > 0})
         nearest = min(offered, key=lambda bound: abs(bound * unit_ms - wanted_ms), default=None)
