@@ -8,9 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from rheostat.clock import SystemClock
+from rheostat.middleware.metrics import RequestFamilies
+from rheostat.model.evaluation import Arm
+from rheostat.model.outcome import Outcome
+from rheostat.model.ramp import RampOverlay
+from rheostat.outcomes.touch import Touch
 from rheostat_server.adapters.evidence.prometheus.access import Access
 from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient, QueryFailedError
 from rheostat_server.adapters.evidence.prometheus.cursor import Cursor, write_cursor
@@ -22,10 +27,10 @@ from rheostat_server.outcomes.model import ArmCount
 from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.ramps import EpochMark
 from rheostat_server.ramps.controller import labels_of
-from rheostat_server.ramps.model import Action, Family, Guardrail, Plan, Sight, Step
+from rheostat_server.ramps.model import Action, Family, Guardrail, Measure, Plan, Sight, Step
 from rheostat_server.ramps.watching import Watching
 from tests.integration.prometheus_server import PrometheusServer, prometheus, running_prometheus
-from tests.integration.ramp_world import Application, RampWorld, ramp_world
+from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, ROLLOUT, Application, RampWorld, ramp_world
 
 __all__ = ["prometheus"]
 SHORT = {"preflight": "3s", "min_dwell": "1s", "soak": "2s"}
@@ -104,6 +109,7 @@ async def test_an_application_that_is_not_scraped_any_more_is_stale(
     assert seen[-1].guardrails[0].sight == "series stale"
 
 
+OVERLAY = RampOverlay(ramp="r", flag=FLAG, exposure_ppm=100_000, epoch=1, levels=(100_000,))
 APPLICATION_GUARD = {"metric": "request-success-rate", "source": "application", "kill": True}
 
 
@@ -169,6 +175,44 @@ async def test_a_pair_of_queries_can_kill(world: RampWorld, prometheus: Promethe
     assert "own" in seen[-1].why
     await world.tick()
     assert "rheostat_ramp_guardrail_sight{" not in world.metrics.render()[0].decode()
+
+
+async def test_a_change_that_is_only_slow_is_taken_back(world: RampWorld, prometheus: PrometheusServer) -> None:
+    """Where no request fails, but exposed ones take longer than the bound, the application's histogram kills."""
+    registry = CollectorRegistry()
+    families = RequestFamilies(registry)
+    prometheus.exporters[0].render = lambda: generate_latest(registry)
+    slow = {"metric": "request-duration", "source": "application", "threshold": 550, "kill": True}
+
+    touches = {
+        arm: Touch(flag=FLAG, overlay=OVERLAY, rollout=ROLLOUT, arm=arm, variant="on", unit=None, place=None, at=0)
+        for arm in Arm
+    }
+
+    def serve(treated_s: float) -> None:
+        for arm, seconds, requests in ((Arm.TREATMENT, treated_s, 60), (Arm.CONTROL, 0.05, 500)):
+            for number in range(requests):
+                taken_s = seconds if number % 4 == 0 else 0.05
+                families.request_ended(PROJECT, ENVIRONMENT, touches[arm], Outcome.OK, taken_s)
+
+    serve(0.05)
+    await prometheus.scraped()
+    ramp = (await world.start(**SHORT, guardrails=[slow])).id
+    [_, planned] = (await world.row(ramp)).plan.guardrails
+    assert (planned.measure, planned.bound_ms) == (Measure.LATENCY, 500)
+    for _ in range(4):
+        serve(0.05)
+        await world.tick()
+    await world.act(ramp, Action.ADVANCE)
+
+    for _ in range(30):
+        serve(0.7)
+        await world.tick()
+        if (view := await world.view(ramp)).status == "killed":
+            break
+
+    assert view.status == "killed"
+    assert "application-duration" in view.why
 
 
 @pytest.fixture

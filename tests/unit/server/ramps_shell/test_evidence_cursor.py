@@ -206,6 +206,15 @@ def test_without_an_instance_the_job_is_the_target() -> None:
     assert amounts(growth) == [2]
 
 
+def test_an_address_of_another_cluster_is_another_target() -> None:
+    """What a pod elsewhere counted before it was first seen is no evidence, though its address is known here."""
+    cursor, _ = step(Cursor(), a_series((1000, 5), cluster="a"))
+
+    _, growth = step(cursor, a_series((2000, 6), cluster="a"), a_series((2000, 900), cluster="b", outcome="error"))
+
+    assert amounts(growth) == [1]
+
+
 def test_an_arm_is_stale_when_none_of_its_targets_is_scraped() -> None:
     """An arm whose targets have ended is stale while others go on; one that has none never is."""
     cursor, _ = step(Cursor(), a_series((1000, 5)), a_series((1000, 5), instance="b:1"))

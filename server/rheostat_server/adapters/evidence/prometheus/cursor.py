@@ -146,9 +146,12 @@ def advanced(
 
 
 def target_of(one: Series) -> str:
-    """Return the short name of whoever shows a series: its instance, however many jobs scrape it, else its job."""
-    instance = one.labels.get("instance", "")
-    return _short("instance", instance) if instance else _short("job", one.labels.get("job", ""))
+    """Return the short name of whoever shows a series: its instance, however many jobs scrape it, else its job.
+
+    Addresses are unique within a cluster at most, and used again by another pod.
+    """
+    where = ("instance", "cluster", "namespace", "pod") if one.labels.get("instance") else ("job",)
+    return _short(*_pairs(one, where))
 
 
 def with_arms(cursor: Cursor, seen: Mapping[str, set[str]]) -> Cursor:
