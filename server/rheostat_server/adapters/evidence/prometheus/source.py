@@ -8,6 +8,7 @@ import msgspec
 
 from rheostat_server.adapters.evidence.merging import RECENT_INTERVALS, is_traffic, quiet_ms
 from rheostat_server.adapters.evidence.prometheus.access import Access
+from rheostat_server.adapters.evidence.prometheus.batching import Batching
 from rheostat_server.adapters.evidence.prometheus.blocks import (
     FAILING,
     REPORTED,
@@ -45,6 +46,7 @@ class PrometheusEvidence:
 
     def __init__(self, client: PrometheusClient, *, replica_labels: frozenset[str] = REPLICA_LABELS) -> None:
         self._client = client
+        self._batching = Batching(client)
         self._replica_labels = replica_labels
 
     async def read(self, question: Question) -> Reading:
@@ -62,7 +64,7 @@ class PrometheusEvidence:
         answers = dict(
             zip(
                 backs,
-                await asyncio.gather(*(self._ask(f"{text}[{back}s]") for text, back in backs.items())),
+                await asyncio.gather(*(self._ask(text, back) for text, back in backs.items())),
                 strict=True,
             )
         )
@@ -75,9 +77,9 @@ class PrometheusEvidence:
         """Close all connections."""
         await self._client.close()
 
-    async def _ask(self, text: str) -> Samples | QueryFailedError:
+    async def _ask(self, text: str, back_s: int) -> Samples | QueryFailedError:
         try:
-            return await self._client.query(text)
+            return await self._batching.samples(text, back_s)
         except QueryFailedError as error:
             return error
 
@@ -175,7 +177,8 @@ def _selectors(question: Question, queries: Queries) -> tuple[str, ...]:
     if question.guardrail.family is not Family.REPORTED_METRICS:
         return tuple(dict.fromkeys(term.selector for term in queries.terms))
     plan = question.plan
-    place = f'project="{_quoted(plan.project)}",environment="{_quoted(plan.environment)}",flag="{_quoted(plan.flag)}"'
+    # A ramp's id says its flag; without the flag one query serves many ramps.
+    place = f'project="{_quoted(plan.project)}",environment="{_quoted(plan.environment)}"'
     # Without the node nobody could tell one that is scraped twice from two.
     names = f"{FAILING}|{REPORTED}|{SAMPLED}"
     return (f'{{__name__=~"{names}",{place},ramp="{_quoted(question.ramp)}",node!=""}}',)
