@@ -21,7 +21,9 @@ from rheostat_server.access.keyring import KeyRing
 from rheostat_server.access.routes import access_routes
 from rheostat_server.access.seed import Seeded, reset_admin, seed
 from rheostat_server.access.service import AccessService
+from rheostat_server.adapters.evidence.prometheus.access import Access
 from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient
+from rheostat_server.adapters.evidence.prometheus.scout import PrometheusScout
 from rheostat_server.adapters.evidence.prometheus.source import PrometheusEvidence
 from rheostat_server.adapters.evidence.reported import ReportedEvidence
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
@@ -44,6 +46,7 @@ from rheostat_server.flags.service import FlagService
 from rheostat_server.flags.usage import UsageService
 from rheostat_server.flags.usage_routes import usage_routes
 from rheostat_server.http_server import HttpServer
+from rheostat_server.label_map_file import read_label_map
 from rheostat_server.listening import listen, url_of
 from rheostat_server.logs import set_up_logs
 from rheostat_server.outcomes.routes import outcome_routes
@@ -57,11 +60,13 @@ from rheostat_server.projects.environments import EnvironmentService
 from rheostat_server.projects.routes import project_routes
 from rheostat_server.projects.service import ProjectService
 from rheostat_server.ramps.controller import RampController
+from rheostat_server.ramps.label_map import PRESETS, MetricMap
 from rheostat_server.ramps.model import Family
 from rheostat_server.ramps.overlay_rules import OverlayRules
 from rheostat_server.ramps.routes import ramp_routes
 from rheostat_server.ramps.service import RampService
 from rheostat_server.ramps.starting import Sources
+from rheostat_server.ramps.watching import Watching
 from rheostat_server.scheduled.routes import scheduled_routes
 from rheostat_server.scheduled.runner import ScheduleRunner
 from rheostat_server.scheduled.service import ScheduleService
@@ -115,7 +120,9 @@ class Node:
         announce = self.hub.nudge
         outcomes = OutcomeService(storage, metrics, clock)
         counter = EvaluationCounter(storage, clock)
-        sources = evidence_sources(settings, storage)
+        prometheus = prometheus_client(settings)
+        replicas = frozenset(map(str.strip, settings.prometheus_replica_labels.split(",")))
+        sources = evidence_sources(storage, prometheus, replicas)
         self.controller = RampController(
             storage,
             sources,
@@ -130,7 +137,9 @@ class Node:
         self.schedule = ScheduleRunner(
             storage, clock, watcher, announce, self.controller.lease, tick_seconds=settings.tick_seconds
         )
-        ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings))
+        scout = None if prometheus is None else PrometheusScout(prometheus, replica_labels=replicas)
+        watching = Watching(scout, label_map(settings))
+        ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings), watching=watching)
         flags = FlagService(storage, clock, watcher, announce, arrive=self.arrive)
         sample = ContextSample(settings.preview_sample, serves=self.hub.serves) if settings.preview_sample else None
         ofrep = Ofrep(self.hub, self.keyring, counter, clock, sample=sample)
@@ -215,12 +224,44 @@ def _propagation(settings: Settings, database: Database) -> Propagation:
     return RedisPropagation(settings.redis_url)
 
 
-def evidence_sources(settings: Settings, storage: Storage) -> dict[Family, EvidenceSource]:
-    """Return what ramps read, by metric family."""
+def prometheus_client(settings: Settings) -> PrometheusClient | None:
+    """Return the one client of the Prometheus that the settings name."""
+    if settings.prometheus_url is None:
+        return None
+    return PrometheusClient(
+        Access(
+            url=settings.prometheus_url,
+            username=settings.prometheus_username,
+            password=settings.prometheus_password,
+            password_file=settings.prometheus_password_file,
+            token=settings.prometheus_token,
+            token_file=settings.prometheus_token_file,
+            ca_file=settings.prometheus_ca_file,
+            cert_file=settings.prometheus_cert_file,
+            key_file=settings.prometheus_key_file,
+            tenant=settings.prometheus_tenant,
+            timeout_s=settings.prometheus_timeout,
+        )
+    )
+
+
+def label_map(settings: Settings) -> Mapping[str, MetricMap]:
+    """Return the names of other people's metrics: the presets, and those of the settings' file.
+
+    Raises:
+        StartupRefused: the file cannot be read or has faults.
+    """
+    return PRESETS if settings.label_map is None else read_label_map(settings.label_map)
+
+
+def evidence_sources(
+    storage: Storage, prometheus: PrometheusClient | None, replica_labels: frozenset[str]
+) -> dict[Family, EvidenceSource]:
+    """Return what ramps read, by metric family. ``replica_labels`` say who scraped a series."""
     sources: dict[Family, EvidenceSource] = {Family.REPORTED: ReportedEvidence(storage)}
-    if settings.prometheus_url is not None:
-        prometheus = PrometheusEvidence(PrometheusClient(settings.prometheus_url))
-        sources |= {Family.REPORTED_METRICS: prometheus, Family.APPLICATION: prometheus}
+    if prometheus is not None:
+        evidence = PrometheusEvidence(prometheus, replica_labels=replica_labels)
+        sources |= dict.fromkeys((Family.REPORTED_METRICS, Family.APPLICATION, Family.QUERIES), evidence)
     return sources
 
 

@@ -31,6 +31,9 @@ class Faults:
         """What was found, in the order of discovery."""
         return tuple(self._found)
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def raise_any(self, what: str) -> None:
         """Raise all faults at once, in the order of their paths' discovery, if there are any.
 

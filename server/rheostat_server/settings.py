@@ -13,6 +13,8 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 SampleSize = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 Secret = Annotated[str, msgspec.Meta(min_length=16, pattern=r"^[!-~]+$")]
 HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/]")]
+HeaderValue = Annotated[str, msgspec.Meta(pattern=r"^[!-~]+$")]
+Timeout = Annotated[float, msgspec.Meta(gt=0, le=60)]
 RedisUrl = Annotated[str, msgspec.Meta(pattern=r"^(rediss?|unix)://")]
 
 _LONG_WORDS = "at least 16 visible characters, without spaces"
@@ -20,6 +22,9 @@ _WANTED = {
     "port": "a whole number, 0 … 65535",
     "redis_url": "a Redis URL, such as redis://127.0.0.1:6379",
     "prometheus_url": "a URL, such as http://127.0.0.1:9090",
+    "prometheus_token": "visible characters, without spaces",
+    "prometheus_tenant": "visible characters, without spaces",
+    "prometheus_timeout": "a number of seconds above 0, at most 60",
     "admin_token": _LONG_WORDS,
     "sdk_key": _LONG_WORDS,
     "poll_seconds": "a number of seconds above 0, at most 86400",
@@ -39,6 +44,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     redis_url: RedisUrl | None = None
     prometheus_url: HttpUrl | None = None
+    prometheus_username: str | None = None
+    prometheus_password: str | None = None
+    prometheus_password_file: str | None = None
+    prometheus_token: HeaderValue | None = None
+    prometheus_token_file: str | None = None
+    prometheus_ca_file: str | None = None
+    prometheus_cert_file: str | None = None
+    prometheus_key_file: str | None = None
+    prometheus_tenant: HeaderValue | None = None
+    prometheus_timeout: Timeout = 5.0
+    prometheus_replica_labels: str = "prometheus,prometheus_replica,receive_replica,__replica__"
+    label_map: str | None = None
     admin_token: Secret | None = None
     sdk_key: Secret | None = None
     cors_origins: str = ""
@@ -66,8 +83,30 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         if value := environ.get(f"RHEOSTAT_{field.upper()}", ""):
             given[field] = value
     try:
-        return msgspec.convert(given, Settings, strict=False)
+        settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         name = path.rstrip("`")
         raise StartupRefused(f"RHEOSTAT_{name.upper()}: give {_WANTED.get(name, message)}") from error
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Raise ``StartupRefused`` where settings contradict each other."""
+    token = settings.prometheus_token or settings.prometheus_token_file
+    for name, given, clashes in (
+        ("TOKEN_FILE", settings.prometheus_token_file, settings.prometheus_token),
+        ("PASSWORD_FILE", settings.prometheus_password_file, settings.prometheus_password),
+        ("USERNAME", settings.prometheus_username, token),
+    ):
+        if given and clashes:
+            other = "a token" if name == "USERNAME" else f"RHEOSTAT_PROMETHEUS_{name.removesuffix('_FILE')}"
+            raise StartupRefused(f"RHEOSTAT_PROMETHEUS_{name}: give either this or {other}")
+    for name, given, needs, what in (
+        ("PASSWORD", settings.prometheus_password, settings.prometheus_username, "USERNAME"),
+        ("PASSWORD_FILE", settings.prometheus_password_file, settings.prometheus_username, "USERNAME"),
+        ("KEY_FILE", settings.prometheus_key_file, settings.prometheus_cert_file, "CERT_FILE"),
+    ):
+        if given and not needs:
+            raise StartupRefused(f"RHEOSTAT_PROMETHEUS_{name}: give RHEOSTAT_PROMETHEUS_{what} as well")

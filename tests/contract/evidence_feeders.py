@@ -9,6 +9,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from rheostat.clock import ManualClock, SystemClock
+from rheostat.model.document import GuardrailDocument
 from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import NEVER, Batch, FailingUnit, FailingUnits, Row
 from rheostat_server.adapters.evidence.prometheus.source import prometheus_evidence
@@ -21,10 +22,13 @@ from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.metrics import RampLabels
 from rheostat_server.ports.ramps import EpochMark
 from rheostat_server.ramps.model import Family, Guardrail, Plan, Step
+from rheostat_server.ramps.queries import queries_of
+from rheostat_server.ramps.terms import Queries
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, ramp_world
 
 EXPOSURE_PPM = 100_000
+_BY_REQUESTS = (Family.APPLICATION, Family.QUERIES)
 NOBODY_LISTENS = "http://127.0.0.1:1"
 _NUMBERS = itertools.count(1)
 PLAN = Plan(
@@ -137,6 +141,7 @@ class PrometheusFeeder:
         self.registry = CollectorRegistry()
         names = ("project", "environment", "flag", "variant", "arm", "outcome")
         self.application = Counter("feature_flag_requests", "Requests.", names, registry=self.registry)
+        self.shop = Counter("shop_requests", "Requests.", ("app", "side", "code"), registry=self.registry)
         self.metrics = PrometheusMetrics(ManualClock(), version="test")
         self.labels = RampLabels(
             project=self.project, environment=ENVIRONMENT, flag=FLAG, ramp="r", exposure_ppm=EXPOSURE_PPM
@@ -146,12 +151,19 @@ class PrometheusFeeder:
     def question(self, cursor: str = "") -> Question:
         """Return a question that is asked now."""
         question = _question(self.family, "r", self.clock.wall_ms(), 1, cursor, self.began_ms)
-        return msgspec.structs.replace(question, plan=msgspec.structs.replace(PLAN, project=self.project))
+        replace = msgspec.structs.replace
+        if self.family is Family.QUERIES:
+            question = replace(question, guardrail=replace(question.guardrail, queries=_queries(self.project)))
+        return replace(question, plan=replace(PLAN, project=self.project))
 
     async def begin(self) -> None:
         """Have all series at zero, and scraped."""
         if self.family is Family.REPORTED_METRICS:
             self.metrics.touch(self.labels)
+        elif self.family is Family.QUERIES:
+            for arm in Arm:
+                for code in ("200", "503"):
+                    self.shop.labels(self.project, arm, code)
         else:
             for arm in Arm:
                 for outcome in ("ok", "error", "timeout", "cancelled"):
@@ -162,6 +174,10 @@ class PrometheusFeeder:
         """Count them."""
         if self.family is Family.REPORTED_METRICS:
             self.metrics.reported(self.labels, arm, ArmCount(ok=good, error=bad, failing=bad))
+            return
+        if self.family is Family.QUERIES:
+            self.shop.labels(self.project, arm, "200").inc(good)
+            self.shop.labels(self.project, arm, "503").inc(bad)
             return
         self.application.labels(self.project, ENVIRONMENT, FLAG, "on", arm, "ok").inc(good)
         self.application.labels(self.project, ENVIRONMENT, FLAG, "on", arm, "error").inc(bad)
@@ -180,6 +196,17 @@ class PrometheusFeeder:
         self.source = prometheus_evidence(NOBODY_LISTENS)
 
 
+def _queries(project: str) -> Queries:
+    asked = GuardrailDocument(
+        name="shop",
+        bad='sum(shop_requests_total{app="$project",code=~"5.."})',
+        total='sum by (side) (shop_requests_total{app="$project"})',
+        arm_label="side",
+        arms={"treatment": ("treatment",), "control": ("control", "holdback")},
+    )
+    return queries_of(asked, {}, {"project": project}, path="guardrails[0]")
+
+
 def _question(
     family: Family, ramp: str, asked_ms: int, environment_id: int, cursor: str, began_ms: int | None = None
 ) -> Question:
@@ -187,7 +214,7 @@ def _question(
         ramp=ramp,
         environment_id=environment_id,
         plan=PLAN,
-        guardrail=Guardrail(name="errors", family=family, grade=3 if family is Family.APPLICATION else 1),
+        guardrail=Guardrail(name="errors", family=family, grade=3 if family in _BY_REQUESTS else 1),
         marks=(EpochMark(1, EXPOSURE_PPM, (asked_ms if began_ms is None else began_ms) - 60_000),),
         asked_ms=asked_ms,
         cursor=cursor,

@@ -130,3 +130,17 @@ async def test_letting_go_of_what_was_read_takes_nothing_away(feeder: Feeder) ->
     again = await feeder.source.read(feeder.question(behind.cursor))
 
     assert totals(ahead)[0].ended == totals(again)[0].ended == 5
+
+
+async def test_a_round_answers_each_question_as_if_it_were_alone(feeder: Feeder) -> None:
+    """All guardrails of a ramp that read one source are asked about together, and each goes on from its own cursor."""
+    start = await begun(feeder)
+    await feeder.requests(Arm.TREATMENT, good=7)
+    await feeder.settle()
+    behind = await feeder.source.read(feeder.question(start))
+    await feeder.requests(Arm.TREATMENT, good=5)
+    await feeder.settle()
+
+    round_ = await feeder.source.read_all([feeder.question(start), feeder.question(behind.cursor)])
+
+    assert [totals(reading)[0].ended for reading in round_] == [12, 5]

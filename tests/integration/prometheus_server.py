@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -51,16 +51,24 @@ class Exporter:
 class PrometheusServer:
     """A running Prometheus with a few exporters."""
 
-    def __init__(self, url: str, exporters: list[Exporter], process: "subprocess.Popen[bytes]") -> None:
+    def __init__(
+        self,
+        url: str,
+        exporters: list[Exporter],
+        process: "subprocess.Popen[bytes]",
+        ask: Callable[[str], bytes] | None = None,
+    ) -> None:
+        self._ask = ask or _ask
         self.url = url
         self.exporters = exporters
         self.process = process
 
     def query(self, text: str) -> list[dict[str, object]]:
         """Return an instant query's result."""
-        with urllib.request.urlopen(f"{self.url}/api/v1/query?query={text}", timeout=5) as answer:
-            result: list[dict[str, object]] = json.load(answer)["data"]["result"]
-            return result
+        result: list[dict[str, object]] = json.loads(self._ask(f"{self.url}/api/v1/query?query={text}"))["data"][
+            "result"
+        ]
+        return result
 
     async def scraped(self) -> None:
         """Wait until every exporter was scraped again, whether or not it answered."""
@@ -84,7 +92,7 @@ class PrometheusServer:
             times = [float(one["value"][1]) for one in self.query("timestamp(up)")]  # type: ignore[index]
         except OSError:
             return 0.0
-        return min(times) if len(times) == len(self.exporters) else 0.0
+        return min(times) if len(times) >= len(self.exporters) else 0.0
 
 
 @contextmanager
@@ -94,24 +102,62 @@ def _free_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+def _ask(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def _replica(number: int, of: int) -> dict[str, str]:
+    return {"prometheus_replica": f"prometheus-{number}"} if of > 1 else {}
+
+
+def _backfill(folder: Path, history: str) -> None:
+    text = folder / "history.txt"
+    text.write_text(history)
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 @contextmanager
-def running_prometheus(exporters: int = 1) -> Iterator[PrometheusServer]:
-    """Run Prometheus over so many exporters, each job and instance of its own."""
+def running_prometheus(
+    exporters: int = 1,
+    *,
+    every: str = SCRAPED_EVERY,
+    replicas: int = 1,
+    history: str | None = None,
+    web: Mapping[str, object] | None = None,
+    ask: Callable[[str], bytes] | None = None,
+) -> Iterator[PrometheusServer]:
+    """Run Prometheus over so many exporters, each job and instance of its own.
+
+    With ``replicas`` each is scraped as often as that, as pairs of servers do whose series are not merged. ``history``
+    is an OpenMetrics text with times, which it has known from the start. ``web`` is its configuration of TLS and
+    users; ``ask`` then opens a URL as somebody whom it lets in.
+    """
     program = shutil.which("prometheus")
     assert program is not None, "Prometheus is not installed: scripts/need-test-programs"
     targets = [Exporter() for _ in range(exporters)]
     jobs = [
-        {"job_name": f"job-{number}", "static_configs": [{"targets": [target.address]}]}
+        {
+            "job_name": f"job-{number}" if replicas == 1 else f"job-{number}-{replica}",
+            "static_configs": [{"targets": [target.address], "labels": _replica(replica, replicas)}],
+        }
         for number, target in enumerate(targets)
+        for replica in range(replicas)
     ]
     with tempfile.TemporaryDirectory(prefix="rheostat-prometheus-", ignore_cleanup_errors=True) as name:
         config = Path(name) / "prometheus.yml"
         # JSON is YAML.
         config.write_text(
-            json.dumps(
-                {"global": {"scrape_interval": SCRAPED_EVERY, "scrape_timeout": SCRAPED_EVERY}, "scrape_configs": jobs}
-            )
+            json.dumps({"global": {"scrape_interval": every, "scrape_timeout": every}, "scrape_configs": jobs})
         )
+        if history is not None:
+            _backfill(Path(name), history)
+        web_config = []
+        if web is not None:
+            (Path(name) / "web.yml").write_text(json.dumps(web))
+            web_config = [f"--web.config.file={name}/web.yml"]
         with _free_port() as port:
             pass
         process = subprocess.Popen(
@@ -120,12 +166,14 @@ def running_prometheus(exporters: int = 1) -> Iterator[PrometheusServer]:
                 f"--config.file={config}",
                 f"--storage.tsdb.path={name}/data",
                 f"--web.listen-address=127.0.0.1:{port}",
+                *web_config,
                 "--log.level=error",
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        server = PrometheusServer(f"http://127.0.0.1:{port}", targets, process)
+        scheme = "https" if web and "tls_server_config" in web else "http"
+        server = PrometheusServer(f"{scheme}://127.0.0.1:{port}", targets, process, ask)
         try:
             deadline = time.monotonic() + STARTS_WITHIN
             while server._oldest() == 0:

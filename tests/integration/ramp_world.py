@@ -33,6 +33,7 @@ from rheostat_server.ramps.model import Action, Family, State
 from rheostat_server.ramps.overlay_rules import OverlayRules
 from rheostat_server.ramps.service import RampService
 from rheostat_server.ramps.starting import Sources
+from rheostat_server.ramps.watching import Watching
 from rheostat_server.ramps.wire import KillAnswer, RampView
 
 PROJECT = "shop"
@@ -165,7 +166,12 @@ class RampWorld:
     """Services over one database."""
 
     def __init__(
-        self, database: Database, sources: dict[Family, EvidenceSource] | None, best: Sources, clock: Clock | None
+        self,
+        database: Database,
+        sources: dict[Family, EvidenceSource] | None,
+        best: Sources,
+        clock: Clock | None,
+        watching: Watching | None = None,
     ) -> None:
         self.manual = ManualClock()
         self.clock: Clock = clock or self.manual
@@ -173,7 +179,9 @@ class RampWorld:
         self.metrics = PrometheusMetrics(self.clock, version="test")
         self.announced: list[int] = []
         self.sources = sources or {Family.REPORTED: ReportedEvidence(self.storage)}
-        self.ramps = RampService(self.storage, self.clock, self.metrics, self.announced.extend, sources=best)
+        self.ramps = RampService(
+            self.storage, self.clock, self.metrics, self.announced.extend, sources=best, watching=watching
+        )
         self.flags = FlagService(self.storage, self.clock, OverlayRules(), self.announced.extend)
         self.outcomes = OutcomeService(self.storage, self.metrics, self.clock, group_seconds=0)
         self.controller = self.another_controller("one")
@@ -290,9 +298,10 @@ async def ramp_world(
     family: Family = Family.REPORTED,
     interval_s: float = 1.0,
     clock: Clock | None = None,
+    watching: Watching | None = None,
 ) -> AsyncIterator[RampWorld]:
     """Give a world with one environment, in which this node leads. Without ``clock`` time is moved by hand."""
-    world = RampWorld(database, sources, Sources(family=family, interval_s=interval_s), clock)
+    world = RampWorld(database, sources, Sources(family=family, interval_s=interval_s), clock, watching)
     await world.outcomes.start()
     try:
         await world.lay_out()

@@ -8,12 +8,18 @@ from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from rheostat.clock import SystemClock
-from rheostat_server.adapters.evidence.prometheus import client as client_module
+from rheostat.middleware.metrics import RequestFamilies
+from rheostat.model.evaluation import Arm
+from rheostat.model.outcome import Outcome
+from rheostat.model.ramp import RampOverlay
+from rheostat.outcomes.touch import Touch
+from rheostat_server.adapters.evidence.prometheus.access import Access
 from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient, QueryFailedError
 from rheostat_server.adapters.evidence.prometheus.cursor import Cursor, write_cursor
+from rheostat_server.adapters.evidence.prometheus.scout import PrometheusScout
 from rheostat_server.adapters.evidence.prometheus.source import PrometheusEvidence, prometheus_evidence
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
 from rheostat_server.adapters.storage.postgres.pool import Database
@@ -21,9 +27,10 @@ from rheostat_server.outcomes.model import ArmCount
 from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.ramps import EpochMark
 from rheostat_server.ramps.controller import labels_of
-from rheostat_server.ramps.model import Action, Family, Guardrail, Plan, Sight, Step
+from rheostat_server.ramps.model import Action, Family, Guardrail, Measure, Plan, Sight, Step
+from rheostat_server.ramps.watching import Watching
 from tests.integration.prometheus_server import PrometheusServer, prometheus, running_prometheus
-from tests.integration.ramp_world import Application, RampWorld, ramp_world
+from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, ROLLOUT, Application, RampWorld, ramp_world
 
 __all__ = ["prometheus"]
 SHORT = {"preflight": "3s", "min_dwell": "1s", "soak": "2s"}
@@ -33,8 +40,15 @@ SHORT = {"preflight": "3s", "min_dwell": "1s", "soak": "2s"}
 async def world(database: Database, prometheus: PrometheusServer) -> AsyncIterator[RampWorld]:
     """A world whose ramps read the server's metrics back from Prometheus."""
     source = prometheus_evidence(prometheus.url)
-    sources: dict[Family, EvidenceSource] = {Family.REPORTED_METRICS: source, Family.APPLICATION: source}
-    async with ramp_world(database, sources, family=Family.REPORTED_METRICS, clock=SystemClock()) as made:
+    sources: dict[Family, EvidenceSource] = {
+        Family.REPORTED_METRICS: source,
+        Family.APPLICATION: source,
+        Family.QUERIES: source,
+    }
+    watching = Watching(PrometheusScout(PrometheusClient(Access(url=prometheus.url))))
+    async with ramp_world(
+        database, sources, family=Family.REPORTED_METRICS, clock=SystemClock(), watching=watching
+    ) as made:
         prometheus.exporters[0].render = lambda: made.metrics.render()[0]
         await made.put()
         yield made
@@ -95,6 +109,7 @@ async def test_an_application_that_is_not_scraped_any_more_is_stale(
     assert seen[-1].guardrails[0].sight == "series stale"
 
 
+OVERLAY = RampOverlay(ramp="r", flag=FLAG, exposure_ppm=100_000, epoch=1, levels=(100_000,))
 APPLICATION_GUARD = {"metric": "request-success-rate", "source": "application", "kill": True}
 
 
@@ -133,6 +148,71 @@ async def test_an_applications_own_counters_can_kill(world: RampWorld, prometheu
 
     assert seen[-1].status == "killed"
     assert "application-errors" in seen[-1].why
+
+
+async def test_a_pair_of_queries_can_kill(world: RampWorld, prometheus: PrometheusServer) -> None:
+    """A guardrail on counters that somebody names takes the variant back where it may, and says by name what it saw."""
+    application = Application(world, harm=0.5)
+    prometheus.exporters[0].render = lambda: generate_latest(application.registry)
+    pair = {
+        "name": "own",
+        "bad": 'sum by (arm) (feature_flag_requests_total{flag="$flag",outcome="error"})',
+        "total": 'sum by (arm) (feature_flag_requests_total{flag="$flag"})',
+        "kill": True,
+    }
+    ramp = (await world.start(**SHORT, guardrails=[pair])).id
+    for _ in range(4):
+        await application.serve(500)
+        await world.tick()
+    shown = world.metrics.render()[0].decode()
+    assert f'guardrail="own",project="shop",ramp="{ramp}",sight="seen"}} 1.0' in shown
+    assert f'guardrail="errors",project="shop",ramp="{ramp}",sight="series absent"}} 1.0' in shown
+    await world.act(ramp, Action.ADVANCE)
+
+    seen = await world.ride(ramp, application, until=["killed", "promoted", "aborted"], seconds=30)
+
+    assert seen[-1].status == "killed"
+    assert "own" in seen[-1].why
+    await world.tick()
+    assert "rheostat_ramp_guardrail_sight{" not in world.metrics.render()[0].decode()
+
+
+async def test_a_change_that_is_only_slow_is_taken_back(world: RampWorld, prometheus: PrometheusServer) -> None:
+    """Where no request fails, but exposed ones take longer than the bound, the application's histogram kills."""
+    registry = CollectorRegistry()
+    families = RequestFamilies(registry)
+    prometheus.exporters[0].render = lambda: generate_latest(registry)
+    slow = {"metric": "request-duration", "source": "application", "threshold": 550, "kill": True}
+
+    touches = {
+        arm: Touch(flag=FLAG, overlay=OVERLAY, rollout=ROLLOUT, arm=arm, variant="on", unit=None, place=None, at=0)
+        for arm in Arm
+    }
+
+    def serve(treated_s: float) -> None:
+        for arm, seconds, requests in ((Arm.TREATMENT, treated_s, 60), (Arm.CONTROL, 0.05, 500)):
+            for number in range(requests):
+                taken_s = seconds if number % 4 == 0 else 0.05
+                families.request_ended(PROJECT, ENVIRONMENT, touches[arm], Outcome.OK, taken_s)
+
+    serve(0.05)
+    await prometheus.scraped()
+    ramp = (await world.start(**SHORT, guardrails=[slow])).id
+    [_, planned] = (await world.row(ramp)).plan.guardrails
+    assert (planned.measure, planned.bound_ms) == (Measure.LATENCY, 500)
+    for _ in range(4):
+        serve(0.05)
+        await world.tick()
+    await world.act(ramp, Action.ADVANCE)
+
+    for _ in range(30):
+        serve(0.7)
+        await world.tick()
+        if (view := await world.view(ramp)).status == "killed":
+            break
+
+    assert view.status == "killed"
+    assert "application-duration" in view.why
 
 
 @pytest.fixture
@@ -269,14 +349,14 @@ async def test_what_is_no_answer_is_a_failed_query(answering: Answering, status:
     answering.status, answering.body = status, body
 
     with pytest.raises(QueryFailedError, match=said) as caught:
-        await PrometheusClient(answering.url).query("x[1m]")
+        await PrometheusClient(Access(url=answering.url)).query("x[1m]")
 
     assert "\n" not in str(caught.value)
 
 
 async def test_numbers_that_are_none_are_left_out(answering: Answering) -> None:
     """NaN and infinities are no samples; a series of nothing else is a failed query."""
-    client = PrometheusClient(answering.url)
+    client = PrometheusClient(Access(url=answering.url))
     answering.matrix("1", "NaN", "+Inf", "3")
 
     [series] = (await client.query("x[1m]")).series
@@ -293,20 +373,30 @@ async def test_numbers_that_are_none_are_left_out(answering: Answering) -> None:
         await client.query("x[1m]")
 
 
-async def test_a_slow_answer_is_a_failed_query(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_native_histogram_is_told_by_name(answering: Answering) -> None:
+    """Its samples are not read as if they were numbers, and the reason says what to select."""
+    metric = {"__name__": "x_seconds", "job": "a"}
+    result = [{"metric": metric, "histograms": [[1_000, {"count": "3", "sum": "1", "buckets": []}]]}]
+    answering.body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}).encode()
+    client = PrometheusClient(Access(url=answering.url))
+
+    with pytest.raises(QueryFailedError, match="x_seconds is a native histogram, which is not read"):
+        await client.query("x_seconds[1m]")
+
+
+async def test_a_slow_answer_is_a_failed_query(answering: Answering) -> None:
     """The wait is bounded."""
-    monkeypatch.setattr(client_module, "TIMEOUT_S", 0.2)
     answering.delay = 1.0
 
     with pytest.raises(QueryFailedError):
-        await asyncio.wait_for(PrometheusClient(answering.url).query("x[1m]"), 5)
+        await asyncio.wait_for(PrometheusClient(Access(url=answering.url, timeout_s=0.2)).query("x[1m]"), 5)
 
 
 async def test_a_prometheus_that_hangs_holds_nobody_elses_threads(answering: Answering) -> None:
     """However many queries wait for it, work that others do in threads is done meanwhile."""
     answering.matrix("1")
     answering.delay = 3.0
-    client = PrometheusClient(answering.url)
+    client = PrometheusClient(Access(url=answering.url))
     queries = [asyncio.create_task(client.query("x[1m]")) for _ in range(40)]
     await asyncio.sleep(0.2)
 
@@ -322,7 +412,7 @@ async def test_credentials_and_path_of_the_url_are_used(answering: Answering) ->
     """A Prometheus behind a proxy is reached by its path, with the user of the URL."""
     answering.matrix("1")
 
-    await PrometheusClient(f"http://ana:secret@127.0.0.1:{answering.port}/prom/").query("x[1m]")
+    await PrometheusClient(Access(url=f"http://ana:secret@127.0.0.1:{answering.port}/prom/")).query("x[1m]")
 
     assert answering.authorization == "Basic YW5hOnNlY3JldA=="
 
@@ -353,7 +443,7 @@ def a_question(family: Family, cursor: str = "") -> Question:
 async def test_one_query_a_reading_that_looks_back_as_far_as_needed(answering: Answering) -> None:
     """The range reaches back over the time since the last new sample, within bounds, and names the ramp."""
     answering.body = b'{"status":"success","data":{"resultType":"matrix","result":[]}}'
-    source = PrometheusEvidence(PrometheusClient(answering.url))
+    source = PrometheusEvidence(PrometheusClient(Access(url=answering.url)))
     old = write_cursor(Cursor(targets={"t": 1}, advanced_ms=1_000_000_000 - 600_000))
 
     await source.read(a_question(Family.REPORTED_METRICS))
@@ -362,8 +452,8 @@ async def test_one_query_a_reading_that_looks_back_as_far_as_needed(answering: A
 
     assert len(answering.asked) == 3
     assert b"ramp%3D%22r-1%22" in answering.asked[0]
-    assert answering.asked[0].endswith(b"%5B45s%5D")
-    assert answering.asked[1].endswith(b"%5B645s%5D")
+    assert b"%5B45s%5D&timeout=10s" in answering.asked[0]
+    assert b"%5B645s%5D&timeout=10s" in answering.asked[1]
     assert b"feature_flag_requests_total" in answering.asked[2]
     assert (gone.sight, gone.cursor) == (Sight.SERIES_STALE, old)
     await source.close()
@@ -371,6 +461,6 @@ async def test_one_query_a_reading_that_looks_back_as_far_as_needed(answering: A
 
 async def test_a_cursor_that_cannot_be_read_is_a_failed_query(answering: Answering) -> None:
     """A cursor of another source does not take the controller down."""
-    source = PrometheusEvidence(PrometheusClient(answering.url))
+    source = PrometheusEvidence(PrometheusClient(Access(url=answering.url)))
 
     assert (await source.read(a_question(Family.APPLICATION, "nonsense"))).sight is Sight.QUERY_FAILED

@@ -188,6 +188,10 @@ class Interrupting:
         self.world = world
         self.source = world.sources[Family.REPORTED]
 
+    async def read_all(self, questions: Sequence[Question]) -> tuple[Reading, ...]:
+        """Answer each."""
+        return tuple([await self.read(question) for question in questions])
+
     async def read(self, question: Question) -> Reading:
         """Pause, then read."""
         reading = await self.source.read(question)
@@ -247,6 +251,9 @@ async def test_one_ramps_defect_stops_no_other(world: RampWorld, database: Datab
         )
 
     class Broken:
+        async def read_all(self, questions: Sequence[Question]) -> tuple[Reading, ...]:
+            return tuple([await self.read(question) for question in questions])
+
         async def read(self, question: Question) -> Reading:
             raise ZeroDivisionError
 
@@ -303,6 +310,9 @@ async def test_one_sources_defect_blinds_no_other_guardrail(database: Database) 
     """A ramp of whose two sources one fails in an unforeseen way is killed on the word of the other."""
 
     class Broken:
+        async def read_all(self, questions: Sequence[Question]) -> tuple[Reading, ...]:
+            return tuple([await self.read(question) for question in questions])
+
         async def read(self, question: Question) -> Reading:
             raise ZeroDivisionError
 

@@ -25,6 +25,10 @@ class Elsewhere:
         """Say that nobody came."""
         return Reading(guardrail=question.guardrail.name, sight=Sight.NO_TRAFFIC, cursor="here")
 
+    async def read_all(self, questions: Sequence[Question]) -> tuple[Reading, ...]:
+        """Say so to each."""
+        return tuple([await self.read(question) for question in questions])
+
     async def forget(self, ramp: str, cursors: Sequence[str]) -> None:
         """Nothing."""
 

@@ -89,6 +89,10 @@ class Hanging:
         self.asked: list[str] = []
         self.answer = asyncio.Event()
 
+    async def read_all(self, questions: Sequence[Question]) -> tuple[Reading, ...]:
+        """Answer each."""
+        return tuple([await self.read(question) for question in questions])
+
     async def read(self, question: Question) -> Reading:
         """Wait."""
         self.asked.append(question.ramp)

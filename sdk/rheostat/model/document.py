@@ -150,13 +150,25 @@ class StepDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     gate: Literal["manual"] | None = None
 
 
+class HistoryDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """Whose past tells how bursty the requests are: a pair of PromQL queries, or a label map. No arms are wanted."""
+
+    bad: str | None = None
+    total: str | None = None
+    map: str | None = None
+    select: str | None = None
+
+
 class GuardrailDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """What is watched: a metric that Rheostat knows, or a pair of PromQL queries (``bad`` of ``total``).
 
-    ``threshold`` is a ceiling: the least success rate in percent, or the longest duration in ms. ``source`` is
-    where its evidence comes from (``application``: the request counters on the application's own registry);
-    ``None`` lets the server take the best it has. ``kill`` says whether it may kill; ``None`` is the grade's own
-    rule. ``min_difference`` is by how many percentage points the exposed must be worse to be killed.
+    ``threshold`` is a ceiling: the least success rate in percent, the longest duration in ms, or the most of a pair
+    that may be bad, in percent. ``source`` is where its evidence comes from (``application``: the families on the
+    application's own registry); ``None`` lets the server take the best it has. ``kill`` says whether it may kill;
+    ``None`` is the grade's own rule. A ``map`` names somebody else's metrics, of which ``select`` (label conditions)
+    says which series. ``bad`` and ``total`` are one query each, or one an arm. Series are of the arm that ``arms``
+    gives for the value of their label ``arm_label``; ``arms: none`` watches the whole service. ``min_difference`` is by
+    how many percentage points the exposed must be worse to be killed.
     """
 
     metric: str | None = None
@@ -164,8 +176,13 @@ class GuardrailDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_
     name: str | None = None
     source: Literal["reported", "prometheus", "application"] | None = None
     kill: bool | None = None
-    bad: str | None = None
-    total: str | None = None
+    bad: str | dict[str, str] | None = None
+    total: str | dict[str, str] | None = None
+    map: str | None = None
+    select: str | None = None
+    arm_label: str | None = None
+    arms: dict[str, tuple[str, ...]] | Literal["none"] | None = None
+    history: HistoryDocument | None = None
     min_difference: int | float | None = None
 
 

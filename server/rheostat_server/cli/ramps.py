@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from rheostat_server.cli.connection import CommandFailed, Connection
 from rheostat_server.cli.documents import check
@@ -57,6 +58,24 @@ def start(session: Session, flag: str | None, file: str | None, **options: Any) 
     session.show(body, people)
 
 
+@ramp.command("guardrails")
+@click.argument("file")
+@connected
+def try_guardrails(session: Session, file: str) -> None:
+    """Show what the queries of a ramp document's guardrails return now; exits with 1 where one is wrong.
+
+    Nothing is started.
+    """
+    connection = session.connection
+    document = _document(connection, None, file, {})
+    if not session.environment_given:
+        connection.environment = str(document.get("environment") or connection.environment)
+    body = connection.post(f"{connection.of_environment}/guardrails/try", document)
+    session.show(body, lambda console: _print_trial(console, body["guardrails"]))
+    if any(one["problem"] for one in body["guardrails"]):
+        raise click.exceptions.Exit(1)
+
+
 @ramp.command("status")
 @click.argument("ramp_or_flag", required=False)
 @connected
@@ -101,6 +120,20 @@ def _print_ramps(console: Console, connection: Connection, ramps: list[dict[str,
         exposure = f"{view['exposure']:g} %"
         table.add_row(name, status_text(view), exposure, moment(view["started_at"]), standing_line(view))
     print_table(console, table)
+
+
+def _print_trial(console: Console, tried: list[dict[str, Any]]) -> None:
+    if not tried:
+        console.print("No guardrail here reads queries: the server's own counts need no trial.")
+    for one in tried:
+        if one["problem"]:
+            console.print(Text(f"{one['name']}: {one['problem']}", "bold red"))
+        for line in one["lines"]:
+            console.print(Text(line))
+        may = "may kill" if one["may_kill"] else "holds, does not kill"
+        bound = "" if one["bound_ms"] is None else f", bad above {one['bound_ms']} ms"
+        why = f"from {one['history_minutes'] // 60} h of history" if one["unmeasured"] is None else one["unmeasured"]
+        console.print(Text(f"{one['name']}: {may}{bound}; φ = {one['phi']:.3g} ({why})", "dim"))
 
 
 def _act(session: Session, ramp_or_flag: str, action: str, reason: str | None) -> None:

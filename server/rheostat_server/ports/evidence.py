@@ -7,6 +7,7 @@ import msgspec
 
 from rheostat_server.ports.ramps import EpochMark
 from rheostat_server.ramps.model import Block, Guardrail, Plan, Reading
+from rheostat_server.ramps.terms import Queries, Term
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,10 @@ class EvidenceSource(Protocol):
 
     async def read(self, question: Question) -> Reading:
         """Return what is new since the cursor."""
+        ...
+
+    async def read_all(self, questions: Sequence[Question]) -> tuple[Reading, ...]:
+        """Return what is new for each of these, which are of one ramp and moment; in order, as ``read`` would."""
         ...
 
     async def forget(self, ramp: str, cursors: Sequence[str]) -> None:
@@ -83,4 +88,47 @@ class CrowdSource(Protocol):
 
     async def crowd(self, question: CrowdQuestion) -> Crowd:
         """Return what is new since the cursor, and how well the flag is covered now."""
+        ...
+
+
+class ArmLook(msgspec.Struct, frozen=True, kw_only=True):
+    """What one arm showed lately: its series, and the requests that they counted, with those that were bad."""
+
+    series: int = 0
+    requests: int = 0
+    bad: int = 0
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What the queries of a guardrail return now: over the last ``seconds``, by arm (``treatment``, ``control``).
+
+    ``absent`` are the selectors that select nothing. ``values`` are those of the arm's label that no arm is given for.
+    ``problem`` says why nothing could be looked at, or is wrong; ``hints`` what would do.
+    """
+
+    series: int = 0
+    seconds: int = 0
+    arms: dict[str, ArmLook] = {}
+    absent: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    problem: str | None = None
+    hints: tuple[str, ...] = ()
+
+
+class Scout(Protocol):
+    """Looks at a source of queries before a ramp reads it. Nothing here raises: what failed is a ``problem``."""
+
+    async def look(self, queries: Queries) -> Look:
+        """Return what the queries return now."""
+        ...
+
+    async def bounds(self, buckets: str) -> tuple[tuple[str, ...], str | None]:
+        """Return the bounds of the buckets that a selector selects, as they are spelled; or a problem."""
+        ...
+
+    async def minutes(self, terms: Sequence[Term], asked_ms: int) -> tuple[tuple[tuple[int, int], ...], str | None]:
+        """Return (requests, bad requests) of each minute of the last hours, oldest first; or a problem.
+
+        The first minute is the first in which anything was counted.
+        """
         ...

@@ -1,5 +1,6 @@
 """What this node shows about itself and about what it was told. Adapter: prometheus."""
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import msgspec
@@ -30,6 +31,14 @@ class Metrics(Protocol):
 
     def reported(self, labels: RampLabels, arm: str, count: ArmCount) -> None:
         """Count what this node committed of SDKs' reports."""
+        ...
+
+    def sights(self, project: str, environment: str, flag: str, ramp: str, sights: Mapping[str, str]) -> None:
+        """Note what each guardrail of a live ramp sees, by the guardrail's name, in place of what was noted before."""
+        ...
+
+    def forget_ramps(self, but: Collection[str]) -> None:
+        """Drop the sights of all ramps but these."""
         ...
 
     def batches(self, *, counted: int = 0, duplicate: int = 0, failed: int = 0, late_rows: int = 0) -> None:

@@ -22,7 +22,6 @@ from rheostat_server.ramps.model import (
     Decision,
     Evidence,
     Family,
-    Guardrail,
     GuardrailState,
     KillRamp,
     Reading,
@@ -109,10 +108,12 @@ class RampController:
         """
         token = self.lease.token
         if token is None:
+            self._metrics.forget_ramps(())
             return []
         async with self._storage.transaction() as tx:
             rows = await tx.ramps.live()
         live = {row.id for row in rows}
+        self._metrics.forget_ramps(live)
         self._marks = {ramp_id: marks for ramp_id, marks in self._marks.items() if ramp_id in live}
         self._due = {ramp_id: due for ramp_id, due in self._due.items() if ramp_id in live}
         now = self._clock.monotonic()
@@ -178,14 +179,8 @@ class RampController:
         marks = await self._epochs(row)
         at_ms = self._clock.wall_ms()
 
-        async def ask(guardrail: Guardrail) -> Reading:
-            source = self._sources.get(guardrail.family)
-            if source is None:
-                return Reading(
-                    guardrail=guardrail.name,
-                    sight=Sight.QUERY_FAILED,
-                    detail=f"this node has no source for {guardrail.family.value}; set RHEOSTAT_PROMETHEUS_URL",
-                )
+        by_source: dict[EvidenceSource | None, list[Question]] = {}
+        for guardrail in row.plan.guardrails:
             question = Question(
                 ramp=row.id,
                 environment_id=row.environment_id,
@@ -196,21 +191,16 @@ class RampController:
                 exposed_epoch=0 if state.exposed_since_ms is None else state.exposed_epoch,
                 cursor=state.guardrails.get(guardrail.name, GuardrailState()).cursor,
             )
-            try:
-                return await source.read(question)
-            except Exception:
-                # The other guardrails still see, and may have to kill.
-                log.exception("source_failed", ramp=row.id, family=guardrail.family.value)
-                return Reading(guardrail=guardrail.name, sight=Sight.QUERY_FAILED, detail="its source failed")
-
-        exposed_units, crowd, readings = await asyncio.gather(
+            by_source.setdefault(self._sources.get(guardrail.family), []).append(question)
+        exposed_units, crowd, rounds = await asyncio.gather(
             self._exposed_units(row),
             self._crowd(row, at_ms),
-            asyncio.gather(*(ask(guardrail) for guardrail in row.plan.guardrails)),
+            asyncio.gather(*(_ask(source, asked) for source, asked in by_source.items())),
         )
+        readings = {reading.guardrail: reading for group in rounds for reading in group}
         return Evidence(
             at_ms=at_ms,
-            readings=tuple(readings),
+            readings=tuple(readings[guardrail.name] for guardrail in row.plan.guardrails),
             exposed_units=exposed_units,
             crowd=crowd.blocks,
             crowd_cursor=crowd.cursor,
@@ -236,6 +226,8 @@ class RampController:
 
     async def _carry_out(self, row: RampRow, evidence: Evidence, token: int) -> None:
         observed = observe(row.plan, row.state, evidence)
+        sights = {name: seen.sight.value for name, seen in observed.guardrails.items()}
+        self._metrics.sights(row.plan.project, row.plan.environment, row.flag, row.id, sights)
         decision = decide(row.plan, observed, evidence.at_ms)
         after = following(row, transition(row.plan, observed, decision, evidence.at_ms), evidence.at_ms)
         if not worth_keeping(row.state, after.state, evidence.at_ms):
@@ -344,6 +336,23 @@ class RampController:
                 # Or no ramp would ever move again.
                 log.exception("tick_failed")
             await asyncio.sleep(max(0.01, self._tick_seconds - (self._clock.monotonic() - began)))
+
+
+async def _ask(source: EvidenceSource | None, questions: Sequence[Question]) -> tuple[Reading, ...]:
+    """Ask one source for all guardrails of a ramp that read it, in one round."""
+    if source is None:
+        detail = f"this node has no source for {questions[0].guardrail.family.value}; set RHEOSTAT_PROMETHEUS_URL"
+    else:
+        try:
+            return await source.read_all(questions)
+        except Exception:
+            # The other guardrails still see, and may have to kill.
+            first = questions[0]
+            log.exception("source_failed", ramp=first.ramp, family=first.guardrail.family.value)
+            detail = "its source failed"
+    return tuple(
+        Reading(guardrail=question.guardrail.name, sight=Sight.QUERY_FAILED, detail=detail) for question in questions
+    )
 
 
 def labels_of(row: RampRow) -> RampLabels:

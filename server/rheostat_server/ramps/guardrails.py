@@ -6,6 +6,7 @@ from typing import Final, Literal
 from rheostat.model.document import GuardrailDocument
 from rheostat_server.faults import Faults, Fields, items_at
 from rheostat_server.flags.keys import key_at
+from rheostat_server.ramps.queries import check_pair, check_watched
 
 SUCCESS_RATE: Final = "request-success-rate"
 DURATION: Final = "request-duration"
@@ -13,7 +14,21 @@ METRICS: Final = (SUCCESS_RATE, DURATION)
 """The metrics that are known by name. Others are PromQL pairs."""
 MOST_GUARDRAILS: Final = 20
 
-_GUARDRAIL: Final = ("metric", "threshold", "name", "source", "kill", "bad", "total", "min_difference")
+_GUARDRAIL: Final = (
+    "metric",
+    "threshold",
+    "name",
+    "source",
+    "kill",
+    "bad",
+    "total",
+    "map",
+    "select",
+    "arm_label",
+    "arms",
+    "history",
+    "min_difference",
+)
 
 
 def check_guardrails(fields: Fields) -> tuple[GuardrailDocument, ...]:
@@ -43,13 +58,9 @@ def _check_guardrail(data: object, path: str, faults: Faults) -> GuardrailDocume
     custom = "bad" in fields or "total" in fields
     if custom == ("metric" in fields):
         faults.add(path, "a guardrail has either a metric, or a pair of queries: bad and total")
-    bad, total = fields.text("bad", longest=16_384), fields.text("total", longest=16_384)
-    if custom:
-        for name, query in (("bad", bad), ("total", total)):
-            if not query and not isinstance(fields.raw(name), (bool, int, float, list, Mapping)):
-                fields.fault(name, "a custom guardrail needs both queries")
-        if "name" not in fields:
-            fields.fault("name", "a custom guardrail has a name")
+    bad, total = check_pair(fields) if custom else (None, None)
+    if custom and "name" not in fields:
+        fields.fault("name", "a custom guardrail has a name")
     if "kill" in fields:
         fields.boolean("kill", False)
     return GuardrailDocument(
@@ -61,6 +72,7 @@ def _check_guardrail(data: object, path: str, faults: Faults) -> GuardrailDocume
         bad=bad,
         total=total,
         min_difference=fields.percent("min_difference"),
+        **check_watched(fields),
     )
 
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 import msgspec
 
 from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory, KillProcess, Proof
+from rheostat_server.ramps.terms import Queries
 
 
 class Status(enum.StrEnum):
@@ -81,9 +82,11 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     """One stream of evidence.
 
     ``may_kill`` is false for advisory guardrails, which hold only. ``phi`` is the overdispersion of
-    requests (grade 3); 1 for grade 1. ``min_difference`` is the difference clause's bound for rates, in
-    0 … 1; ``None`` is min(0.001, p̂_c). ``ceiling`` is p_max, the rate of bad requests (0 … 1) that is too much
-    whatever the control shows; ``None``: there is none. ``bound_ms`` is set for ``Measure.LATENCY``.
+    requests (grade 3), measured on ``history_minutes`` of history, 0 where it was assumed; 1 for grade 1.
+    ``min_difference`` is the difference clause's bound for rates, in 0 … 1; ``None`` is min(0.001, p̂_c). ``ceiling``
+    is p_max, the rate of bad requests (0 … 1) that is too much whatever the control shows; ``None``: there is none.
+    ``bound_ms`` is set for ``Measure.LATENCY``. ``queries`` is set for ``Family.QUERIES``, and for
+    ``Family.APPLICATION`` where it measures latency.
     """
 
     name: str
@@ -91,10 +94,12 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     grade: int
     may_kill: bool = True
     phi: float = 1.0
+    history_minutes: int = 0
     min_difference: float | None = None
     measure: Measure = Measure.ERRORS
     bound_ms: int | None = None
     ceiling: float | None = None
+    queries: Queries | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

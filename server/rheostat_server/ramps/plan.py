@@ -164,9 +164,10 @@ def remarks(plan: Plan) -> tuple[str, ...]:
     for guardrail in plan.guardrails:
         if guardrail.grade == BY_REQUESTS:
             may = "" if guardrail.may_kill else "it holds, it does not kill; "
-            lines.append(
-                f"{guardrail.name}: {may}there is no history, so bursts are allowed for with φ = {guardrail.phi:g}"
-            )
+            why = "there is no history, so bursts are allowed for with"
+            if guardrail.history_minutes:
+                why = f"by {count(guardrail.history_minutes)} min of history bursts are allowed for with"
+            lines.append(f"{guardrail.name}: {may}{why} φ = {guardrail.phi:.3g}")
     lines += _budget(plan)
     return tuple(lines)
 
@@ -225,13 +226,18 @@ def _guardrails(
                 family=_FAMILIES.get(asked.source or "", family),
                 grade=BY_UNITS,
                 may_kill=asked.kill is not False,
-                min_difference=_min_difference(asked),
+                min_difference=min_difference(asked),
                 ceiling=_ceiling(asked),
             )
             set_by = i
     names = [guardrail.name for guardrail in others]
     if len({ERRORS, *names}) <= len(names):
         faults.append(Fault("guardrails", "two guardrails have the same name"))
+    armless = [guardrail.name for guardrail in others if guardrail.queries is not None and guardrail.queries.armless]
+    if armless and not any(guardrail.may_kill for guardrail in (errors, *others)):
+        # Where none may kill all have to prove a step, and what the whole service shows proves nothing of the exposed.
+        hint = "let errors kill, or give it arms"
+        faults.append(Fault("guardrails", f"{armless[0]} watches the whole service, and no other may kill", hint))
     return (errors, *others), faults
 
 
@@ -242,7 +248,7 @@ def _duration(asked: GuardrailDocument, threshold_ms: float) -> Guardrail:
         family=Family.REPORTED,
         grade=BY_SAMPLES,
         may_kill=asked.kill is not False,
-        min_difference=_min_difference(asked),
+        min_difference=min_difference(asked),
         measure=Measure.LATENCY,
         bound_ms=max(1, round(threshold_ms)),
         ceiling=SLOW_CEILING,
@@ -254,7 +260,8 @@ def _ceiling(asked: GuardrailDocument) -> float | None:
     return None if asked.threshold is None else round(1 - asked.threshold / 100, 12)
 
 
-def _min_difference(asked: GuardrailDocument) -> float | None:
+def min_difference(asked: GuardrailDocument) -> float | None:
+    """Return the difference that a guardrail's document asks for, 0 … 1; ``None``: the rule's own."""
     return None if asked.min_difference is None else asked.min_difference / 100
 
 
@@ -265,7 +272,7 @@ def _application(asked: GuardrailDocument) -> Guardrail:
         grade=BY_REQUESTS,
         may_kill=asked.kill is True,
         phi=PHI_WITHOUT_HISTORY,
-        min_difference=_min_difference(asked),
+        min_difference=min_difference(asked),
         ceiling=_ceiling(asked),
     )
 

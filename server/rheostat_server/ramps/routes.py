@@ -19,6 +19,7 @@ from rheostat_server.ramps.wire import (
     RampList,
     RampView,
     ReviveBody,
+    TrialList,
 )
 from rheostat_server.web.decoding import decode, decode_plain
 from rheostat_server.web.openapi import takes
@@ -46,6 +47,13 @@ def ramp_routes(service: RampService) -> Router:
     ) -> RampView:
         """Start the ramp that a document describes."""
         return await service.start(project, environment, decode_plain(body), actor=principal.actor)
+
+    @post(_ENVIRONMENT + "/guardrails/try", operation_class=takes(RampDocument), status_code=200)
+    async def try_guardrails(
+        project: FromPath[str], environment: FromPath[str], body: RawBody, principal: Caller
+    ) -> TrialList:
+        """Show what the queries of a ramp document's guardrails return now. Nothing is started."""
+        return await service.try_guardrails(project, environment, decode_plain(body))
 
     @get(_RAMPS)
     async def list_ramps(
@@ -106,7 +114,8 @@ def ramp_routes(service: RampService) -> Router:
         return await service.revive(project, environment, key, reason=asked.reason, actor=principal.actor)
 
     actions = [_action_route(service, action, words) for action, words in _ASKED_BY_PATH]
-    handlers: list[Any] = [start_ramp, list_ramps, get_ramp, list_decisions, *actions, kill_flag, revive_flag]
+    handlers: list[Any] = [start_ramp, try_guardrails, list_ramps, get_ramp, list_decisions, *actions]
+    handlers += [kill_flag, revive_flag]
     return Router("/", route_handlers=handlers, tags=["ramps"])
 
 

@@ -16,15 +16,18 @@ from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.records import KINDS, acted
 from rheostat_server.ramps.starting import Sources, ramp_document, start_ramp
 from rheostat_server.ramps.transition import act
+from rheostat_server.ramps.watching import Watching, faults_of
 from rheostat_server.ramps.wire import (
     DecisionList,
     KillAnswer,
     RampList,
     RampView,
+    TrialList,
     decision_view,
     kill_view,
     ramp_view,
     reporting_view,
+    trial_view,
 )
 from rheostat_server.ramps.writing import Announce, Served, audit_entry, following, write_next
 from rheostat_server.web.times import read_since
@@ -37,13 +40,21 @@ class RampService:
     """Starts ramps, shows them, and carries out what people ask of them. Each write is one transaction."""
 
     def __init__(
-        self, storage: Storage, clock: Clock, metrics: Metrics, announce: Announce, *, sources: Sources
+        self,
+        storage: Storage,
+        clock: Clock,
+        metrics: Metrics,
+        announce: Announce,
+        *,
+        sources: Sources,
+        watching: Watching | None = None,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._metrics = metrics
         self._announce = announce
         self._sources = sources
+        self._watching = watching or Watching()
 
     async def start(self, project: str, environment: str, data: object, *, actor: str) -> RampView:
         """Start the ramp that a document describes; its ``notes`` say what a person should know.
@@ -56,15 +67,31 @@ class RampService:
         """
         document = ramp_document(data, environment)
         at_ms = self._clock.wall_ms()
+        watched = () if document.unguarded else await self._watching.of(document, project, at_ms)
+        if faults := faults_of(watched):
+            raise Invalid(faults, "the ramp")
 
         async def write(tx: Transaction) -> tuple[RampRow, tuple[str, ...]]:
             there = await tx.environments.get(project, environment)
-            return await start_ramp(tx, there, document, self._sources, actor=actor, at_ms=at_ms)
+            return await start_ramp(tx, there, document, self._sources, actor=actor, at_ms=at_ms, watched=watched)
 
         row, notes = await self._storage.run(write)
         self._metrics.touch(labels_of(row))
         self._announce([row.environment_id])
         return ramp_view(row, at_ms, notes)
+
+    async def try_guardrails(self, project: str, environment: str, data: object) -> TrialList:
+        """Return what the queries of a ramp document's guardrails return now. Nothing is started.
+
+        Raises:
+            Invalid: the document has faults, or a guardrail names what there is not.
+            NotFound: there is no such environment.
+        """
+        document = ramp_document(data, environment)
+        async with self._storage.transaction() as tx:
+            await tx.environments.get(project, environment)
+        watched = await self._watching.of(document, project, self._clock.wall_ms())
+        return TrialList(tuple(map(trial_view, watched)))
 
     async def all(self, project: str, environment: str, *, flag: str | None = None, limit: int = 100) -> RampList:
         """Return an environment's ramps, newest first, or raise ``NotFound``."""

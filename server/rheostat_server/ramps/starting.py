@@ -1,6 +1,7 @@
 """How a ramp starts: from a document and what is in force, to its rows."""
 
 import secrets
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,15 +13,23 @@ from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
+from rheostat_server.ramps.few import TELLING_PREFLIGHT_S
 from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.model import Family, Plan
 from rheostat_server.ramps.plan import off_variant_faults, plan_of, remarks
 from rheostat_server.ramps.transition import start
 from rheostat_server.ramps.validate import validate_ramp
+from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
 from rheostat_server.shared.state import read_served_layers
 
 UNIT_KEY_BYTES = 32
+FORMER_RAMPS = 20
+"""So many of a flag's last ramps are asked how many users they saw."""
+SAMPLED_UNITS = 2_000
+"""Users of a window that are sampled of a ramp; those of several windows are the same."""
+LATELY_MS = 86_400_000
+"""How long what a former ramp saw still tells how many users there are."""
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +71,14 @@ async def locked_flag(tx: Transaction, environment: EnvironmentRow, key: str) ->
 
 
 async def start_ramp(
-    tx: Transaction, environment: EnvironmentRow, document: RampDocument, sources: Sources, *, actor: str, at_ms: int
+    tx: Transaction,
+    environment: EnvironmentRow,
+    document: RampDocument,
+    sources: Sources,
+    *,
+    actor: str,
+    at_ms: int,
+    watched: Sequence[Watched] = (),
 ) -> tuple[RampRow, tuple[str, ...]]:
     """Write a new ramp with all that it serves; return it, and what a person should know.
 
@@ -84,6 +100,7 @@ async def start_ramp(
         raise Conflict(f"{flag.key} is killed in {environment.key} ({kills[0].reason}); revive it first")
     earlier = mine[0] if mine else None
     start_ppm = rollout.exposure_ppm if earlier is None else earlier.state.exposure_ppm
+    former = await tx.ramps.in_environment(environment.id, flag=flag.key, limit=FORMER_RAMPS)
     plan = plan_of(
         document,
         project=environment.project,
@@ -91,6 +108,8 @@ async def start_ramp(
         start_ppm=start_ppm,
         family=sources.family,
         interval_s=sources.interval_s,
+        users=_users_lately(former, document.rollout, at_ms),
+        watched={one.index: one.guardrail for one in watched},
     )
     row = new_row(
         plan,
@@ -105,7 +124,8 @@ async def start_ramp(
         await cover(tx, earlier, at_ms, served, actor=actor)
     await write_new(tx, row, served, actor=actor)
     await served.publish(tx, environment.id)
-    notes = (*_standing_before(row, earlier), *remarks(plan))
+    now = [line for one in watched for line in now_lines(one)]
+    notes = (*_standing_before(row, earlier), *remarks(plan), *now)
     steps = ", ".join(f"{ppm_to_percent(step.exposure_ppm):g}" for step in plan.steps)
     summary = f"a ramp of {flag.key} ({row.rollout}) started: steps {steps} %"
     await tx.audit.add(audit_entry(row, "ramp.start", summary, actor=actor, at_ms=at_ms, detail={"notes": notes}))
@@ -133,6 +153,21 @@ def new_row(
         started_by=actor,
         started_at_ms=at_ms,
     )
+
+
+def _users_lately(former: Sequence[RampRow], rollout: str, at_ms: int) -> int | None:
+    """Return how many users the last ramp of this rollout saw, if it was lately and long enough to tell.
+
+    Of more than a sample nobody counts them, and all that is known is that they are not few.
+    """
+    for row in former:
+        observed_ms = row.state.observed_ms
+        if row.rollout != rollout or observed_ms is None or at_ms - observed_ms > LATELY_MS:
+            continue
+        users = row.state.crowd.users
+        if observed_ms - row.started_at_ms >= TELLING_PREFLIGHT_S * 1000 and users:
+            return users if users < SAMPLED_UNITS else None
+    return None
 
 
 def _ramping(flag: Flag, document: RampDocument, environment: str) -> Rollout:

@@ -13,6 +13,7 @@ from rheostat_server.ports.ramps import DecisionRow, KillRow, RampRow
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.standing import GuardrailStanding, Standing, standing
+from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.web.decoding import Body, Text
 from rheostat_server.web.times import rfc3339, rfc3339_or_none
 
@@ -91,6 +92,48 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     notes: tuple[str, ...] = ()
     reporting: Reporting | None = None
+
+
+class TrialArm(msgspec.Struct, frozen=True, kw_only=True):
+    """What an arm showed lately. ``rate`` is bad of requests, 0 … 1."""
+
+    series: int
+    requests: int
+    bad: int
+    rate: float | None
+
+
+class TrialView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a guardrail's queries return now, over the last ``seconds``.
+
+    ``path`` is its place in the document. ``problem`` would keep the ramp from starting, where series are there.
+    ``absent`` are selectors that select nothing; ``unmapped`` values of the arm's label that no arm is given for. φ is
+    measured on ``history_minutes``, or assumed, and ``unmeasured`` says why. ``lines`` say all this for people.
+    """
+
+    path: str
+    name: str
+    family: str
+    measure: str
+    bound_ms: int | None
+    may_kill: bool
+    phi: float
+    history_minutes: int
+    unmeasured: str | None
+    seconds: int
+    series: int
+    arms: dict[str, TrialArm]
+    absent: tuple[str, ...]
+    unmapped: tuple[str, ...]
+    problem: str | None
+    hints: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+class TrialList(msgspec.Struct, frozen=True):
+    """The guardrails that read queries, in the document's order."""
+
+    guardrails: tuple[TrialView, ...]
 
 
 class RampList(msgspec.Struct, frozen=True):
@@ -176,6 +219,38 @@ def reporting_view(services: Sequence[ServiceCover], vanished: Sequence[str]) ->
             ServiceReport(service=each.service, evaluations=each.evaluations, reports=each.reports) for each in services
         ),
         vanished=tuple(vanished),
+    )
+
+
+def trial_view(one: Watched) -> TrialView:
+    """Return the view of what a guardrail's queries return now."""
+    guardrail, look = one.guardrail, one.look
+    return TrialView(
+        path=f"guardrails[{one.index}]",
+        name=guardrail.name,
+        family=guardrail.family.value,
+        measure=guardrail.measure.value,
+        bound_ms=guardrail.bound_ms,
+        may_kill=guardrail.may_kill,
+        phi=guardrail.phi,
+        history_minutes=one.minutes,
+        unmeasured=one.unmeasured,
+        seconds=look.seconds,
+        series=look.series,
+        arms={
+            arm: TrialArm(
+                series=seen.series,
+                requests=seen.requests,
+                bad=seen.bad,
+                rate=seen.bad / seen.requests if seen.requests else None,
+            )
+            for arm, seen in sorted(look.arms.items())
+        },
+        absent=look.absent,
+        unmapped=look.values,
+        problem=look.problem,
+        hints=look.hints,
+        lines=now_lines(one),
     )
 
 

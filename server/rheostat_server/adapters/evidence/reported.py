@@ -91,6 +91,10 @@ class ReportedEvidence:
             detail=detail,
         )
 
+    async def read_all(self, questions: Sequence[Question]) -> tuple[Reading, ...]:
+        """Return what batches added for each question."""
+        return tuple(await asyncio.gather(*map(self.read, questions)))
+
     async def crowd(self, question: CrowdQuestion) -> Crowd:
         """Return what batches say of the ramp as a whole since the cursor."""
         cursor, asked_ms = _cursor(question.cursor), question.asked_ms

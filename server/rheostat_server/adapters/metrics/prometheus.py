@@ -2,7 +2,7 @@
 
 import platform
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -14,8 +14,10 @@ from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import Outcome
 from rheostat_server.outcomes.model import ArmCount
 from rheostat_server.ports.metrics import RampLabels
+from rheostat_server.ramps.model import Sight
 
 _RAMP = ("project", "environment", "flag", "ramp", "arm", "exposure_ppm", "node")
+_SIGHT = ("project", "environment", "flag", "ramp", "guardrail")
 _REPORTED = (Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT)
 
 
@@ -62,6 +64,13 @@ class PrometheusMetrics:
         self._revision = Gauge(
             "rheostat_snapshot_revision", "The revision served.", ("project", "environment"), registry=registry
         )
+        self._sights = Gauge(
+            "rheostat_ramp_guardrail_sight",
+            "1 for what a guardrail of a live ramp sees, 0 for what it does not. Shown by the node that moves ramps.",
+            (*_SIGHT, "sight"),
+            registry=registry,
+        )
+        self._seen: dict[str, set[tuple[str, ...]]] = {}
         build = Gauge("rheostat_build_info", "Which build this is.", ("version", "python"), registry=registry)
         build.labels(version, platform.python_version()).set(1)
         for result in ("counted", "duplicate", "failed"):
@@ -91,6 +100,23 @@ class PrometheusMetrics:
         self._units.labels(*values, "false").inc(count.units_good)
         self._units.labels(*values, "true").inc(count.units_bad)
 
+    def sights(self, project: str, environment: str, flag: str, ramp: str, sights: Mapping[str, str]) -> None:
+        """Note what each guardrail of a live ramp sees."""
+        here: set[tuple[str, ...]] = {(project, environment, flag, ramp, guardrail) for guardrail in sights}
+        for gone in self._seen.get(ramp, set()) - here:
+            self._forget_sights(gone)
+        self._seen[ramp] = here
+        for guardrail, now in sights.items():
+            for sight in Sight:
+                labels = (project, environment, flag, ramp, guardrail, sight.value)
+                self._sights.labels(*labels).set(sight.value == now)
+
+    def forget_ramps(self, but: Collection[str]) -> None:
+        """Drop the sights of all ramps but these."""
+        for ramp in self._seen.keys() - set(but):
+            for gone in self._seen.pop(ramp):
+                self._forget_sights(gone)
+
     def batches(self, *, counted: int = 0, duplicate: int = 0, failed: int = 0, late_rows: int = 0) -> None:
         """Count outcome batches by what became of them."""
         self._batches.labels("counted").inc(counted)
@@ -118,6 +144,10 @@ class PrometheusMetrics:
             # Fails where the environment had no such series.
             if (project, environment) in gauge._metrics:
                 gauge.remove(project, environment)
+
+    def _forget_sights(self, labels: tuple[str, ...]) -> None:
+        for sight in Sight:
+            self._sights.remove(*labels, sight.value)
 
     def _values(self, labels: RampLabels, arm: str) -> tuple[str, ...]:
         ramp = (labels.project, labels.environment, labels.flag, labels.ramp)

@@ -10,6 +10,7 @@ from rheostat.model.flag import Rollout
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.model import Family, Gate, Guardrail, Measure, Plan, Step
 from rheostat_server.ramps.plan import default_steps, plan_of, remarks, users_to_kill
+from rheostat_server.ramps.terms import Queries, Term
 
 ROLLOUT = Rollout(exposure_ppm=0, split={"on": 1.0}, salt="checkout-v2", fallback="off")
 RATE = "request-success-rate"
@@ -131,6 +132,34 @@ def test_application_counters_are_a_stream_of_their_own(kill: bool | None, may_k
     assert any("does not kill" in line for line in remarks(plan)) is not may_kill
 
 
+@pytest.mark.parametrize("minutes", [0, 360])
+def test_guardrails_that_were_looked_up_are_taken_as_they_are(minutes: int) -> None:
+    """A guardrail on queries stands in the plan as it was looked up, and the remarks say whence its φ is."""
+    asked = (GuardrailDocument(metric=RATE), GuardrailDocument(name="own", bad="a", total="b"))
+    own = Guardrail(name="own", family=Family.QUERIES, grade=3, phi=2.5, history_minutes=minutes)
+
+    plan = planned(a_document(guardrails=asked), watched={1: own})
+
+    assert plan.guardrails[1] is own
+    [said] = [line for line in remarks(plan) if line.startswith("own")]
+    assert said.endswith("φ = 2.5")
+    assert ("360 min" in said) is (minutes > 0)
+
+
+@pytest.mark.parametrize("kill", [None, False])
+def test_a_whole_service_is_never_the_only_proof(kill: bool | None) -> None:
+    """A guardrail without arms stands beside one that may kill, or the ramp is refused."""
+    asked = (GuardrailDocument(metric=RATE, kill=kill), GuardrailDocument(name="own", bad="a", total="b", arms="none"))
+    whole = Queries(terms=(Term(selector="a", of="bad"), Term(selector="b", of="total")))
+    own = Guardrail(name="own", family=Family.QUERIES, grade=3, phi=5.0, may_kill=False, queries=whole)
+    document = a_document(guardrails=asked)
+
+    if kill is None:
+        assert planned(document, watched={1: own}).guardrails[1] is own
+    else:
+        assert [fault.path for fault in faults(document, watched={1: own})] == ["guardrails"]
+
+
 def test_acceptable_of_the_document_goes_before_the_ceiling() -> None:
     """A document that names what is acceptable, or ``auto``, does not take it from a threshold."""
     watched = (GuardrailDocument(metric=RATE, threshold=99),)
@@ -198,7 +227,7 @@ def test_a_duration_is_a_share_of_requests_above_its_bound() -> None:
     assert "0.01 of harmless ramps may be killed, shared by 3 ways to kill" in lines
 
 
-def test_guardrails_that_were_looked_up_are_taken_as_they_are() -> None:
+def test_guardrails_that_were_looked_up_share_the_budget() -> None:
     """What a guardrail on queries reads is found beforehand; it stands in its place, and may share the budget."""
     found = Guardrail(name="checkout", family=Family.QUERIES, grade=3, phi=2.0, ceiling=0.02)
     asked = (GuardrailDocument(metric=RATE, threshold=99.9), GuardrailDocument(name="checkout", bad="a", total="b"))

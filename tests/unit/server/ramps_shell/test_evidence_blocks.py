@@ -1,6 +1,6 @@
 """What counters grew by belongs to an epoch: by the exposure that the series says, or by time."""
 
-from rheostat_server.adapters.evidence.prometheus.blocks import SETTLE_MS, application_blocks, reported_blocks
+from rheostat_server.adapters.evidence.prometheus.blocks import SETTLE_MS, Counted, counted_blocks, reported_blocks
 from rheostat_server.adapters.evidence.prometheus.cursor import Growth
 from rheostat_server.ports.ramps import EpochMark
 from rheostat_server.ramps.model import ArmTotals, Block
@@ -22,9 +22,9 @@ def reported(amount: int, from_ms: int, until_ms: int, outcome: str = "ok", **la
     return Growth("rheostat_reported_requests_total", labels, amount, from_ms, until_ms)
 
 
-def counted(amount: int, from_ms: int, until_ms: int, outcome: str = "ok", arm: str = "treatment") -> Growth:
+def counted(amount: int, from_ms: int, until_ms: int, *, bad: int = 0, arm: str = "treatment") -> Counted:
     """Return requests that the application counted."""
-    return Growth("feature_flag_requests_total", {"arm": arm, "outcome": outcome}, amount, from_ms, until_ms)
+    return Counted(arm, amount, bad, from_ms, until_ms)
 
 
 def test_an_exposure_that_was_once_tells_its_epoch() -> None:
@@ -97,15 +97,14 @@ def test_what_says_no_arm_or_exposure_is_left_out() -> None:
     growth = [reported(5, 11_000, 12_000, arm=""), reported(5, 11_000, 12_000, exposure_ppm="much")]
 
     assert reported_blocks(growth, [FIRST], 2) == ()
-    assert application_blocks([counted(5, 11_000, 12_000, arm="none")], [FIRST]) == ()
 
 
 def test_an_applications_requests_are_placed_by_time() -> None:
     """Growth that began before the change had settled is of the epoch before, at the larger exposure."""
     across = counted(5, 20_000 + SETTLE_MS - 1, 25_000)
-    after = counted(6, 20_000 + SETTLE_MS, 25_000, "error")
+    after = counted(6, 20_000 + SETTLE_MS, 25_000, bad=6)
 
-    blocks = application_blocks([across, after], [FIRST, SECOND])
+    blocks, _ = counted_blocks([across, after], [FIRST, SECOND], {})
 
     assert [(block.epoch, block.exposure_ppm) for block in blocks] == [(2, 500_000), (3, 500_000)]
     assert [block.treatment.ended for block in blocks] == [5, 6]
@@ -114,6 +113,23 @@ def test_an_applications_requests_are_placed_by_time() -> None:
 
 def test_after_a_step_down_the_larger_exposure_holds_until_it_has_settled() -> None:
     """Requests that the larger exposure may have let in are weighed with it."""
-    [block] = application_blocks([counted(5, 30_500, 31_000)], [SECOND, BACK])
+    [block], _ = counted_blocks([counted(5, 30_500, 31_000)], [SECOND, BACK], {})
 
     assert (block.epoch, block.exposure_ppm) == (3, 500_000)
+
+
+def test_of_requests_never_more_are_bad_than_there_are() -> None:
+    """What one scrape shows of a bad request before its count is kept for the next, and nothing goes below none."""
+    blocks, owed = counted_blocks([counted(2, 11_000, 12_000, bad=3)], [FIRST], {})
+    later, settled = counted_blocks([counted(5, 12_000, 13_000, bad=-1)], [FIRST], owed)
+    ahead, ahead_owed = counted_blocks([counted(4, 13_000, 14_000, bad=-2)], [FIRST], settled)
+    behind, none_owed = counted_blocks([counted(1, 14_000, 15_000, bad=2)], [FIRST], ahead_owed)
+
+    arms = [block.treatment for [block] in (blocks, later, ahead, behind)]
+    assert [(arm.ended, arm.bad) for arm in arms] == [(2, 2), (5, 0), (4, 0), (1, 0)]
+    assert (owed, settled, ahead_owed, none_owed) == ({"treatment": (1, 0)}, {}, {"treatment": (-2, 0)}, {})
+
+
+def test_without_epochs_nothing_is_placed() -> None:
+    """A ramp of which no epoch is known yet has no block."""
+    assert counted_blocks([counted(5, 11_000, 12_000)], [], {}) == ((), {})

@@ -12,7 +12,10 @@ from rheostat_server.adapters.evidence.prometheus.cursor import (
     Growth,
     advanced,
     advanced_by_node,
+    arm_is_stale,
     read_cursor,
+    target_of,
+    with_arms,
     write_cursor,
 )
 
@@ -123,6 +126,109 @@ def test_a_known_target_that_is_relabelled_counts_from_there() -> None:
     _, later = step(cursor, a_series((3000, 512), team="shop"), a_series((3000, 1), team="shop", outcome="error"))
 
     assert (growth, amounts(later)) == ([], [2, 1])
+
+
+def test_where_all_series_of_a_name_ended_a_new_one_does_not_start_from_zero() -> None:
+    """A label whose value is changed for all series of a target makes no news of what they had counted."""
+    cursor, _ = step(Cursor(), a_series((1000, 500)), a_series((1000, 9), outcome="error"))
+
+    cursor, growth = step(
+        cursor, a_series((1000, 500)), a_series((2000, 510), team="b"), a_series((2000, 10), team="b", outcome="error")
+    )
+
+    assert growth == []
+
+
+def test_a_counter_is_read_through_one_scraper_at_a_time() -> None:
+    """Samples of two scrapers, whose clocks differ, are not mixed: none is a fall, and none counts twice."""
+    cursor, _ = step(Cursor(), a_series((1000, 10), (2000, 12)), a_series((1500, 11), job="b"))
+
+    cursor, growth = step(
+        cursor,
+        a_series((2000, 12), (3000, 20)),
+        a_series((1500, 11), (2999, 19), (3100, 18), job="b", prometheus="two"),
+    )
+
+    assert amounts(growth) == [8]
+
+
+def test_when_a_scraper_is_gone_another_goes_on_for_it() -> None:
+    """The counter goes on from its mark, past what may be older than the mark by the other's clock."""
+    replica = {"prometheus_replica": "b"}
+    cursor, _ = step(Cursor(), a_series((1000, 10), (2000, 12)), a_series((2000, 12), **replica))
+
+    patient, none = step(cursor, a_series((2000, 12)), a_series((2000, 12), (40_000, 30), **replica))
+    after, growth = step(
+        patient, a_series((2000, 12)), a_series((2000, 12), (3500, 11), (40_000, 30), (60_000, 33), **replica)
+    )
+
+    assert (none, amounts(growth)) == ([], [18, 3])
+    assert step(after, a_series((2000, 12)), a_series((60_000, 33), (61_000, 34), **replica))[1][0].amount == 1
+
+
+def test_replica_labels_of_ones_own_can_be_named() -> None:
+    """Which labels tell a pair of scrapers apart is given."""
+    pair = [a_series((1000, 10), monitor="a"), a_series((1000, 10), monitor="b")]
+    more = [a_series((2000, 15), monitor="a"), a_series((2000, 15), monitor="b")]
+
+    twice = advanced(advanced(Cursor(), pair, asked_ms=1)[0], more, asked_ms=2)[1]
+    labels = frozenset(("monitor",))
+    once = advanced(
+        advanced(Cursor(), pair, asked_ms=1, replica_labels=labels)[0], more, asked_ms=2, replica_labels=labels
+    )
+
+    assert (amounts(twice), amounts(once[1])) == ([5, 5], [5])
+
+
+def test_a_counter_of_fractions_loses_none_of_them() -> None:
+    """Parts of an event add up over readings, and a standing counter is no reset."""
+    cursor, total = step(Cursor(), a_series((1000, 0.5)))[0], 0
+    for at in range(2, 22):
+        cursor, growth = step(cursor, a_series((at * 1000, 0.5 + 0.3 * (at - 1))))
+        total += sum(amounts(growth))
+
+    cursor, still = step(cursor, a_series((30_000, 0.5 + 0.3 * 20)))
+
+    assert (total, still) == (6, [])
+
+
+def test_without_an_instance_the_job_is_the_target() -> None:
+    """Pushed series, which no scraper names an instance of, are told apart by their job."""
+    one = Series("pushed_total", {"job": "a"}, ((1000, 5.0),))
+    cursor, _ = step(Cursor(), one)
+
+    _, growth = step(
+        cursor,
+        Series("pushed_total", {"job": "a"}, ((2000, 7.0),)),
+        Series("pushed_total", {"job": "b"}, ((2000, 9.0),)),
+    )
+
+    assert amounts(growth) == [2]
+
+
+def test_an_address_of_another_cluster_is_another_target() -> None:
+    """What a pod elsewhere counted before it was first seen is no evidence, though its address is known here."""
+    cursor, _ = step(Cursor(), a_series((1000, 5), cluster="a"))
+
+    _, growth = step(cursor, a_series((2000, 6), cluster="a"), a_series((2000, 900), cluster="b", outcome="error"))
+
+    assert amounts(growth) == [1]
+
+
+def test_an_arm_is_stale_when_none_of_its_targets_is_scraped() -> None:
+    """An arm whose targets have ended is stale while others go on; one that has none never is."""
+    cursor, _ = step(Cursor(), a_series((1000, 5)), a_series((1000, 5), instance="b:1"))
+    cursor = with_arms(
+        cursor, {"treatment": {target_of(a_series((1000, 5)))}, "control": {target_of(a_series(instance="b:1"))}}
+    )
+    cursor, _ = step(cursor, a_series((60_000, 9), instance="b:1"))
+
+    assert arm_is_stale(cursor, "treatment", 45_000)
+    assert not arm_is_stale(cursor, "treatment", 60_000)
+    assert not arm_is_stale(cursor, "control", 45_000)
+    assert not arm_is_stale(Cursor(), "treatment", 45_000)
+    forgotten, _ = step(cursor, a_series((FORGET_MS + 60_000, 9), instance="b:1"))
+    assert with_arms(forgotten, {}).arms["treatment"] == ()
 
 
 def test_an_unknown_label_set_of_the_application_sets_a_mark_alone() -> None:

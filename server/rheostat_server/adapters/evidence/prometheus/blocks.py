@@ -1,6 +1,8 @@
 """What counters grew by, as blocks: which arm, which epoch, what kind of event. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import Outcome
@@ -12,7 +14,6 @@ from rheostat_server.ramps.model import ArmTotals, Block
 FAILING = "rheostat_failing_units_total"
 REPORTED = "rheostat_reported_requests_total"
 SAMPLED = "rheostat_sampled_units_total"
-APPLICATION = "feature_flag_requests_total"
 
 SETTLE_MS = 2_000
 """After a change of exposure, how long instances may still evaluate under the one before."""
@@ -40,23 +41,51 @@ def reported_blocks(growth: Iterable[Growth], marks: Sequence[EpochMark], expose
     return merged(blocks)
 
 
-def application_blocks(growth: Iterable[Growth], marks: Sequence[EpochMark]) -> tuple[Block, ...]:
-    """Return the blocks of what the application counted: its series do not say the exposure, but time does.
+class Counted(msgspec.Struct, frozen=True):
+    """What growth says: requests of an arm, and bad ones, each perhaps taken away again."""
 
-    Growth that may hold requests of the epoch before belongs to that one, at the larger exposure of the two.
+    arm: str
+    total: int
+    bad: int
+    from_ms: int
+    until_ms: int
+
+
+def counted_blocks(
+    counted: Iterable[Counted], marks: Sequence[EpochMark], owed: Mapping[str, tuple[int, int]]
+) -> tuple[tuple[Block, ...], dict[str, tuple[int, int]]]:
+    """Return the blocks of what applications counted, and what is owed: their series say no exposure, but time does.
+
+    Growth that may hold requests of the epoch before belongs to that one, at the larger exposure of the two. Of
+    requests never more are bad than there are, nor fewer than none: what is over (and was ``owed`` before) is carried
+    on to the next block of the arm.
     """
-    blocks = []
-    for grown in growth:
-        if (arm := _arm(grown)) is None or not marks:
+    sums: dict[tuple[int, int, str], Counted] = {}
+    for one in counted:
+        if not marks:
             continue
-        at = _last_before(marks, grown.until_ms)
+        at = _last_before(marks, one.until_ms)
         epoch, exposure_ppm = marks[at].epoch, marks[at].exposure_ppm
-        if at > 0 and grown.from_ms < marks[at].at_ms + SETTLE_MS:
+        if at > 0 and one.from_ms < marks[at].at_ms + SETTLE_MS:
             epoch = marks[at - 1].epoch
             exposure_ppm = max(exposure_ppm, marks[at - 1].exposure_ppm)
-        bad = grown.amount if grown.labels.get("outcome") in _BAD else 0
-        blocks.append(_block(grown, arm, epoch, exposure_ppm, ArmTotals(ended=grown.amount, bad=bad)))
-    return merged(blocks)
+        key = (epoch, exposure_ppm, one.arm)
+        before = sums.get(key)
+        sums[key] = one if before is None else _sum(before, one)
+    left = dict(owed)
+    blocks = []
+    for (epoch, exposure_ppm, arm), one in sorted(sums.items()):
+        bad_owed, total_owed = left.get(arm, (0, 0))
+        total = max(0, total_owed + one.total)
+        bad = min(max(0, bad_owed + one.bad), total)
+        left[arm] = (bad_owed + one.bad - bad, total_owed + one.total - total)
+        if total:
+            blocks.append(_block(one, Arm(arm), epoch, exposure_ppm, ArmTotals(ended=total, bad=bad)))
+    return merged(blocks), {arm: over for arm, over in left.items() if over != (0, 0)}
+
+
+def _sum(a: Counted, b: Counted) -> Counted:
+    return Counted(a.arm, a.total + b.total, a.bad + b.bad, min(a.from_ms, b.from_ms), max(a.until_ms, b.until_ms))
 
 
 def _epoch_of_exposure(
@@ -98,7 +127,7 @@ def _arm(grown: Growth) -> Arm | None:
     return Arm(name) if name in Arm.__members__.values() else None
 
 
-def _block(grown: Growth, arm: Arm, epoch: int, exposure_ppm: int, totals: ArmTotals) -> Block:
+def _block(grown: Growth | Counted, arm: Arm, epoch: int, exposure_ppm: int, totals: ArmTotals) -> Block:
     treated = arm is Arm.TREATMENT
     return Block(
         from_ms=grown.from_ms,

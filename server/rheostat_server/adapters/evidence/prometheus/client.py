@@ -1,19 +1,23 @@
-"""Raw samples from a Prometheus server over HTTP."""
+"""Raw samples from a Prometheus server over HTTP. Servers with the same API do: Mimir, Thanos, VictoriaMetrics."""
 
 import asyncio
+import re
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from math import isfinite
-from urllib.parse import urlsplit, urlunsplit
+from typing import TypeVar
+from urllib.parse import quote, urlencode
 
 import msgspec
 import urllib3
 
-TIMEOUT_S = 5.0
-"""For connecting and for each read; a whole query is given twice that."""
+from rheostat_server.adapters.evidence.prometheus.access import CONNECTIONS, Access, AccessError, Connections
+
 LARGEST_ANSWER = 32 << 20
-_CONNECTIONS = 4
+_LONGEST_REASON = 200
+T = TypeVar("T")
 
 
 class QueryFailedError(Exception):
@@ -37,116 +41,150 @@ class Samples(msgspec.Struct, frozen=True):
 
 class _Result(msgspec.Struct):
     metric: dict[str, str]
-    values: list[tuple[float, str]]
+    values: list[tuple[float, str]] = []
+    histograms: list[msgspec.Raw] = []
 
 
 class _Data(msgspec.Struct, rename="camel"):
     result_type: str
-    result: list[_Result]
+    result: msgspec.Raw
 
 
 class _Answer(msgspec.Struct, rename="camel"):
     status: str
     error: str = ""
-    data: _Data | None = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 class PrometheusClient:
-    """Asks one Prometheus server. Credentials may stand in the URL."""
+    """Asks one Prometheus server."""
 
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        self._url = urlunsplit((parts.scheme, host, parts.path.rstrip("/") + "/api/v1/query", "", ""))
-        headers = {"Accept": "application/json"}
-        if parts.username is not None:
-            headers |= urllib3.make_headers(basic_auth=f"{parts.username}:{parts.password or ''}")
-        self._places = asyncio.Semaphore(_CONNECTIONS)
-        self._pool = urllib3.PoolManager(
-            maxsize=_CONNECTIONS,
-            block=True,
-            retries=False,
-            timeout=urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S),
-            headers=headers,
-        )
+    def __init__(self, access: Access) -> None:
+        self._timeout_s = access.timeout_s
+        self._connections = Connections(access)
+        self._places = asyncio.Semaphore(CONNECTIONS)
 
-    async def query(self, text: str) -> Samples:
-        """Return the samples that a range selector selects.
+    async def query(self, text: str, *, at_ms: int | None = None) -> Samples:
+        """Return the samples that a range selector selects, up to now or to ``at_ms`` of Prometheus's clock.
 
         Raises:
             QueryFailedError: no answer in time, an error, or an answer that is not samples.
         """
-        try:
-            # The thread may outlive the wait, by its own time limits.
-            async with asyncio.timeout(2 * TIMEOUT_S):
-                await self._places.acquire()
-                return await self._begin(text)
-        except TimeoutError:
-            raise QueryFailedError(f"no answer within {2 * TIMEOUT_S:.0f} s") from None
+        fields = {"query": text, "timeout": f"{2 * self._timeout_s:g}s"}
+        if at_ms is not None:
+            fields["time"] = f"{at_ms / 1000:.3f}"
+
+        def ask() -> Samples:
+            answer, date = self._answer("POST", "/api/v1/query", fields)
+            return _samples(_decoded(answer, _Data), date)
+
+        return await self._wait(ask)
+
+    async def values(self, label: str, selector: str | None = None) -> tuple[str, ...]:
+        """Return the values of a label, of the series that a selector selects or of all.
+
+        Raises:
+            QueryFailedError: as ``query``.
+        """
+        fields = {} if selector is None else {"match[]": selector}
+
+        def ask() -> tuple[str, ...]:
+            answer, _ = self._answer("GET", f"/api/v1/label/{quote(label, safe='')}/values", fields)
+            return tuple(_decoded(answer, list[str]))
+
+        return await self._wait(ask)
 
     async def close(self) -> None:
         """Close all connections."""
-        self._pool.clear()
+        self._connections.close()
 
-    def _begin(self, text: str) -> asyncio.Future[Samples]:
+    async def _wait(self, ask: Callable[[], T]) -> T:
+        try:
+            # The thread may outlive the wait, by its own time limits.
+            async with asyncio.timeout(2 * self._timeout_s):
+                await self._places.acquire()
+                return await self._begin(ask)
+        except TimeoutError:
+            raise QueryFailedError(f"no answer within {2 * self._timeout_s:g} s") from None
+
+    def _begin(self, ask: Callable[[], T]) -> asyncio.Future[T]:
         """Ask in a thread of its own; its place is free when that ends, however long somebody waits for it.
 
         Not in the loop's threads: a Prometheus that hangs would keep others from working, and the process from ending.
         """
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Samples] = loop.create_future()
+        answer: asyncio.Future[T] = loop.create_future()
 
-        def end(samples: Samples | None, error: Exception | None) -> None:
+        def end(set_it: Callable[[], None]) -> None:
             self._places.release()
-            if answer.done():
-                return
-            if samples is not None:
-                answer.set_result(samples)
-            elif error is not None:
-                answer.set_exception(error)
+            if not answer.done():
+                set_it()
 
-        def ask() -> None:
-            samples, failure = None, None
+        def work() -> None:
             try:
-                samples = self._query(text)
+                found = ask()
+                set_it = lambda: answer.set_result(found)  # noqa: E731 - said once
             except Exception as error:  # noqa: BLE001 - handed to whoever waits
                 failure = error
+                set_it = lambda: answer.set_exception(failure)  # noqa: E731
             # The loop may have been closed meanwhile.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(end, samples, failure)
+                loop.call_soon_threadsafe(end, set_it)
 
-        threading.Thread(target=ask, name="prometheus", daemon=True).start()
+        threading.Thread(target=work, name="prometheus", daemon=True).start()
         return answer
 
-    def _query(self, text: str) -> Samples:
+    def _answer(self, method: str, path: str, fields: dict[str, str]) -> tuple[msgspec.Raw, str | None]:
         try:
-            response = self._pool.request(
-                "POST", self._url, fields={"query": text}, encode_multipart=False, preload_content=False
+            query = urlencode(fields)
+            url = self._connections.base + path
+            headers = self._connections.headers()
+            if method == "POST":
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
+            elif query:
+                url = f"{url}?{query}"
+            response = self._connections.pool().request(
+                method, url, body=query if method == "POST" else None, headers=headers, preload_content=False
             )
             try:
                 body = response.read(LARGEST_ANSWER + 1, decode_content=True)
             finally:
                 response.release_conn()
+        except AccessError as error:
+            raise QueryFailedError(str(error)) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise QueryFailedError(_line(error)) from error
         if len(body) > LARGEST_ANSWER:
             raise QueryFailedError(f"the answer is larger than {LARGEST_ANSWER >> 20} MiB")
+        status = response.status
         try:
             answer = msgspec.json.decode(body, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            said = "" if response.status == 200 else f"HTTP {response.status}; "
-            raise QueryFailedError(f"{said}the answer is not Prometheus's: {_line(error)}") from error
-        if response.status != 200 or answer.status != "success":
-            raise QueryFailedError(f"HTTP {response.status}: {answer.error or 'no reason given'}")
-        if answer.data is None or answer.data.result_type != "matrix":
+            if status != 200:
+                raise QueryFailedError(f"HTTP {status}: {_said(body) or 'no reason given'}") from error
+            raise QueryFailedError(f"the answer is not Prometheus's: {_said(body) or _line(error)}") from error
+        if status != 200 or answer.status != "success":
+            raise QueryFailedError(f"HTTP {status}: {_short(answer.error) or 'no reason given'}")
+        if not bytes(answer.data):
             raise QueryFailedError("the answer holds no raw samples")
-        return _samples(answer.data, response.headers.get("Date"))
+        return answer.data, response.headers.get("Date")
+
+
+def _decoded(data: msgspec.Raw, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise QueryFailedError(f"the answer is not Prometheus's: {_line(error)}") from error
 
 
 def _samples(data: _Data, date: str | None) -> Samples:
+    if data.result_type != "matrix":
+        raise QueryFailedError(f"the answer holds no raw samples but a {data.result_type}")
     series = []
-    for result in data.result:
+    for result in _decoded(data.result, list[_Result]):
         name = result.metric.pop("__name__", "")
+        if result.histograms:
+            raise QueryFailedError(f"{name} is a native histogram, which is not read: select classic buckets")
         try:
             read = ((round(at * 1000), float(value)) for at, value in result.values)
             samples = tuple(sorted((at, value) for at, value in read if isfinite(value)))
@@ -165,5 +203,19 @@ def _moment(date: str | None) -> int | None:
         return None
 
 
+def _said(body: bytes) -> str:
+    """Return what a proxy's page says, in one line without its markup."""
+    text = body[:4096].decode("utf-8", "replace")
+    text = re.sub(r"(?is)<(script|style|title)\b.*?</\1\s*>", " ", text)
+    return _short(re.sub(r"<[^<>]*>", " ", text))
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}…"
+
+
 def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n", 1)[0]
+    # Without the address of the library's object, or the name of its pool.
+    text = re.sub(r"^(<[^<>]*>|HTTPS?ConnectionPool\([^()]*\)): ", "", str(error))
+    return _short(text) or type(error).__name__
