@@ -1,0 +1,52 @@
+"""Runs of a simulation on all cores, as they come; an interrupt ends them and keeps what there is."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from typing import TypeVar
+
+T = TypeVar("T")
+_PORTIONS = 50
+_MOST_WORKERS = 8
+
+
+def run_all(work: Callable[[int], T], count: int, *, workers: int | None = None) -> Iterator[list[T]]:
+    """Yield the results of ``work(0) … work(count - 1)`` in portions, each in order, as they are ready.
+
+    ``work`` has to be picklable. With one worker it runs in this process.
+    """
+    workers = min(workers or cores(), _MOST_WORKERS, count)
+    if workers <= 1:
+        for index in range(count):
+            yield [work(index)]
+        return
+    size = max(1, min(10, count // _PORTIONS))
+    portions = [range(start, min(count, start + size)) for start in range(0, count, size)]
+    # The terminal's interrupt reaches every process; only this one is to act on it.
+    with ProcessPoolExecutor(workers, initializer=_ignore_interrupt) as pool:
+        waiting: set[Future[list[T]]] = set()
+        try:
+            for portion in portions:
+                waiting.add(pool.submit(_work_on, work, portion))
+                if len(waiting) > 2 * workers:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _work_on(work: Callable[[int], T], portion: range) -> list[T]:
+    return [work(index) for index in portion]
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
