@@ -24,13 +24,13 @@ from rheostat_server.ramps.counting import (
     argo_weight,
     flagger_round,
 )
-from rheostat_server.ramps.crowd import Crowd, Moment
 from rheostat_server.ramps.decide import decide
-from rheostat_server.ramps.draws import poisson
 from rheostat_server.ramps.ladder import is_last, levels, treated_share
 from rheostat_server.ramps.model import LIVE, Block, Evidence, Plan, Reading, Sight, State, Status
 from rheostat_server.ramps.observe import observe
-from rheostat_server.ramps.stream import Stream, View, failure_rate
+from rheostat_server.ramps.simulation.crowd import Crowd, Moment
+from rheostat_server.ramps.simulation.draws import poisson
+from rheostat_server.ramps.simulation.stream import Stream, View, failure_rate
 from rheostat_server.ramps.transition import start, transition
 
 COARSEST_S = 15.0

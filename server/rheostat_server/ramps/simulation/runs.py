@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import msgspec
 
 from rheostat_server.ramps.counting import ArgoMetric, ArgoPlan, ArgoStep, Bounds, FlaggerCheck, FlaggerPlan
-from rheostat_server.ramps.crowd import Crowd, Mix
-from rheostat_server.ramps.draws import upper_bound
 from rheostat_server.ramps.model import Plan
-from rheostat_server.ramps.simulate import Ending, ride, ride_argo, ride_flagger, step_weights
+from rheostat_server.ramps.simulation.crowd import Crowd, Mix
+from rheostat_server.ramps.simulation.draws import upper_bound
+from rheostat_server.ramps.simulation.rides import Ending, ride, ride_argo, ride_flagger, step_weights
 
 GUARD = "rheostat"
 FLAGGER = "flagger"
@@ -47,8 +47,8 @@ class RuleSummary(msgspec.Struct, frozen=True, kw_only=True):
     ``false_kills`` counts harmless changes killed or refused, ``false_kill_most`` is the greatest share that this many
     allow (95 %, one-sided, exact). ``kill_s`` and ``failed`` are the (10th, 50th, 90th) percentiles of the time from
     the onset to the kill and of the failing requests served meanwhile (without a kill: as long as it was watched).
-    ``arrival_s`` are those of the time until a harmless change was at the highest step, ``passed_s`` until it was proved
-    there.
+    ``arrival_s`` are those of the time until a harmless change was at the highest step, ``passed_s`` until it was
+    proved there.
     """
 
     rule: str

@@ -2,8 +2,8 @@
 
 What is drawn, and how exactly:
 
-- Each bad request is drawn on its own: when it came, and whose it was, in proportion to the users' rates. So that a unit
-  fails newly, fails again after its cooldown, or is thinned out of a batch, is exact.
+- Each bad request is drawn on its own: when it came, and whose it was, in proportion to the users' rates. So it is
+  exact that a unit fails newly, fails again after its cooldown, or is thinned out of a batch.
 - The first request of each sampled unit in a window (and epoch) is drawn on its own too, with how it ended; no other
   request of that unit comes before it. So samples and failures belong to the same requests.
 - All other requests are only counted: Poisson by arm.
@@ -17,9 +17,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rheostat_server.ramps.crowd import Crowd, Group, Moment
-from rheostat_server.ramps.draws import poisson
 from rheostat_server.ramps.model import ArmTotals, Block
+from rheostat_server.ramps.simulation.crowd import Crowd, Group, Moment
+from rheostat_server.ramps.simulation.draws import poisson
 
 WINDOW_S = 300.0
 COOLDOWN_S = 300.0
@@ -34,8 +34,8 @@ _NEVER = -1
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """As what a share of the requests is evaluated and reported.
 
-    ``drawn`` is the share of users who are the treatment arm, ``served`` of those who have the variant (the same but for
-    arming). ``delay_s`` is how long their reports take; ``lost`` the share of reports that never come.
+    ``drawn`` is the share of users who are the treatment arm, ``served`` of those who have the variant (the same but
+    for arming). ``delay_s`` is how long their reports take; ``lost`` the share of reports that never come.
     """
 
     epoch: int
@@ -47,17 +47,36 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     lost: float = 0.0
 
 
-class _Arm:
-    """The counts of one arm, as ``ArmTotals`` names them."""
+class Tally(msgspec.Struct):
+    """The counts of one arm while they grow: fields as those of ``ArmTotals``."""
 
-    __slots__ = ArmTotals.__struct_fields__
-
-    def __init__(self) -> None:
-        for name in self.__slots__:
-            setattr(self, name, 0)
+    ended: int = 0
+    bad: int = 0
+    failing: int = 0
+    units: int = 0
+    units_bad: int = 0
+    seen: int = 0
+    sampled: int = 0
+    sampled_bad: int = 0
+    arrivals: int = 0
+    active: int = 0
+    active_failed: int = 0
+    recounted: int = 0
+    recounted_squares: int = 0
 
     def totals(self) -> ArmTotals:
-        return ArmTotals(**{name: getattr(self, name) for name in self.__slots__})
+        """Return what was counted."""
+        return ArmTotals(**msgspec.structs.asdict(self))
+
+
+class _Account:
+    """What is told of one block: by view the arms (treatment, control), and the failures (user, s, view) in it."""
+
+    def __init__(self, views: Sequence[View]) -> None:
+        self.views = views
+        self.arms = [(Tally(), Tally()) for _ in views]
+        self.by_level: list[dict[int, int]] = [{} for _ in views]
+        self.failures: list[tuple[int, float, int]] = []
 
 
 class _Failed(msgspec.Struct):
@@ -112,16 +131,12 @@ class Stream:
         middle_s = (from_s + until_s) / 2
         at = Moment(middle_s, middle_s - exposed_s)
         factor = traffic.factor(middle_s)
-        arms = [(_Arm(), _Arm()) for _ in views]
-        by_level: list[dict[int, int]] = [{} for _ in views]
-        now = views[-1]
-        self._begin_period(from_s, int(from_s // WINDOW_S), now.epoch, factor)
-
-        failures: list[tuple[int, float, int]] = []
+        account = _Account(views)
+        self._begin_period(from_s, int(from_s // WINDOW_S), views[-1].epoch, factor)
         for index, group in enumerate(traffic.groups):
-            self._count_requests(index, views, arms, factor * (until_s - from_s))
+            self._count_requests(index, account, factor * (until_s - from_s))
             if group.every_s is not None:
-                self._fail_by_the_clock(index, group.every_s, from_s, until_s, views, failures)
+                self._fail_by_the_clock(index, group.every_s, (from_s, until_s), account)
                 continue
             usual, harm = group.fails(at, False), group.fails(at, True)
             top = max(usual, harm)
@@ -136,9 +151,9 @@ class Stream:
                 t_s = from_s + draw.random() * (until_s - from_s)
                 # Its first request of this period is drawn with the samples; before that there is none.
                 if t_s > self._first_s.get(user, -1.0):
-                    failures.append((user, t_s, view))
-        self._take_samples(until_s, views, at, arms, by_level, failures)
-        self._tell_failures(failures, until_s - from_s, views, arms)
+                    account.failures.append((user, t_s, view))
+        self._take_samples(until_s, at, account)
+        self._tell_failures(until_s - from_s, account)
         return [
             Told(
                 block=Block(
@@ -152,7 +167,7 @@ class Stream:
                 delay_s=view.delay_s,
                 arrivals_by_level=levels,
             )
-            for view, (treatment, control), levels in zip(views, arms, by_level, strict=True)
+            for view, (treatment, control), levels in zip(views, account.arms, account.by_level, strict=True)
         ]
 
     def _view_of(self, views: Sequence[View]) -> int:
@@ -179,40 +194,25 @@ class Stream:
         self._coming = [(t_s, user) for user, t_s in self._first_s.items() if t_s <= ends_s]
         self._coming.sort(reverse=True)
 
-    def _count_requests(self, index: int, views: Sequence[View], arms: list[tuple[_Arm, _Arm]], seconds: float) -> None:
+    def _count_requests(self, index: int, account: _Account, seconds: float) -> None:
         crowd = self._crowd
         kept = 1 - crowd.traffic.vanished
-        for view, (treatment, control) in zip(views, arms, strict=True):
+        for view, (treatment, control) in zip(account.views, account.arms, strict=True):
             treated = crowd.treated_volumes(view.drawn)[index]
             others = crowd.volume(index) - treated
             told = seconds * view.share * (1 - view.lost)
             treatment.ended += poisson(self._draw, treated * told * (kept if view.served else 1.0))
             control.ended += poisson(self._draw, others * told)
 
-    def _fail_by_the_clock(
-        self,
-        index: int,
-        every_s: float,
-        from_s: float,
-        until_s: float,
-        views: Sequence[View],
-        failures: list[tuple[int, float, int]],
-    ) -> None:
+    def _fail_by_the_clock(self, index: int, every_s: float, between_s: tuple[float, float], account: _Account) -> None:
         for user in self._crowd.members(index):
             phase = self._phases.setdefault(user, self._draw.random() * every_s)
-            k = math.ceil((from_s - phase) / every_s)
-            if (t_s := phase + k * every_s) < until_s:
-                failures.append((user, t_s, self._view_of(views)))
+            k = math.ceil((between_s[0] - phase) / every_s)
+            if (t_s := phase + k * every_s) < between_s[1]:
+                account.failures.append((user, t_s, self._view_of(account.views)))
 
-    def _take_samples(
-        self,
-        until_s: float,
-        views: Sequence[View],
-        at: Moment,
-        arms: list[tuple[_Arm, _Arm]],
-        by_level: list[dict[int, int]],
-        failures: list[tuple[int, float, int]],
-    ) -> None:
+    def _take_samples(self, until_s: float, at: Moment, account: _Account) -> None:
+        views, arms, by_level = account.views, account.arms, account.by_level
         crowd, chance, coming = self._crowd, self._draw.random, self._coming
         vanished, window_of, epoch_of = crowd.traffic.vanished, self._window_of, self._epoch_of
         rates = [(failure_rate(group, at, False), failure_rate(group, at, True)) for group in crowd.traffic.groups]
@@ -227,7 +227,7 @@ class Stream:
                 continue
             bad = chance() < (only or rates[crowd.group_index(user)])[variant]
             if bad:
-                failures.append((user, t_s, at_view))
+                account.failures.append((user, t_s, at_view))
             if view.lost and chance() < view.lost:
                 continue
             treated = place < view.drawn
@@ -257,14 +257,8 @@ class Stream:
         at = bisect_right(self._shares, place)
         return self._levels[at] if at < len(self._levels) else _NEVER
 
-    def _tell_failures(
-        self,
-        failures: list[tuple[int, float, int]],
-        seconds: float,
-        views: Sequence[View],
-        arms: list[tuple[_Arm, _Arm]],
-    ) -> None:
-        crowd = self._crowd
+    def _tell_failures(self, seconds: float, account: _Account) -> None:
+        crowd, failures = self._crowd, account.failures
         failures.sort(key=lambda failure: failure[1])
         most = FAILING_A_BATCH * max(1.0, self._batches_a_second * seconds)
         limit = 1.0
@@ -272,12 +266,12 @@ class Stream:
             # Those with the smallest hashes, whatever their arm.
             limit = sorted(crowd.hash(user) for user in units)[int(most)]
         for user, t_s, at_view in failures:
-            view = views[at_view]
+            view = account.views[at_view]
             place = crowd.place(user)
             self.harmed += place < view.served
             if view.lost and self._draw.random() < view.lost:
                 continue
-            arm = arms[at_view][0 if place < view.drawn else 1]
+            arm = account.arms[at_view][0 if place < view.drawn else 1]
             arm.bad += 1
             arm.ended = max(arm.ended, arm.bad)
             if limit < 1 and crowd.hash(user) >= limit:

@@ -46,8 +46,8 @@ class Group(NamedTuple):
 class Traffic(NamedTuple):
     """Requests of a service in which a flag is met.
 
-    ``groups``' shares add up to 1. ``shape`` is the factor on ``rps`` at a time (s since the start). ``vanished`` is the
-    share of the requests with the variant that end nowhere and are counted nowhere.
+    ``groups``' shares add up to 1. ``shape`` is the factor on ``rps`` at a time (s since the start). ``vanished`` is
+    the share of the requests with the variant that end nowhere and are counted nowhere.
     """
 
     rps: float
