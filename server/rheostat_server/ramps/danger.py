@@ -1,13 +1,19 @@
 """What speaks against going on: when one guardrail would take the variant back."""
 
 import enum
+import math
 
-from rheostat_server.ramps.model import Guardrail, GuardrailState, Plan, Sight, State
-from rheostat_server.ramps.observe import BY_UNITS, added, events
-from rheostat_server.ramps.stats import FEWEST_EVENTS_PER_PHI, FEWEST_FAILING_UNITS, log_kill_bar
+from rheostat_server.ramps.grades import BY_SAMPLES, BY_UNITS, events, fewest_events, grade_of, size
+from rheostat_server.ramps.ladder import drawn_ppm
+from rheostat_server.ramps.model import ArmTotals, Guardrail, GuardrailState, Measure, Plan, Sight, State
+from rheostat_server.ramps.observe import added
+from rheostat_server.ramps.stats import RELATIVE_SHARE, log_kill_bar
 from rheostat_server.ramps.words import count, exposure, odds, rate
 
 DEFAULT_MIN_DIFFERENCE = 0.001
+
+_SEEING = frozenset({Sight.SEEN, Sight.UNCOVERED, Sight.SATURATED})
+"""What may kill. The last two only say that seeing no harm is no proof."""
 
 
 class Danger(enum.Enum):
@@ -21,18 +27,19 @@ class Danger(enum.Enum):
 
 def danger(plan: Plan, guardrail: Guardrail, state: GuardrailState) -> Danger:
     """Return what this guardrail says. One that may not kill, or sees nothing now, says nothing."""
-    if not guardrail.may_kill or state.sight is not Sight.SEEN:
+    if not guardrail.may_kill or state.sight not in _SEEING:
         return Danger.NONE
-    if state.log_m < log_kill_bar(plan.alpha, plan.budget_parts):
+    if state.log_m < kill_bar(plan, guardrail):
         return Danger.NONE
-    if state.kill.treatment_events < fewest_events(guardrail):
+    if state.kill.treatment_events < fewest_events(guardrail, grade_of(guardrail, state)):
         return Danger.NONE
     return Danger.KILL if differs(guardrail, state) else Danger.UNCLEAR
 
 
-def fewest_events(guardrail: Guardrail) -> float:
-    """Return below how many failing treatment units (grade 1) or bad requests nobody is killed."""
-    return FEWEST_FAILING_UNITS if guardrail.grade == BY_UNITS else FEWEST_EVENTS_PER_PHI * guardrail.phi
+def kill_bar(plan: Plan, guardrail: Guardrail) -> float:
+    """Return the line of log M: log(K / α), or of the part of α that a ceiling leaves."""
+    line = log_kill_bar(plan.alpha, plan.budget_parts)
+    return line if guardrail.ceiling is None else line - math.log(RELATIVE_SHARE)
 
 
 def differs(guardrail: Guardrail, state: GuardrailState) -> bool:
@@ -43,31 +50,35 @@ def differs(guardrail: Guardrail, state: GuardrailState) -> bool:
     """
     treatment = added(state.earlier_treatment, state.recent_treatment)
     control = added(state.earlier_control, state.recent_control)
-    if guardrail.grade == BY_UNITS:
+    grade = grade_of(guardrail, state)
+    if grade == BY_UNITS:
         if not treatment.units or not control.units:
             return True
         expected = treatment.units * control.units_bad / control.units
         return treatment.units_bad > expected or (treatment.units_bad == 0 and expected < 1)
-    if not treatment.ended or not control.ended:
+    treated, others = size(grade, treatment), size(grade, control)
+    if not treated or not others:
         return False
-    usual = control.bad / control.ended
+    usual = events(grade, control) / others
     least = min(DEFAULT_MIN_DIFFERENCE, usual) if guardrail.min_difference is None else guardrail.min_difference
-    return treatment.bad / treatment.ended - usual >= least
+    return events(grade, treatment) / treated - usual >= least
 
 
 def figures(plan: Plan, guardrail: Guardrail, state: State) -> str:
     """Return what was counted in both arms, and M against its line, in words."""
     seen = state.guardrails[guardrail.name]
-    bar = log_kill_bar(plan.alpha, plan.budget_parts)
-    if guardrail.grade == BY_UNITS:
-        counted = (
-            f"{count(events(guardrail, seen.treatment))} treated and {count(events(guardrail, seen.control))} other "
-            "users newly failed"
-        )
-    else:
-        counted = (
-            f"{rate(seen.treatment.bad, seen.treatment.ended)} treated requests are bad, "
-            f"{rate(seen.control.bad, seen.control.ended)} others"
-        )
-    drawn = plan.steps[0].exposure_ppm if state.exposed_since_ms is None else state.exposure_ppm
-    return f"{guardrail.name}: {counted}, treated share {exposure(drawn)}; M {odds(seen.log_m)}, kill line {odds(bar)}"
+    drawn = exposure(drawn_ppm(plan, state))
+    counted = _counted(guardrail, grade_of(guardrail, seen), seen.treatment, seen.control)
+    m, bar = odds(seen.log_m), odds(kill_bar(plan, guardrail))
+    return f"{guardrail.name}: {counted}, treated share {drawn}; M {m}, kill line {bar}"
+
+
+def _counted(guardrail: Guardrail, grade: int, treatment: ArmTotals, control: ArmTotals) -> str:
+    if grade == BY_UNITS:
+        return f"{count(events(grade, treatment))} treated and {count(events(grade, control))} other users newly failed"
+    bad = f"slower than {guardrail.bound_ms} ms" if guardrail.measure is Measure.LATENCY else "bad"
+    what = "sampled requests" if grade == BY_SAMPLES else "requests"
+    return (
+        f"{rate(events(grade, treatment), size(grade, treatment))} treated {what} are {bad}, "
+        f"{rate(events(grade, control), size(grade, control))} others"
+    )

@@ -2,8 +2,14 @@
 
 from collections.abc import Iterator
 
+from rheostat_server.ramps.ceiling import ceiling_words, crossed, kills_alone, retreat_words
+from rheostat_server.ramps.crash import crash_words
+from rheostat_server.ramps.crowd import crowd_doubts, is_short, mismatched, missing_kills, missing_words, srm_words
 from rheostat_server.ramps.danger import Danger, danger, figures
+from rheostat_server.ramps.few import FEW_USERS, is_few, is_manual, users_seen
+from rheostat_server.ramps.grades import BY_SAMPLES, BY_UNITS, first_grade
 from rheostat_server.ramps.ladder import START, is_last, min_units, step_at, treated_share
+from rheostat_server.ramps.memory import Retreat
 from rheostat_server.ramps.model import (
     LIVE,
     Advance,
@@ -25,7 +31,7 @@ from rheostat_server.ramps.model import (
 )
 from rheostat_server.ramps.observe import BLIND_AFTER
 from rheostat_server.ramps.stats import LOG_PROOF_BAR, PROOF_BAR
-from rheostat_server.ramps.words import count, duration, exposure, odds
+from rheostat_server.ramps.words import count, duration, exposure, odds, rate
 
 _HALF_PPM = 500_000
 # A float hair below 1 is still 1: nothing was seen against the change, and nothing for it.
@@ -56,22 +62,48 @@ def proved(state: GuardrailState) -> bool:
 
 
 def _safety(plan: Plan, state: State, now_ms: int) -> Decision | None:
-    arming = state.exposed_since_ms is None
-    unclear = None
+    return _kill(plan, state) or _step_back(plan, state, now_ms)
+
+
+def _kill(plan: Plan, state: State) -> Decision | None:
+    """Return what takes the variant back, or keeps it from being exposed. Nothing goes before it."""
     for guardrail, seen in _eyes(plan, state):
-        found = danger(plan, guardrail, seen)
-        if found is Danger.KILL:
+        if danger(plan, guardrail, seen) is Danger.KILL:
             why = figures(plan, guardrail, state)
-            if arming:
+            if state.exposed_since_ms is None:
                 return Refuse(f"the cohort differs before it sees anything ({why}); try again with a fresh salt")
             return KillRamp(guardrail.name, why)
-        if found is Danger.UNCLEAR and not seen.stepped_back and unclear is None:
-            unclear = guardrail
+    if state.exposed_since_ms is None:
+        return None
+    killer = next((guardrail for guardrail in plan.guardrails if guardrail.may_kill), None)
+    units = next((one for one in plan.guardrails if one.grade == BY_UNITS and one.may_kill), None)
+    if state.crowd.crashed and units is not None:
+        return KillRamp(units.name, f"{units.name}: crash: {crash_words(state.crowd.stretches)}")
+    if missing_kills(plan, state.crowd) and killer is not None:
+        return KillRamp(killer.name, missing_words(state))
+    if treated_share(plan, state.exposure_ppm) >= 1:
+        for guardrail, seen in _eyes(plan, state):
+            if kills_alone(plan, guardrail, seen):
+                why = ceiling_words(plan, guardrail, seen.treatment, seen.ceiling)
+                return KillRamp(guardrail.name, f"{why}; there is no control to compare with")
+    return None
+
+
+def _step_back(plan: Plan, state: State, now_ms: int) -> StepBack | None:
     if state.step == START:
         return None
-    if unclear is not None:
-        why = f"{figures(plan, unclear, state)}; the rates differ too little to call it harm"
-        return StepBack(state.step - 1, why)
+    back = state.step - 1
+    for guardrail, seen in _eyes(plan, state):
+        if danger(plan, guardrail, seen) is Danger.UNCLEAR and not seen.stepped_back:
+            why = figures(plan, guardrail, state)
+            return StepBack(back, f"{why}; the rates differ too little to call it harm")
+    if mismatched(state.crowd) and is_short(plan, state) and not state.crowd.srm_stepped_back:
+        return StepBack(back, srm_words(plan, state))
+    if treated_share(plan, state.exposure_ppm) < 1:
+        for guardrail, seen in _eyes(plan, state):
+            if crossed(plan, guardrail, seen.ceiling) and seen.ceiling.retreat is Retreat.NONE:
+                why = ceiling_words(plan, guardrail, seen.treatment, seen.ceiling)
+                return StepBack(back, f"{why}; one level back for two minutes, to see whether both arms recover")
     if plan.on_blind == "retreat":
         for guardrail, seen in _eyes(plan, state):
             since_ms = seen.blind_since_ms
@@ -80,7 +112,7 @@ def _safety(plan: Plan, state: State, now_ms: int) -> Decision | None:
                 continue
             if now_ms - since_ms >= plan.blind_limit_s * 1000:
                 blind_for = duration((now_ms - since_ms) / 1000)
-                return StepBack(state.step - 1, f"{_blindness(guardrail, seen)} for {blind_for}")
+                return StepBack(back, f"{_blindness(guardrail, seen)} for {blind_for}")
     return None
 
 
@@ -94,7 +126,7 @@ def _progress(plan: Plan, state: State, now_ms: int) -> Decision:
         left_s = plan.preflight_s - state.armed_s
         if left_s > 0:
             return Hold(Status.ARMING, f"pre-flight: {duration(left_s)} left")
-        return Begin(f"the pre-flight is clean; exposing {exposure(plan.steps[0].exposure_ppm)}")
+        return Begin("; ".join([f"the pre-flight is clean{_found(plan, state)}", f"exposing {_first(plan)}"]))
     if state.soaking_since_ms is not None:
         left_s = plan.soak_s - (now_ms - state.soaking_since_ms) / 1000
         if left_s > 0:
@@ -117,11 +149,42 @@ def _hindrance(plan: Plan, state: State, now_ms: int) -> Hold | None:
     unseen = [_blindness(guardrail, seen) for guardrail, seen in _eyes(plan, state) if seen.sight is not Sight.SEEN]
     if unseen:
         return Hold(under_way(state), "waiting for evidence: " + "; ".join(unseen))
+    above = list(_above_ceilings(plan, state, now_ms))
+    if above:
+        return Hold(Status.HELD, "; ".join(above))
     if state.exposed_since_ms is not None:
         holding = [figures(plan, guardrail, state) for guardrail, seen in _eyes(plan, state) if seen.holding]
         if holding:
             return Hold(Status.HELD, "; ".join(holding) + "; nobody new is exposed until M is below 3")
+        doubts = list(crowd_doubts(plan, state, now_ms))
+        if doubts:
+            return Hold(Status.HELD, "; ".join(doubts))
     return None
+
+
+def _above_ceilings(plan: Plan, state: State, now_ms: int) -> Iterator[str]:
+    for guardrail, seen in _eyes(plan, state):
+        if seen.ceiling.retreat is not Retreat.NONE:
+            yield retreat_words(guardrail, seen.ceiling, now_ms)
+        elif crossed(plan, guardrail, seen.ceiling):
+            yield ceiling_words(plan, guardrail, seen.treatment, seen.ceiling)
+
+
+def _first(plan: Plan) -> str:
+    return exposure(plan.steps[0].exposure_ppm)
+
+
+def _found(plan: Plan, state: State) -> str:
+    """Return what arming has found that the ramp will go by, in words."""
+    found = ""
+    for guardrail in plan.guardrails:
+        if first_grade(guardrail, state.crowd) == BY_SAMPLES:
+            failed = rate(state.crowd.active_failed, state.crowd.active)
+            found += f"; {failed} other users failed already, so {guardrail.name} counts sampled requests, not users"
+    users = users_seen(plan, state)
+    if plan.users is None and users is not None and users < FEW_USERS:
+        found += f"; low evidence: {count(users)} users seen"
+    return found
 
 
 def _step(plan: Plan, state: State, now_ms: int) -> Decision:
@@ -133,7 +196,7 @@ def _step(plan: Plan, state: State, now_ms: int) -> Decision:
     approved = state.approved_step == state.step
     if not plan.guarded:
         why = f"{at} for {duration(dwelt_s)}, unguarded"
-    elif plan.manual:
+    elif is_manual(plan, state):
         if not approved:
             return Hold(Status.AWAITING_APPROVAL, f"{at}: with so few users a person moves each step")
         why = f"{at}: a person let it through"
@@ -141,7 +204,7 @@ def _step(plan: Plan, state: State, now_ms: int) -> Decision:
         # With nobody exposed there is no proof to be had, no more than at the first exposure. What stepped back for
         # suspicion does not come here: M stands still and holds until a person goes on.
         why = f"{at}: the metrics are back, and nothing holds"
-    elif state.exposed_units < (wanted := min_units(plan, state.exposure_ppm)):
+    elif state.exposed_units < (wanted := min_units(plan, state.exposure_ppm, state.users)):
         return Hold(Status.RUNNING, f"{at}: {state.exposed_units} of {wanted} exposed users seen")
     else:
         verdict = _verdict(plan, state, dwelt_s, approved=approved)
@@ -170,7 +233,7 @@ def _verdict(plan: Plan, state: State, dwelt_s: float, *, approved: bool) -> Hol
     spent = f"inconclusive after {duration(dwelt_s)} ({proofs})"
     if plan.on_inconclusive != "advance" or any(seen.log_m >= _BELOW_ONE for _, seen in eyes):
         return Hold(Status.HELD, f"{at}: {spent}")
-    if plan.low_evidence and state.exposure_ppm >= _HALF_PPM and not approved:
+    if is_few(plan, state) and state.exposure_ppm >= _HALF_PPM and not approved:
         return Hold(Status.AWAITING_APPROVAL, f"{at}: {spent}, on little evidence: a person has to let it through")
     return f"{spent}, and nothing speaks against it (M below 1)"
 

@@ -3,10 +3,12 @@
 import math
 
 from rheostat.model.shares import TOTAL_PPM
-from rheostat_server.ramps.model import Plan, State, Step
+from rheostat_server.ramps.model import UNSAID, Block, Plan, State, Step
 
 START = -1
 """The step of a ramp that stands at the exposure it started from."""
+HELD_MS = 300_000
+"""How long an SDK or an unsent report may still hold an exposure that was left."""
 
 
 def step_at(plan: Plan, index: int) -> Step:
@@ -31,11 +33,34 @@ def treated_share(plan: Plan, exposure_ppm: int) -> float:
     return min(width * exposure_ppm // TOTAL_PPM, width - held_back) / width
 
 
-def min_units(plan: Plan, exposure_ppm: int) -> int:
+def drawn_ppm(plan: Plan, state: State) -> int:
+    """Return the exposure at which arms are drawn now: while arming the first step's."""
+    return plan.steps[0].exposure_ppm if state.exposed_since_ms is None else state.exposure_ppm
+
+
+def stated_ppm(plan: Plan, state: State, block: Block) -> int:
+    """Return the exposure of a block: as evaluated, else the largest that any SDK may still have held.
+
+    After a step down, rows counted at the lower exposure would blame the change for users who still had it.
+    """
+    if block.exposure_ppm != UNSAID:
+        return block.exposure_ppm
+    former = (ppm for ppm, until_ms in state.left if block.from_ms - until_ms < HELD_MS)
+    return max(drawn_ppm(plan, state), *former, 0)
+
+
+def leaving(state: State, now_ms: int) -> tuple[tuple[int, int], ...]:
+    """Return the exposures that some SDK may still hold when the present one is left."""
+    kept = tuple(one for one in state.left if now_ms - one[1] < 2 * HELD_MS)
+    return (*kept, (state.exposure_ppm, now_ms))
+
+
+def min_units(plan: Plan, exposure_ppm: int, users: int | None = None) -> int:
     """Return how many distinct exposed units must have finished a request before a step at this exposure is left.
 
-    Where the users U are known it is at most half of those that the step exposes: GUARD.md, "Few users".
+    Where U, the number of users, is known it is at most half of those that the step exposes: GUARD.md, "Few users".
     """
-    if plan.users is None:
+    users = plan.users if users is None else users
+    if users is None:
         return plan.min_units
-    return min(plan.min_units, math.ceil(treated_share(plan, exposure_ppm) * plan.users / 2))
+    return min(plan.min_units, math.ceil(treated_share(plan, exposure_ppm) * users / 2))

@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory, KillProcess, Proof
+
 
 class Status(enum.StrEnum):
     """Where a ramp stands."""
@@ -102,7 +104,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     is ``auto``, from what the control shows while arming. ``budget_parts`` is K of GUARD.md: the pairs that share α.
     ``guarded`` is false for a plan that moves by time alone; ``manual`` is true where there are so few users that a
     person moves each step and the guard only kills. ``users`` is U of GUARD.md ("Few users"), as far as it is known;
-    ``min_units`` is the most that it can lower.
+    ``min_units`` is the most that it can lower. ``missing_kill`` says whether missing users kill: then they have a part
+    of α; else they only hold. Below ``min_coverage`` (0 … 1) nothing goes up.
     """
 
     project: str
@@ -130,32 +133,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     guarded: bool = True
     manual: bool = False
     users: int | None = None
+    missing_kill: bool = False
+    min_coverage: float = 0.8
     low_ppm: int = 0
     width_ppm: int = 1_000_000
-
-
-class KillProcess(msgspec.Struct, frozen=True, kw_only=True):
-    """The kill process of one guardrail: GUARD.md, "The kill process (relative)".
-
-    ``log_s`` are log S_g over the grid (empty: minus infinity everywhere, nothing seen). ``spent`` is Σ w.
-    ``until_s`` is the time since the first exposure up to which weight was spent. ``treatment_events``
-    and ``control_events`` are what was counted in (grade 1: units; requests: bad requests).
-    ``carry`` is log of the multiplier taken over from an earlier grade or process (≤ 0).
-    """
-
-    log_s: tuple[float, ...] = ()
-    spent: float = 0.0
-    until_s: float = 0.0
-    treatment_events: int = 0
-    control_events: int = 0
-    carry: float = 0.0
-
-
-class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """The advance proofs of one guardrail in the present step: log E_q and log A_q over their grids."""
-
-    log_e: tuple[float, ...] = (0.0, 0.0, 0.0)
-    log_a: tuple[float, ...] = (0.0, 0.0, 0.0)
 
 
 class ArmTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -166,7 +147,8 @@ class ArmTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     - ``units``, ``units_bad``: distinct units of the epoch that were sampled, and those of them whose first sample
       there was bad (difference clause of grade 1, SRM, ``min_units``).
     - ``seen``: units sampled in a window, counted once a window (crash clause).
-    - ``sampled``, ``sampled_bad``: of these the ones of every other window, which grade 2 keeps.
+    - ``sampled``, ``sampled_bad``: of these the ones that grade 2 keeps: of every other window, without units that had
+      a bad sample in an earlier one, also while arming. (A unit's bad sample counts once, or slow accounts kill.)
     - ``arrivals``: units sampled in a window and not in the one before (missing users).
     - ``active``, ``active_failed``: units sampled for the first time in the ramp; units by now both sampled and failed
       (saturation).
@@ -189,10 +171,15 @@ class ArmTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recounted_squares: int = 0
 
 
+UNSAID = -1
+"""The exposure of a block whose rows do not tell it, in ppm."""
+
+
 class Block(msgspec.Struct, frozen=True, kw_only=True):
     """One report group or scrape: both arms over the same interval at the same exposure.
 
-    Times are wall ms. ``exposure_ppm`` is as evaluated. ``control`` pools the holdback.
+    Times are wall ms. ``exposure_ppm`` is as evaluated; ``UNSAID`` where the rows do not say: then it is the largest
+    exposure that any SDK may still have held. ``control`` pools the holdback.
     """
 
     from_ms: int
@@ -263,7 +250,9 @@ class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
     begins late must not drown in a long clean past. ``recent_since_ms`` is when the newer half began.
     ``blind_count`` are the observations without sight in a row, up to the number that makes a ramp blind.
     ``stepped_back`` says that the present hold has already cost a level. ``acceptable`` is p_ok as arming set it.
-    ``late_*`` came too late to be evidence: they are shown with the totals, and judged by nothing.
+    ``late_*`` came too late to be evidence: they are shown with the totals, and judged by nothing. ``grade`` is the
+    grade that evidence has now; 0: the guardrail's own. ``pending`` are samples or requests that are too few yet to
+    be compared.
     """
 
     kill: KillProcess = KillProcess()
@@ -290,6 +279,9 @@ class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
     control: ArmTotals = ArmTotals()
     late_treatment: ArmTotals = ArmTotals()
     late_control: ArmTotals = ArmTotals()
+    grade: int = 0
+    pending: Block | None = None
+    ceiling: CeilingMemory = CeilingMemory()
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -299,8 +291,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     is the first exposure (``None``: arming), ``exposed_epoch`` its epoch; blocks of an earlier one are arming's.
     ``armed_s`` is how long arming has watched with every guardrail seeing: only that counts as pre-flight.
     ``soaking_since_ms`` is set while soaking, also when it is paused or held meanwhile. ``approved_step`` is the
-    step that a person let through. ``crowd_cursor`` is how far ``Evidence.crowd`` was read. ``why`` says
-    in words why it stands where it stands.
+    step that a person let through. ``crowd`` is what ``Evidence.crowd`` came to; ``crowd_cursor`` is how far it was
+    read. ``left`` are (exposure in ppm, until when it was in force) of the last few exposures. ``users`` is U, as far
+    as it is known. ``why`` says in words why it stands where it stands.
     """
 
     status: Status = Status.DRAFT
@@ -318,7 +311,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     exposed_units: int = 0
     approved_step: int | None = None
     guardrails: dict[str, GuardrailState] = {}
+    crowd: CrowdMemory = CrowdMemory()
     crowd_cursor: str = ""
+    left: tuple[tuple[int, int], ...] = ()
+    users: int | None = None
     why: str = ""
 
 

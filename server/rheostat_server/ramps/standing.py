@@ -4,7 +4,9 @@ import math
 
 import msgspec
 
+from rheostat_server.ramps.danger import kill_bar
 from rheostat_server.ramps.decide import proved, under_way
+from rheostat_server.ramps.grades import events, grade_of
 from rheostat_server.ramps.ladder import START, is_last, step_at
 from rheostat_server.ramps.model import (
     LIVE,
@@ -15,8 +17,8 @@ from rheostat_server.ramps.model import (
     State,
     Status,
 )
-from rheostat_server.ramps.observe import acceptable_rate, added, events
-from rheostat_server.ramps.stats import PROOF_BAR, log_kill_bar, requests_needed
+from rheostat_server.ramps.observe import acceptable_rate, added
+from rheostat_server.ramps.stats import PROOF_BAR, requests_needed
 from rheostat_server.ramps.words import about, count, duration, exposure
 
 # Larger figures mean nothing to people, and a float beyond 1e308 is not JSON.
@@ -141,7 +143,8 @@ def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
 
 
 def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailState, now_ms: int) -> GuardrailStanding:
-    log_bar = log_kill_bar(plan.alpha, plan.budget_parts)
+    log_bar = kill_bar(plan, guardrail)
+    grade = grade_of(guardrail, seen)
     stepping = state.status in LIVE and under_way(state) is Status.RUNNING
     done = proved(seen)
     needed = None
@@ -149,7 +152,7 @@ def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailSt
     if stepping and not done:
         control = seen.control
         usual = control.bad / control.ended if control.ended else 0.0
-        acceptable = acceptable_rate(plan, seen) / guardrail.phi
+        acceptable = acceptable_rate(plan, guardrail, seen) / guardrail.phi
         needed = math.ceil(requests_needed(usual / guardrail.phi, acceptable, seen.log_e, seen.log_a))
         dwelt_s = (now_ms - state.entered_ms) / 1000
         if seen.step_treatment.ended and dwelt_s > 0:
@@ -157,7 +160,7 @@ def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailSt
     return GuardrailStanding(
         name=guardrail.name,
         family=guardrail.family.value,
-        grade=guardrail.grade,
+        grade=grade,
         may_kill=guardrail.may_kill,
         sight=seen.sight.value,
         detail=seen.detail,
@@ -169,7 +172,7 @@ def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailSt
         a=_plain(seen.log_a),
         advance_line=PROOF_BAR,
         proved=done,
-        events=(events(guardrail, seen.treatment), events(guardrail, seen.control)),
+        events=(events(grade, seen.treatment), events(grade, seen.control)),
         treatment=_arm(added(seen.treatment, seen.late_treatment)),
         control=_arm(added(seen.control, seen.late_control)),
         requests_to_proof=needed,

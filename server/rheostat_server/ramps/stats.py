@@ -9,7 +9,7 @@ Lindon, Sanden, Shirikian 2022 (arXiv 2205.14762); Shiryaev-Roberts for the onse
 import math
 from collections.abc import Sequence
 
-from rheostat_server.ramps.model import KillProcess, Proof
+from rheostat_server.ramps.memory import KillProcess, Proof
 
 KILL_GRID = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 """How many times worse the treatment may be than the control is allowed to be."""
@@ -17,6 +17,9 @@ RELATIVE_GRID = (0.5, 0.75, 1.0)
 """p_t / p_c under which the relative proof is looked for."""
 ABSOLUTE_GRID = (0.1, 0.3, 0.6)
 """p_t / p_ok under which the absolute proof is looked for."""
+
+RELATIVE_SHARE = 0.8
+"""The part of α that the comparison with the control has where there is a ceiling too; the ceiling has the rest."""
 
 PROOF_BAR = 5.0
 """A proof that reaches this errs with at most 1/5."""
@@ -36,6 +39,7 @@ LOG_RELEASE_BELOW = math.log(RELEASE_BELOW)
 _LOG_KILL_GRID = tuple(math.log(g) for g in KILL_GRID)
 _LOG_HALF_RELATIVE = tuple(math.log(q / 2) for q in RELATIVE_GRID)
 _LOG_ABSOLUTE = tuple(math.log(q) for q in ABSOLUTE_GRID)
+_NO_EVENTS = (0.0,) * len(KILL_GRID)
 _FIRST_WEIGHT = 0.5
 _ONSET_SCALE_S = 3600.0
 _NO_LIMIT = 1_000
@@ -89,19 +93,54 @@ def kill_step(
     """
     if treatment_n <= 0 or control_n <= 0:
         return process
+    events = treatment_events + control_events
+    if events:
+        base = control_n + treatment_n * rho0
+        steps = tuple(
+            (treatment_events * log_g + events * math.log(base / (control_n + treatment_n * g * rho0))) / phi
+            for g, log_g in zip(KILL_GRID, _LOG_KILL_GRID, strict=True)
+        )
+    else:
+        steps = _NO_EVENTS
+    return mixture_step(
+        process, steps, treatment_events=treatment_events, control_events=control_events, t1_s=t1_s, t2_s=t2_s
+    )
+
+
+def ceiling_step(
+    process: KillProcess, *, bad: int, requests: int, ceiling: float, phi: float, t1_s: float, t2_s: float
+) -> KillProcess:
+    """Return the ceiling's process after ``requests`` treated requests: evidence against p_t ≤ ``ceiling``.
+
+    L_g = exp((y·log g - (g - 1)·p_max·n) / φ), over the grid and the onsets of the kill process. Source: GUARD.md,
+    "Absolute ceiling".
+    """
+    if requests <= 0:
+        return process
+    steps = tuple(
+        (bad * log_g - (g - 1) * ceiling * requests) / phi for g, log_g in zip(KILL_GRID, _LOG_KILL_GRID, strict=True)
+    )
+    return mixture_step(process, steps, treatment_events=bad, control_events=0, t1_s=t1_s, t2_s=t2_s)
+
+
+def mixture_step(
+    process: KillProcess,
+    steps: Sequence[float],
+    *,
+    treatment_events: int,
+    control_events: int,
+    t1_s: float,
+    t2_s: float,
+) -> KillProcess:
+    """Return the process after a block over (t1, t2] whose log likelihood ratios over the grid are ``steps``.
+
+    S_g ← (S_g + w)·L_g: whatever the grid, each onset has its weight w before it.
+    """
     weight = onset_weight(process, t1_s, t2_s)
     log_weight = math.log(weight) if weight > 0 else -math.inf
-    events = treatment_events + control_events
-    after = []
-    for i, g in enumerate(KILL_GRID):
-        step = 0.0
-        if events:
-            shrink = math.log((control_n + treatment_n * rho0) / (control_n + treatment_n * g * rho0))
-            step = (treatment_events * _LOG_KILL_GRID[i] + events * shrink) / phi
-        before = process.log_s[i] if process.log_s else -math.inf
-        after.append(log_add(before, log_weight) + step)
+    befores = process.log_s or (-math.inf,) * len(steps)
     return KillProcess(
-        log_s=tuple(after),
+        log_s=tuple(log_add(before, log_weight) + step for before, step in zip(befores, steps, strict=True)),
         spent=process.spent + weight,
         until_s=max(process.until_s, t2_s),
         treatment_events=process.treatment_events + treatment_events,
@@ -110,11 +149,21 @@ def kill_step(
     )
 
 
+def restarted(process: KillProcess) -> KillProcess:
+    """Return a fresh process that begins at min(1, M): what was gained is gone, what was lost stays lost."""
+    return KillProcess(carry=min(0.0, log_m(process)))
+
+
 def log_m(process: KillProcess) -> float:
-    """Return log M. It starts at ``carry`` (0: M = 1)."""
+    """Return log M, the mean over the grid with what weight is left. It starts at ``carry`` (0: M = 1)."""
     if not process.log_s:
         return process.carry
     return process.carry + log_add(log_mean_exp(process.log_s), math.log1p(-process.spent))
+
+
+def still_holds(log_value: float, *, held: bool) -> bool:
+    """Whether a process holds the ramp: from 10 on, and until it is below 3."""
+    return log_value >= LOG_HOLD_AT or (held and log_value >= LOG_RELEASE_BELOW)
 
 
 def log_kill_bar(alpha: float, parts: int) -> float:

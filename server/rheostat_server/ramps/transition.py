@@ -6,8 +6,13 @@ from msgspec.structs import replace
 
 from rheostat.model.ramp import RampOverlay
 from rheostat_server.errors import Conflict
+from rheostat_server.ramps.ceiling import begun_anew, crossed, retreating
+from rheostat_server.ramps.crowd import at_first_exposure, in_new_step, is_short, mismatched
 from rheostat_server.ramps.decide import under_way
-from rheostat_server.ramps.ladder import START, is_last, levels, step_at
+from rheostat_server.ramps.few import is_manual, users_seen
+from rheostat_server.ramps.grades import first_grade
+from rheostat_server.ramps.ladder import START, is_last, leaving, levels, step_at, treated_share
+from rheostat_server.ramps.memory import Proof, Retreat
 from rheostat_server.ramps.model import (
     LIVE,
     Action,
@@ -21,7 +26,6 @@ from rheostat_server.ramps.model import (
     KillRamp,
     Plan,
     Promote,
-    Proof,
     Refuse,
     Soak,
     State,
@@ -63,14 +67,7 @@ def transition(plan: Plan, state: State, decision: Decision, now_ms: int) -> Sta
         case StepBack(to_step=to_step, why=why):
             paused = state.status is Status.PAUSED
             status = Status.PAUSED if paused else Status.HELD
-            back = moved(plan, state, to_step, now_ms, status=status, why=why)
-            return replace(
-                back,
-                guardrails={
-                    name: replace(seen, stepped_back=seen.stepped_back or seen.holding)
-                    for name, seen in back.guardrails.items()
-                },
-            )
+            return _stepped_back(plan, state, moved(plan, state, to_step, now_ms, status=status, why=why), now_ms)
         case Soak(why=why):
             return replace(state, status=Status.SOAKING, soaking_since_ms=now_ms, why=why)
         case Promote(why=why):
@@ -83,6 +80,7 @@ def transition(plan: Plan, state: State, decision: Decision, now_ms: int) -> Sta
 
 def moved(plan: Plan, state: State, to_step: int, now_ms: int, *, status: Status, why: str) -> State:
     """Return the state at another step: a new epoch, in which the proofs begin anew and M goes on."""
+    alone = treated_share(plan, step_at(plan, to_step).exposure_ppm) >= 1
     return replace(
         state,
         status=status,
@@ -93,7 +91,9 @@ def moved(plan: Plan, state: State, to_step: int, now_ms: int, *, status: Status
         soaking_since_ms=None,
         approved_step=None,
         exposed_units=0,
-        guardrails={name: _in_new_step(seen) for name, seen in state.guardrails.items()},
+        guardrails={name: _in_new_step(seen, alone=alone) for name, seen in state.guardrails.items()},
+        crowd=replace(in_new_step(state.crowd), srm_stepped_back=False),
+        left=leaving(state, now_ms),
         why=why,
     )
 
@@ -173,24 +173,50 @@ def _first_exposure(plan: Plan, state: State, now_ms: int, why: str) -> State:
         exposed,
         exposed_since_ms=now_ms,
         exposed_epoch=exposed.epoch,
+        crowd=at_first_exposure(exposed.crowd),
+        users=users_seen(plan, state),
         guardrails={
             # M restarts at 1. Where a source had read up to, and whether it saw, is not evidence and stays.
-            name: GuardrailState(
+            guardrail.name: GuardrailState(
                 cursor=seen.cursor,
                 sight=seen.sight,
                 detail=seen.detail,
                 blind_count=seen.blind_count,
                 blind_since_ms=seen.blind_since_ms,
                 acceptable=acceptable_after(plan, seen),
+                grade=first_grade(guardrail, state.crowd),
             )
-            for name, seen in exposed.guardrails.items()
+            for guardrail in plan.guardrails
+            if (seen := exposed.guardrails.get(guardrail.name, GuardrailState()))
         },
     )
 
 
-def _in_new_step(seen: GuardrailState) -> GuardrailState:
+def _stepped_back(plan: Plan, before: State, back: State, now_ms: int) -> State:
+    """Return the state after a step back, which remembers what it was for: each cause costs one level."""
+    guardrails = {}
+    for guardrail in plan.guardrails:
+        seen = before.guardrails.get(guardrail.name, GuardrailState())
+        ceiling = seen.ceiling
+        if ceiling.retreat is Retreat.NONE and crossed(plan, guardrail, ceiling):
+            ceiling = retreating(ceiling, now_ms, retreat=Retreat.PROBE)
+        guardrails[guardrail.name] = replace(
+            back.guardrails.get(guardrail.name, GuardrailState()),
+            stepped_back=seen.stepped_back or seen.holding,
+            ceiling=ceiling,
+        )
+    short = mismatched(before.crowd) and is_short(plan, before)
+    crowd = replace(back.crowd, srm_stepped_back=before.crowd.srm_stepped_back or short)
+    return replace(back, guardrails=guardrails, crowd=crowd)
+
+
+def _in_new_step(seen: GuardrailState, *, alone: bool) -> GuardrailState:
+    # Where nobody is left to compare with, the ceiling may kill: not for what was seen beside a control. And going up,
+    # by proof or by a person's word, ends a retreat.
+    anew = alone or seen.ceiling.retreat is not Retreat.NONE
     return replace(
         seen,
+        ceiling=begun_anew(seen.ceiling) if anew else seen.ceiling,
         proof=Proof(),
         log_e=0.0,
         log_a=0.0,
@@ -221,7 +247,7 @@ def _approve(plan: Plan, state: State, said: str) -> State:
         raise Conflict(f"there is nothing to approve: the ramp is {under_way(state)}")
     if state.approved_step == state.step:
         raise Conflict("this step is approved already")
-    gated = step_at(plan, state.step).gate is Gate.MANUAL or plan.manual
+    gated = step_at(plan, state.step).gate is Gate.MANUAL or is_manual(plan, state)
     if not gated and state.status is not Status.AWAITING_APPROVAL:
         raise Conflict("this step waits for no approval")
     return replace(state, approved_step=state.step, why=f"approved by a person{said}")

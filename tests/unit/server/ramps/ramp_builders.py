@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.memory import KillProcess
 from rheostat_server.ramps.model import (
     ArmTotals,
     Block,
@@ -15,7 +16,6 @@ from rheostat_server.ramps.model import (
     Family,
     Guardrail,
     GuardrailState,
-    KillProcess,
     Plan,
     Reading,
     Sight,

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from rheostat_server.ramps.ladder import treated_share
+from rheostat_server.ramps.memory import KillProcess, Proof
 from rheostat_server.ramps.model import (
     LIVE,
     ArmTotals,
     Block,
     GuardrailState,
-    KillProcess,
-    Proof,
     Sight,
     State,
     Status,
@@ -251,15 +250,15 @@ def test_acceptable_auto_is_twice_the_baseline_within_bounds(bad: int, expected:
     arming = GuardrailState(control=ArmTotals(ended=10_000, bad=bad))
 
     assert acceptable_after(plan, arming) == pytest.approx(expected)
-    assert acceptable_rate(plan, replace(arming, acceptable=acceptable_after(plan, arming))) == pytest.approx(expected)
+    assert acceptable_rate(plan, ERRORS, replace(arming, acceptable=acceptable_after(plan, arming))) == pytest.approx(expected)
 
 
 def test_acceptable_auto_is_strict_where_arming_saw_nothing() -> None:
     """Without a request in arming, ``auto`` is the strictest; a plan that names a rate keeps it."""
     assert acceptable_after(a_plan(acceptable=None), GuardrailState()) is None
-    assert acceptable_rate(a_plan(acceptable=None), GuardrailState()) == 0.0005
+    assert acceptable_rate(a_plan(acceptable=None), ERRORS, GuardrailState()) == 0.0005
     assert acceptable_after(a_plan(acceptable=0.02), GuardrailState(control=ArmTotals(ended=9, bad=9))) is None
-    assert acceptable_rate(a_plan(acceptable=0.02), GuardrailState()) == 0.02
+    assert acceptable_rate(a_plan(acceptable=0.02), ERRORS, GuardrailState()) == 0.02
 
 
 streams = st.lists(

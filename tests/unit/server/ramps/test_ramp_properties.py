@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.ladder import START, step_at
+from rheostat_server.ramps.memory import KillProcess
 from rheostat_server.ramps.model import (
     LIVE,
     Advance,
@@ -18,7 +19,6 @@ from rheostat_server.ramps.model import (
     Guardrail,
     GuardrailState,
     Hold,
-    KillProcess,
     KillRamp,
     Plan,
     Promote,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rheostat_server.ramps.model import KillProcess, Proof
+from rheostat_server.ramps.memory import KillProcess, Proof
 from rheostat_server.ramps.stats import (
     ABSOLUTE_GRID,
     KILL_GRID,

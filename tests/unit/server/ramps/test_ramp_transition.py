@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from rheostat.model.shares import TOTAL_PPM
 from rheostat_server.errors import Conflict
+from rheostat_server.ramps.memory import KillProcess, Proof
 from rheostat_server.ramps.model import (
     LIVE,
     Action,
@@ -17,11 +18,9 @@ from rheostat_server.ramps.model import (
     Gate,
     GuardrailState,
     Hold,
-    KillProcess,
     KillRamp,
     Plan,
     Promote,
-    Proof,
     Refuse,
     Sight,
     Soak,
@@ -31,7 +30,7 @@ from rheostat_server.ramps.model import (
     StepBack,
 )
 from rheostat_server.ramps.transition import act, overlay, start, transition
-from tests.unit.server.ramps.ramp_builders import MINUTE, a_plan, running, seeing
+from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, a_plan, running, seeing
 
 KILL = KillProcess(log_s=(1.0,) * 6, spent=0.5, treatment_events=4)
 SEEN = {
@@ -121,7 +120,7 @@ def test_step_back_from_the_first_step_returns_to_the_start() -> None:
 
 def test_step_back_is_remembered_by_the_hold_that_caused_it() -> None:
     """A guardrail that holds has had its step back; another has not."""
-    plan = a_plan()
+    plan = a_plan(guardrails=(ERRORS, replace(ERRORS, name="other")))
     state = seeing(seeing(at_step(plan, 1), "errors", holding=True), "other")
     after = transition(plan, state, StepBack(0, "w"), LATER)
 
