@@ -9,10 +9,10 @@ import msgspec
 
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.ladder import levels, treated_share
-from rheostat_server.ramps.model import Evidence, KillRamp, Plan, Reading, Refuse, Sight, State, Status
+from rheostat_server.ramps.model import Evidence, KillRamp, Plan, Refuse, State, Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.simulation.crowd import Crowd
-from rheostat_server.ramps.simulation.rides import LATE_S, Ending, views_of
+from rheostat_server.ramps.simulation.rides import LATE_S, Ending, evidence_of, views_of
 from rheostat_server.ramps.simulation.stream import Stream, Told, View
 from rheostat_server.ramps.transition import moved, start, transition
 
@@ -102,24 +102,8 @@ def open_ride(
 def _evidence(plan: Plan, now_s: float, come: list[Told], stream: Stream) -> Evidence:
     # Of a delayed report the interval is long past; what is older than two minutes is no evidence.
     ordered = sorted(come, key=lambda one: (one.block.epoch, one.block.until_ms))
-    fresh = tuple(one.block for one in ordered if one.delay_s <= LATE_S)
-    late = tuple(one.block for one in ordered if one.delay_s > LATE_S)
-    arrivals: dict[int, int] = {}
-    for one in come:
-        for level, count in one.arrivals_by_level.items():
-            arrivals[level] = arrivals.get(level, 0) + count
-    return Evidence(
-        at_ms=round(now_s * 1000),
-        readings=tuple(
-            Reading(guardrail=guardrail.name, sight=Sight.SEEN, blocks=fresh, late=late)
-            for guardrail in plan.guardrails
-        ),
-        exposed_units=int(stream.exposed_units / stream.limit),
-        crowd=fresh,
-        crowd_cursor=str(round(now_s)),
-        arrivals_by_level=tuple(sorted(arrivals.items())),
-        coverage=1.0,
-    )
+    fresh = [one.block for one in ordered if one.delay_s <= LATE_S]
+    return evidence_of(plan, now_s, fresh, stream, [one.block for one in ordered if one.delay_s > LATE_S])
 
 
 def _seen(told: list[Told], now_s: float) -> Seen:

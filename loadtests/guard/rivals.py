@@ -4,8 +4,8 @@ import math
 from collections import deque
 
 import msgspec
-
 from loadtests.guard.open_loop import Seen
+
 from rheostat_server.ramps.counting import (
     ArgoMetric,
     ArgoPlan,

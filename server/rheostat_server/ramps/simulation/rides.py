@@ -46,13 +46,14 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
     ``failed`` are the requests with the variant that failed until then, from the first exposure (or the onset) on.
     ``arrived_s`` is when the highest step was entered, ``proved_s`` when it was left, both since the first exposure;
-    ``exposure`` is the percentage at the end, ``why`` the rule's own reason.
+    ``exposure`` is the percentage at the end, ``highest`` the highest there was, ``why`` the rule's own reason.
     """
 
     verdict: str
     seconds: float
     failed: float
     exposure: float
+    highest: float = 0.0
     arrived_s: float | None = None
     proved_s: float | None = None
     why: str = ""
@@ -80,19 +81,22 @@ def stream_of(plan: Plan, crowd: Crowd, draw: random.Random) -> Stream:
     return Stream(crowd, draw, shares)
 
 
-def evidence_of(plan: Plan, at_s: float, blocks: Sequence[Block], stream: Stream, **changes: object) -> Evidence:
+def evidence_of(
+    plan: Plan, at_s: float, blocks: Sequence[Block], stream: Stream, late: Sequence[Block] = ()
+) -> Evidence:
     """Return what is known at an observation, each guardrail and the crowd told the same blocks."""
-    evidence = Evidence(
+    return Evidence(
         at_ms=round(at_s * 1000),
         readings=tuple(
-            Reading(guardrail=guardrail.name, sight=Sight.SEEN, blocks=tuple(blocks)) for guardrail in plan.guardrails
+            Reading(guardrail=guardrail.name, sight=Sight.SEEN, blocks=tuple(blocks), late=tuple(late))
+            for guardrail in plan.guardrails
         ),
         exposed_units=int(stream.exposed_units / stream.limit),
         crowd=tuple(blocks),
         crowd_cursor=str(round(at_s * 1000)),
+        arrivals_by_level=stream.arrivals_by_level,
         coverage=1.0,
     )
-    return msgspec.structs.replace(evidence, **changes)
 
 
 def ride(
@@ -126,10 +130,9 @@ def ride(
             begun, harmed_before, since_s = True, stream.harmed, now_s
         told = stream.blocks(now_s, until_s, views_of(plan, state), exposed_s)
         now_s = until_s
-        arrivals = tuple(sorted(told[0].arrivals_by_level.items()))
         blocks = [one.block for one in told]
         before = state
-        evidence = evidence_of(plan, now_s, blocks, stream, arrivals_by_level=arrivals if exposed_s == _FAR_S else ())
+        evidence = evidence_of(plan, now_s, blocks, stream)
         state = observe(plan, state, evidence)
         state = transition(plan, state, decide(plan, state, evidence.at_ms), evidence.at_ms)
         if exposed_s == _FAR_S and state.exposed_since_ms is not None:
@@ -149,6 +152,7 @@ def ride(
             seconds=max(0.0, now_s - exposed_s - onset_s),
             failed=stream.harmed - harmed_before if begun else 0,
             exposure=ppm_to_percent(state.exposure_ppm),
+            highest=max((percent for _, percent in points), default=0.0),
             arrived_s=arrived_s,
             proved_s=proved_s,
             why=state.why,

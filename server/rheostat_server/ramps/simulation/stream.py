@@ -75,7 +75,6 @@ class _Account:
     def __init__(self, views: Sequence[View]) -> None:
         self.views = views
         self.arms = [(Tally(), Tally()) for _ in views]
-        self.by_level: list[dict[int, int]] = [{} for _ in views]
         self.failures: list[tuple[int, float, int]] = []
 
 
@@ -85,11 +84,10 @@ class _Failed(msgspec.Struct):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """A block, how long its reports take, and by level (ppm, −1: none) how many arrivals were seen."""
+    """A block, and how long its reports take."""
 
     block: Block
     delay_s: float
-    arrivals_by_level: dict[int, int]
 
 
 class Stream:
@@ -117,6 +115,8 @@ class Stream:
         self._window_of: dict[int, int] = {}
         self._epoch_of: dict[int, int] = {}
         self._phases: dict[int, float] = {}
+        self._bad_before: set[int] = set()
+        self._arrivals: dict[int, int] = {}
         self.exposed_units = 0
         """Distinct treated units sampled in the present epoch, those thinned out reckoned in."""
         self.harmed = 0
@@ -165,10 +165,14 @@ class Stream:
                     control=control.totals(),
                 ),
                 delay_s=view.delay_s,
-                arrivals_by_level=levels,
             )
-            for view, (treatment, control), levels in zip(views, account.arms, account.by_level, strict=True)
+            for view, (treatment, control) in zip(views, account.arms, strict=True)
         ]
+
+    @property
+    def arrivals_by_level(self) -> tuple[tuple[int, int], ...]:
+        """The arrivals while arming, by the least level (ppm) that exposes them; −1 for those that none does."""
+        return tuple(sorted(self._arrivals.items()))
 
     def _view_of(self, views: Sequence[View]) -> int:
         if len(views) == 1:
@@ -212,7 +216,7 @@ class Stream:
                 account.failures.append((user, t_s, self._view_of(account.views)))
 
     def _take_samples(self, until_s: float, at: Moment, account: _Account) -> None:
-        views, arms, by_level = account.views, account.arms, account.by_level
+        views, arms = account.views, account.arms
         crowd, chance, coming = self._crowd, self._draw.random, self._coming
         vanished, window_of, epoch_of = crowd.traffic.vanished, self._window_of, self._epoch_of
         rates = [(failure_rate(group, at, False), failure_rate(group, at, True)) for group in crowd.traffic.groups]
@@ -237,7 +241,7 @@ class Stream:
             if before != window:
                 window_of[user] = window
                 arm.seen += 1
-                if window % 2 == 0:
+                if window % 2 == 0 and user not in self._bad_before:
                     arm.sampled += 1
                     arm.sampled_bad += bad
                 if before is None:
@@ -245,8 +249,11 @@ class Stream:
                     arm.active_failed += user in self._failed
                 if before != window - 1:
                     arm.arrivals += 1
-                    level = self._level_of(place)
-                    by_level[at_view][level] = by_level[at_view].get(level, 0) + 1
+                    if at.exposed_s < 0:
+                        level = self._level_of(place)
+                        self._arrivals[level] = self._arrivals.get(level, 0) + 1
+                if bad:
+                    self._bad_before.add(user)
             if epoch_of.get(user) != view.epoch:
                 epoch_of[user] = view.epoch
                 arm.units += 1
