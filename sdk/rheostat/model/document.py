@@ -156,7 +156,7 @@ class GuardrailDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_
     ``threshold`` is a ceiling: the least success rate in percent, or the longest duration in ms. ``source`` is
     where its evidence comes from (``application``: the request counters on the application's own registry);
     ``None`` lets the server take the best it has. ``kill`` says whether it may kill; ``None`` is the grade's own
-    rule.
+    rule. ``min_difference`` is by how many percentage points the exposed must be worse to be killed.
     """
 
     metric: str | None = None
@@ -166,6 +166,7 @@ class GuardrailDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_
     kill: bool | None = None
     bad: str | None = None
     total: str | None = None
+    min_difference: int | float | None = None
 
 
 class RampDocument(
@@ -180,7 +181,9 @@ class RampDocument(
     """How one rollout of a flag is turned up. ``None`` leaves a figure to the plan's own default.
 
     ``holdback`` is in percent (``keep_holdback``: also after promotion), ``acceptable`` in percent of requests (or
-    ``auto``), ``alpha`` the ramp's budget of false kills. ``users`` is how many distinct units are expected.
+    ``auto``), ``alpha`` the ramp's budget of false kills. ``users`` is how many distinct units are expected. Below
+    ``min_coverage`` (percent of evaluations that come from services which report) nothing goes up. ``missing_users``
+    says what exposed users who stay away do: kill, or hold.
     """
 
     flag: str
@@ -204,4 +207,6 @@ class RampDocument(
     interval: str | None = None
     users: int | None = None
     unguarded: bool = False
+    min_coverage: int | float | None = None
+    missing_users: Literal["kill", "hold"] = "kill"
     rule: Literal["guard"] = "guard"

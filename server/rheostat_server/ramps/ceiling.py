@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from rheostat_server.ramps.grades import REPORTS
 from rheostat_server.ramps.memory import CeilingMemory, Retreat
 from rheostat_server.ramps.model import ArmTotals, Block, Guardrail, GuardrailState, Plan
-from rheostat_server.ramps.phi import PHI_WITHOUT_HISTORY
 from rheostat_server.ramps.stats import (
+    ASSUMED_PHI,
     FEWEST_EVENTS_PER_PHI,
     FEWEST_FAILING_UNITS,
     RELATIVE_SHARE,
@@ -34,7 +34,7 @@ def log_ceiling_bar(plan: Plan) -> float:
 
 def ceiling_phi(guardrail: Guardrail) -> float:
     """Return φ of the guardrail's requests."""
-    return max(guardrail.phi, PHI_WITHOUT_HISTORY) if guardrail.family in REPORTS else guardrail.phi
+    return max(guardrail.phi, ASSUMED_PHI) if guardrail.family in REPORTS else guardrail.phi
 
 
 def ceiling_counted(
@@ -83,7 +83,7 @@ def settled(guardrail: Guardrail, memory: CeilingMemory, at_ms: int) -> CeilingM
     """Return the memory after the retreat's stretch of two minutes, if it is over and anybody was seen in it."""
     if memory.retreat not in {Retreat.PROBE, Retreat.WAIT} or guardrail.ceiling is None:
         return memory
-    if at_ms - memory.since_ms < PROBE_MS or not memory.control_ended:
+    if at_ms - memory.since_ms < PROBE_MS or not memory.treatment_ended + memory.control_ended:
         return memory
     most = guardrail.ceiling
     recovered = (

@@ -13,7 +13,7 @@ METRICS: Final = (SUCCESS_RATE, DURATION)
 """The metrics that are known by name. Others are PromQL pairs."""
 MOST_GUARDRAILS: Final = 20
 
-_GUARDRAIL: Final = ("metric", "threshold", "name", "source", "kill", "bad", "total")
+_GUARDRAIL: Final = ("metric", "threshold", "name", "source", "kill", "bad", "total", "min_difference")
 
 
 def check_guardrails(fields: Fields) -> tuple[GuardrailDocument, ...]:
@@ -60,6 +60,7 @@ def _check_guardrail(data: object, path: str, faults: Faults) -> GuardrailDocume
         kill=kill if isinstance(kill := fields.raw("kill"), bool) else None,
         bad=bad,
         total=total,
+        min_difference=fields.percent("min_difference"),
     )
 
 

@@ -24,6 +24,7 @@ from rheostat_server.ramps.model import (
     ArmTotals,
     Block,
     Evidence,
+    Family,
     Guardrail,
     GuardrailState,
     Measure,
@@ -88,7 +89,7 @@ def acceptable_rate(plan: Plan, guardrail: Guardrail, seen: GuardrailState) -> f
     What arming found; else the plan's, or for what are not errors the guardrail's ceiling; else the strictest that
     ``auto`` gives.
     """
-    own = guardrail.ceiling if guardrail.measure is Measure.LATENCY else None
+    own = guardrail.ceiling if guardrail.measure is Measure.LATENCY or guardrail.family is Family.QUERIES else None
     return seen.acceptable or own or plan.acceptable or STRICTEST_ACCEPTABLE
 
 

@@ -1,57 +1,44 @@
-"""How much more the rate of bad requests varies than chance explains, from its past (grade 3)."""
+"""How much burstier requests are than if each failed by itself: φ of GUARD.md, from history. Pure.
+
+An empirical correction, not a theorem.
+"""
 
 import math
-import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean, stdev
+from typing import Final
 
-PHI_WITHOUT_HISTORY = 5.0
-"""φ of requests where there is no history to measure it from."""
-BLOCK_MINUTES = (1, 5, 15, 30)
-"""Lengths of blocks that are compared: bursts of minutes show in one, those of half an hour in another."""
-LEAST_MINUTES = 240
-"""A shorter history says nothing: 4 h."""
-
-_ONE_SIDED_90 = 1.28
+BLOCK_MINUTES: Final = (1, 5, 15, 30)
+LEAST_MINUTES: Final = 240
+"""So much history is needed."""
+LEAST_BAD: Final = 20
+"""So many bad requests are needed: with fewer, calm and chance look alike."""
+_ONE_SIDED_90: Final = 1.28
 
 
-def phi_of_history(minutes: Sequence[tuple[int, int]]) -> float | None:
-    """Return φ from (bad, requests) of each minute before the ramp, oldest first; ``None`` where they are too few.
+def phi_of(minutes: Sequence[tuple[int, int]]) -> float | None:
+    """Return φ, at least 1, from (requests, bad requests) of consecutive minutes; ``None`` where they cannot tell.
 
-    It is the largest over the lengths of max(1, mean d + 1.28·se), d_k = (r_k - r_{k-1})² / (p̄·(1/n_k + 1/n_{k-1})),
-    r_k the rate of a block: 1 for independent requests. An empirical correction, not a theorem.
+    At each block length it is the mean of the squared differences between neighbouring blocks' rates, over what
+    chance alone would give, with 1.28 standard errors added; the largest counts. Blocks without a request have no rate
+    and no neighbour.
     """
-    if len(minutes) < LEAST_MINUTES:
+    bad = sum(y for _, y in minutes)
+    if len(minutes) < LEAST_MINUTES or bad < LEAST_BAD:
         return None
-    requests = sum(n for _, n in minutes)
-    bad = sum(y for y, _ in minutes)
-    if bad == 0:
-        # Nothing ever failed: what bursts of failures are like is not known.
-        return None
-    rate = bad / requests
-    return max(_phi_at(list(_blocks(minutes, length)), rate) for length in BLOCK_MINUTES)
+    rate = bad / sum(n for n, _ in minutes)
+    return max(1.0, *(_at(minutes, length, rate) for length in BLOCK_MINUTES))
 
 
-def _blocks(minutes: Sequence[tuple[int, int]], length: int) -> Iterator[tuple[int, int]]:
-    # A rest that is no whole block is left out; so are blocks without a request.
-    for i in range(0, len(minutes) - length + 1, length):
-        part = minutes[i : i + length]
-        requests = sum(n for _, n in part)
-        if requests:
-            yield sum(y for y, _ in part), requests
-
-
-def _phi_at(blocks: Sequence[tuple[int, int]], rate: float) -> float:
-    ratios = list(_ratios(blocks, rate))
-    if len(ratios) < 2:
+def _at(minutes: Sequence[tuple[int, int]], length: int, rate: float) -> float:
+    blocks = [
+        (sum(n for n, _ in part), sum(y for _, y in part))
+        for part in (minutes[at : at + length] for at in range(0, len(minutes) - length + 1, length))
+    ]
+    squares = [
+        (y1 / n1 - y0 / n0) ** 2 / (rate * (1 / n1 + 1 / n0)) for (n0, y0), (n1, y1) in pairwise(blocks) if n0 and n1
+    ]
+    if len(squares) < 2:
         return 1.0
-    error = statistics.stdev(ratios) / math.sqrt(len(ratios))
-    return max(1.0, statistics.fmean(ratios) + _ONE_SIDED_90 * error)
-
-
-def _ratios(blocks: Iterable[tuple[int, int]], rate: float) -> Iterator[float]:
-    before: tuple[int, int] | None = None
-    for bad, requests in blocks:
-        if before is not None:
-            step = bad / requests - before[0] / before[1]
-            yield step * step / (rate * (1 / requests + 1 / before[1]))
-        before = bad, requests
+    return fmean(squares) + _ONE_SIDED_90 * stdev(squares) / math.sqrt(len(squares))

@@ -1,6 +1,6 @@
 """From the document that people write to the plan of a ramp, with every default filled in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -10,23 +10,22 @@ from rheostat.model.flag import Flag, Rollout
 from rheostat.model.kill import KillScope
 from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
 from rheostat_server.errors import Fault, Invalid
+from rheostat_server.ramps.few import BY_HAND_BELOW, FEW_USERS
+from rheostat_server.ramps.grades import BY_REQUESTS, BY_SAMPLES, BY_UNITS
+from rheostat_server.ramps.guardrails import DURATION, SUCCESS_RATE
 from rheostat_server.ramps.ladder import treated_share
-from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
+from rheostat_server.ramps.model import Family, Gate, Guardrail, Measure, Plan, Step
 from rheostat_server.ramps.observe import DEFAULT_ACCEPTABLE
-from rheostat_server.ramps.stats import failing_users_to_kill
+from rheostat_server.ramps.stats import ASSUMED_PHI, RELATIVE_SHARE, failing_users_to_kill
 from rheostat_server.ramps.words import count, exposure
 
 ERRORS = "errors"
 """The guardrail that every guarded ramp has."""
 APPLICATION_ERRORS = "application-errors"
 """The guardrail on the application's own request counters."""
-SUCCESS_RATE = "request-success-rate"
-
-FEW_USERS = 500
-"""Below it the ladder begins higher and the evidence is called low."""
-BY_HAND_BELOW = 50
-"""Below it a person moves each step and the guard only kills."""
-PHI_WITHOUT_HISTORY = 5.0
+SLOW_CEILING = 0.01
+"""Of requests: so many may take longer than a ``request-duration`` allows."""
+PHI_WITHOUT_HISTORY = ASSUMED_PHI
 """Overdispersion of requests where there is no history to measure it from (grade 3)."""
 
 _LADDER = (10_000, 50_000, 100_000, 250_000, 500_000, TOTAL_PPM)
@@ -48,12 +47,14 @@ def plan_of(
     family: Family,
     interval_s: float = 15.0,
     users: int | None = None,
+    watched: Mapping[int, Guardrail] | None = None,
 ) -> Plan:
     """Return the plan of a ramp that starts now.
 
     ``rollout`` is the one it turns, as served; ``start_ppm`` the exposure in force on it; ``family`` the best
     source of grade 1 that the server has: ``REPORTED_METRICS`` where a Prometheus is configured, else ``REPORTED``.
-    ``users`` is U of a former ramp, if there was one lately; the document's own figure is used without it.
+    ``users`` is U of a former ramp, if there was one lately; the document's own figure is used without it. ``watched``
+    are the guardrails on queries as they were looked up, by their place in the document.
 
     Raises:
         Invalid: the plan cannot work; all faults are listed.
@@ -61,7 +62,9 @@ def plan_of(
     users = document.users if users is None else users
     holdback_ppm = percent_to_ppm(document.holdback)
     preflight_s = 0.0 if document.unguarded else _seconds(document.preflight, 600.0)
-    guardrails, faults = _guardrails(document, family)
+    guardrails, faults = _guardrails(document, family, watched or {})
+    killers = sum(guardrail.may_kill for guardrail in guardrails)
+    missing_kill = killers > 0 and document.missing_users == "kill"
     few = users is not None and users < FEW_USERS
     plan = Plan(
         project=project,
@@ -77,7 +80,9 @@ def plan_of(
         preflight_s=preflight_s,
         interval_s=_seconds(document.interval, interval_s),
         alpha=document.alpha,
-        budget_parts=max(1, sum(guardrail.may_kill for guardrail in guardrails)),
+        budget_parts=max(1, killers + missing_kill),
+        missing_kill=missing_kill,
+        min_coverage=0.8 if document.min_coverage is None else document.min_coverage / 100,
         acceptable=_acceptable(document),
         min_units=_MIN_UNITS if document.min_units is None else document.min_units,
         kill_scope=document.kill.value,
@@ -137,7 +142,9 @@ def default_steps(users: int | None) -> tuple[int, ...]:
 
 def users_to_kill(plan: Plan, exposure_ppm: int) -> int | None:
     """Return after how many failing users a step at this exposure can kill; ``None`` where it never can."""
-    return failing_users_to_kill(treated_share(plan, exposure_ppm), plan.alpha, plan.budget_parts, plan.rho0)
+    shared = any(guardrail.grade == BY_UNITS and guardrail.ceiling is not None for guardrail in plan.guardrails)
+    alpha = RELATIVE_SHARE * plan.alpha if shared else plan.alpha
+    return failing_users_to_kill(treated_share(plan, exposure_ppm), alpha, plan.budget_parts, plan.rho0)
 
 
 def remarks(plan: Plan) -> tuple[str, ...]:
@@ -155,16 +162,35 @@ def remarks(plan: Plan) -> tuple[str, ...]:
             can = "has too few to compare with" if users is None else f"can kill after {users} failing users"
             lines.append(f"{exposure(step.exposure_ppm)} {can}")
     for guardrail in plan.guardrails:
-        if guardrail.phi != 1:
+        if guardrail.grade == BY_REQUESTS:
             may = "" if guardrail.may_kill else "it holds, it does not kill; "
             lines.append(
                 f"{guardrail.name}: {may}there is no history, so bursts are allowed for with φ = {guardrail.phi:g}"
             )
+    lines += _budget(plan)
     return tuple(lines)
 
 
-def _guardrails(document: RampDocument, family: Family) -> tuple[tuple[Guardrail, ...], list[Fault]]:
-    errors = Guardrail(name=ERRORS, family=family, grade=1)
+def _budget(plan: Plan) -> Iterator[str]:
+    """Yield what the budget of false kills goes to."""
+    if not plan.guarded:
+        return
+    for guardrail in plan.guardrails:
+        if guardrail.ceiling is not None:
+            yield (
+                f"{guardrail.name}: above {100 * guardrail.ceiling:.3g} % it holds and goes one level back to look; "
+                "where nobody is left to compare with, it kills"
+            )
+    if plan.missing_kill:
+        yield "it kills too when users who are exposed stay away; missing_users: hold makes it hold only"
+    if plan.budget_parts > 1:
+        yield f"{plan.alpha:.3g} of harmless ramps may be killed, shared by {plan.budget_parts} ways to kill"
+
+
+def _guardrails(
+    document: RampDocument, family: Family, watched: Mapping[int, Guardrail]
+) -> tuple[tuple[Guardrail, ...], list[Fault]]:
+    errors = Guardrail(name=ERRORS, family=family, grade=BY_UNITS)
     if document.unguarded:
         return (), []
     others: list[Guardrail] = []
@@ -172,7 +198,19 @@ def _guardrails(document: RampDocument, family: Family) -> tuple[tuple[Guardrail
     set_by: int | None = None
     for i, asked in enumerate(document.guardrails):
         path = f"guardrails[{i}]"
-        if asked.metric != SUCCESS_RATE:
+        if i in watched:
+            others.append(watched[i])
+        elif asked.metric == DURATION and asked.source in {None, "reported"}:
+            if asked.threshold is None:
+                faults.append(
+                    Fault(f"{path}.threshold", "a duration has a threshold", "the longest that is good, in ms")
+                )
+            else:
+                others.append(_duration(asked, asked.threshold))
+        elif asked.metric == DURATION and asked.source == "prometheus":
+            hint = "use source: reported, or application for the application's own histogram"
+            faults.append(Fault(f"{path}.source", "durations are not among what is read back", hint))
+        elif asked.metric != SUCCESS_RATE:
             what = asked.metric or asked.name or "this guardrail"
             faults.append(Fault(path, f"{what} cannot be watched yet", f"{SUCCESS_RATE} can"))
         elif asked.source in {"prometheus", "application"} and family is Family.REPORTED:
@@ -182,8 +220,13 @@ def _guardrails(document: RampDocument, family: Family) -> tuple[tuple[Guardrail
         else:
             if set_by is not None:
                 faults.append(Fault(path, f"guardrails[{set_by}] has set the source of {ERRORS} already"))
-            chosen = _FAMILIES.get(asked.source or "", family)
-            errors = Guardrail(name=ERRORS, family=chosen, grade=1, may_kill=asked.kill is not False)
+            errors = Guardrail(
+                name=ERRORS,
+                family=_FAMILIES.get(asked.source or "", family),
+                grade=BY_UNITS,
+                may_kill=asked.kill is not False,
+                ceiling=_ceiling(asked),
+            )
             set_by = i
     names = [guardrail.name for guardrail in others]
     if len({ERRORS, *names}) <= len(names):
@@ -191,13 +234,38 @@ def _guardrails(document: RampDocument, family: Family) -> tuple[tuple[Guardrail
     return (errors, *others), faults
 
 
+def _duration(asked: GuardrailDocument, threshold_ms: float) -> Guardrail:
+    # Above a whole bound: SDKs count milliseconds.
+    return Guardrail(
+        name=asked.name or DURATION,
+        family=Family.REPORTED,
+        grade=BY_SAMPLES,
+        may_kill=asked.kill is not False,
+        min_difference=_min_difference(asked),
+        measure=Measure.LATENCY,
+        bound_ms=max(1, round(threshold_ms)),
+        ceiling=SLOW_CEILING,
+    )
+
+
+def _ceiling(asked: GuardrailDocument) -> float | None:
+    # Rounded, or 99.9 would be a ceiling of 0.0009999999999999 and be shown so.
+    return None if asked.threshold is None else round(1 - asked.threshold / 100, 12)
+
+
+def _min_difference(asked: GuardrailDocument) -> float | None:
+    return None if asked.min_difference is None else asked.min_difference / 100
+
+
 def _application(asked: GuardrailDocument) -> Guardrail:
     return Guardrail(
         name=asked.name or APPLICATION_ERRORS,
         family=Family.APPLICATION,
-        grade=3,
+        grade=BY_REQUESTS,
         may_kill=asked.kill is True,
         phi=PHI_WITHOUT_HISTORY,
+        min_difference=_min_difference(asked),
+        ceiling=_ceiling(asked),
     )
 
 
@@ -224,7 +292,7 @@ def _acceptable(document: RampDocument) -> float | None:
         return document.acceptable / 100
     for asked in document.guardrails:
         if asked.metric == SUCCESS_RATE and asked.threshold is not None:
-            return 1 - asked.threshold / 100
+            return _ceiling(asked)
     return DEFAULT_ACCEPTABLE
 
 

@@ -4,8 +4,11 @@ import math
 
 import msgspec
 
+from rheostat_server.ramps.ceiling import log_ceiling_bar
+from rheostat_server.ramps.crowd import crowd_doubts
 from rheostat_server.ramps.danger import kill_bar
 from rheostat_server.ramps.decide import proved, under_way
+from rheostat_server.ramps.few import is_few
 from rheostat_server.ramps.grades import events, grade_of
 from rheostat_server.ramps.ladder import START, is_last, step_at
 from rheostat_server.ramps.model import (
@@ -44,7 +47,8 @@ class GuardrailStanding(msgspec.Struct, frozen=True, kw_only=True):
     ``m`` kills at ``kill_line``, ``e`` (relative) or ``a`` (absolute) prove the step at ``advance_line``.
     ``toward_kill`` is how far log M is on its way from 1 to the kill line, 0 … 1. ``requests_to_proof`` is about how
     many more treated requests a proof needs, ``seconds_to_proof`` how long that takes at the present rate; ``None``
-    where that cannot be told. ``events`` are (treatment, control) as the kill process counted them.
+    where that cannot be told. ``events`` are (treatment, control) as the kill process counted them. ``ceiling`` is the
+    rate of bad requests, 0 … 1, that is too much in any case; its process ``c`` crosses it at ``ceiling_line``.
     """
 
     name: str
@@ -66,6 +70,27 @@ class GuardrailStanding(msgspec.Struct, frozen=True, kw_only=True):
     control: ArmStanding
     requests_to_proof: int | None
     seconds_to_proof: float | None
+    ceiling: float | None
+    c: float | None
+    ceiling_line: float | None
+
+
+class CrowdStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """What SDK reports say of the ramp's users as a whole.
+
+    ``users`` is how many there are, as far as that is known; ``low_evidence`` that they are few, or unknown.
+    ``coverage`` is the share of the flag's evaluations, 0 … 1, that come from services which report. ``failing_again``
+    (M_h), ``missing`` (M_d) and ``mismatch`` (E of the arms' sizes) hold the ramp at 10, 10 and 1000. ``doubts`` say in
+    words what of this keeps anybody new from being exposed.
+    """
+
+    users: int | None
+    low_evidence: bool
+    coverage: float | None
+    failing_again: float
+    missing: float
+    mismatch: float
+    doubts: tuple[str, ...]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +104,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     exposure_ppm: int
     why: str
     guardrails: tuple[GuardrailStanding, ...]
+    crowd: CrowdStanding
     preflight_left_s: float | None = None
 
 
@@ -96,6 +122,21 @@ def standing(plan: Plan, state: State, now_ms: int) -> Standing:
         why=state.why,
         preflight_left_s=_preflight_left_s(plan, state) if arming else None,
         guardrails=guardrails,
+        crowd=_crowd(plan, state, now_ms),
+    )
+
+
+def _crowd(plan: Plan, state: State, now_ms: int) -> CrowdStanding:
+    crowd = state.crowd
+    exposed = state.status in LIVE and state.exposed_since_ms is not None
+    return CrowdStanding(
+        users=plan.users if state.users is None else state.users,
+        low_evidence=is_few(plan, state),
+        coverage=crowd.coverage,
+        failing_again=_plain(crowd.log_recount),
+        missing=_plain(crowd.log_missing),
+        mismatch=_plain(crowd.log_srm),
+        doubts=tuple(crowd_doubts(plan, state, now_ms)) if exposed else (),
     )
 
 
@@ -177,6 +218,9 @@ def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailSt
         control=_arm(added(seen.control, seen.late_control)),
         requests_to_proof=needed,
         seconds_to_proof=seconds,
+        ceiling=guardrail.ceiling,
+        c=None if guardrail.ceiling is None else _plain(seen.ceiling.log_c),
+        ceiling_line=None if guardrail.ceiling is None else _plain(log_ceiling_bar(plan)),
     )
 
 

@@ -32,6 +32,9 @@ FEWEST_FAILING_UNITS = 3
 FEWEST_EVENTS_PER_PHI = 5
 """Bad treatment requests, times φ, without which grade 3 kills nobody."""
 
+ASSUMED_PHI = 5.0
+"""Overdispersion of requests where there is no history to measure it from (grade 3)."""
+
 LOG_PROOF_BAR = math.log(PROOF_BAR)
 LOG_HOLD_AT = math.log(HOLD_AT)
 LOG_RELEASE_BELOW = math.log(RELEASE_BELOW)

@@ -37,10 +37,12 @@ _RAMP: Final = (
     "max_dwell",
     "interval",
     "users",
+    "min_coverage",
+    "missing_users",
     "unguarded",
     "rule",
 )
-_LATER: Final = ("advance_windows", "baseline", "analysis", "canaryAnalysis", "min_coverage")
+_LATER: Final = ("advance_windows", "baseline", "analysis", "canaryAnalysis")
 _LATER_STRATEGIES: Final = ("linear", "exponential", "blue-green", "rolling", "a-b")
 _STEP: Final = ("exposure", "min_dwell", "max_dwell", "gate")
 
@@ -94,6 +96,8 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         interval=fields.duration("interval"),
         users=fields.count("users"),
         unguarded=unguarded,
+        min_coverage=fields.percent("min_coverage"),
+        missing_users="hold" if fields.choice("missing_users", ("kill", "hold")) == "hold" else "kill",
     )
 
 

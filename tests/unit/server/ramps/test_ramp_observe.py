@@ -250,7 +250,9 @@ def test_acceptable_auto_is_twice_the_baseline_within_bounds(bad: int, expected:
     arming = GuardrailState(control=ArmTotals(ended=10_000, bad=bad))
 
     assert acceptable_after(plan, arming) == pytest.approx(expected)
-    assert acceptable_rate(plan, ERRORS, replace(arming, acceptable=acceptable_after(plan, arming))) == pytest.approx(expected)
+    assert acceptable_rate(plan, ERRORS, replace(arming, acceptable=acceptable_after(plan, arming))) == pytest.approx(
+        expected
+    )
 
 
 def test_acceptable_auto_is_strict_where_arming_saw_nothing() -> None:

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rheostat.model.document import GuardrailDocument, RampDocument, StepDocument
 from rheostat.model.flag import Rollout
 from rheostat_server.errors import Fault, Invalid
-from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
+from rheostat_server.ramps.model import Family, Gate, Guardrail, Measure, Plan, Step
 from rheostat_server.ramps.plan import default_steps, plan_of, remarks, users_to_kill
 
 ROLLOUT = Rollout(exposure_ppm=0, split={"on": 1.0}, salt="checkout-v2", fallback="off")
@@ -49,7 +50,8 @@ def test_shortest_document_gets_every_default() -> None:
     assert [step.exposure_ppm for step in plan.steps] == [10_000, 50_000, 100_000, 250_000, 500_000, 1_000_000]
     assert {(step.min_dwell_s, step.max_dwell_s, step.gate) for step in plan.steps} == {(60.0, None, Gate.NONE)}
     assert plan.guardrails == (Guardrail(name="errors", family=Family.REPORTED_METRICS, grade=1),)
-    assert (plan.alpha, plan.budget_parts, plan.acceptable, plan.min_units) == (0.01, 1, 0.005, 20)
+    assert (plan.alpha, plan.budget_parts, plan.acceptable, plan.min_units) == (0.01, 2, 0.005, 20)
+    assert (plan.missing_kill, plan.min_coverage) == (True, 0.8)
     assert (plan.soak_s, plan.preflight_s, plan.interval_s, plan.blind_limit_s) == (3_600, 600, 15, 900)
     assert (plan.guarded, plan.manual, plan.low_evidence, plan.users) == (True, False, False, None)
     assert (plan.on_blind, plan.on_inconclusive, plan.kill_scope) == ("hold", "hold", "rollout")
@@ -107,14 +109,14 @@ def test_success_rate_configures_the_guardrail_that_is_always_on(source: Any, fa
     plan = planned(a_document(guardrails=(watched,)))
     advisory = planned(a_document(guardrails=(GuardrailDocument(metric=RATE, source=source, kill=False),)))
 
-    assert plan.guardrails == (Guardrail(name="errors", family=family, grade=1),)
-    assert plan.acceptable == pytest.approx(0.01)
+    assert plan.guardrails == (Guardrail(name="errors", family=family, grade=1, ceiling=0.01),)
+    assert plan.acceptable == 0.01
     assert not advisory.guardrails[0].may_kill
-    assert advisory.budget_parts == 1
+    assert (advisory.budget_parts, advisory.missing_kill) == (1, False)
     assert advisory.acceptable == 0.005
 
 
-@pytest.mark.parametrize(("kill", "may_kill", "parts"), [(None, False, 1), (False, False, 1), (True, True, 2)])
+@pytest.mark.parametrize(("kill", "may_kill", "parts"), [(None, False, 2), (False, False, 2), (True, True, 3)])
 def test_application_counters_are_a_stream_of_their_own(kill: bool | None, may_kill: bool, parts: int) -> None:
     """The application's requests are grade 3: advisory unless asked to kill, and then they share the budget."""
     watched = GuardrailDocument(metric=RATE, source="application", kill=kill)
@@ -148,16 +150,72 @@ def test_prometheus_sources_need_a_prometheus(source: Any) -> None:
 def test_what_cannot_be_watched_is_refused_and_not_left_out() -> None:
     """A guardrail that this version cannot watch is a fault, for a ramp must not look guarded where it is not."""
     watched = (
-        GuardrailDocument(metric="request-duration", threshold=500),
+        GuardrailDocument(metric="request-duration", threshold=500, source="application"),
         GuardrailDocument(name="checkout", bad="a", total="b"),
         GuardrailDocument(),
+        GuardrailDocument(metric="request-duration", threshold=500, source="prometheus"),
+        GuardrailDocument(metric="request-duration"),
     )
 
     assert [(fault.path, fault.message) for fault in faults(a_document(guardrails=watched))] == [
         ("guardrails[0]", "request-duration cannot be watched yet"),
         ("guardrails[1]", "checkout cannot be watched yet"),
         ("guardrails[2]", "this guardrail cannot be watched yet"),
+        ("guardrails[3].source", "durations are not among what is read back"),
+        ("guardrails[4].threshold", "a duration has a threshold"),
     ]
+
+
+def test_a_duration_is_a_share_of_requests_above_its_bound() -> None:
+    """``request-duration: 500`` may be exceeded by 1 % of requests; users' samples are compared, and may kill."""
+    asked = GuardrailDocument(metric="request-duration", threshold=499.6, min_difference=0.3)
+    advisory = replace(asked, name="slow", kill=False, source="reported", min_difference=None)
+    plan = planned(a_document(guardrails=(asked, advisory)), family=Family.REPORTED)
+
+    assert plan.guardrails[1:] == (
+        Guardrail(
+            name="request-duration",
+            family=Family.REPORTED,
+            grade=2,
+            measure=Measure.LATENCY,
+            bound_ms=500,
+            ceiling=0.01,
+            min_difference=0.003,
+        ),
+        Guardrail(
+            name="slow",
+            family=Family.REPORTED,
+            grade=2,
+            may_kill=False,
+            measure=Measure.LATENCY,
+            bound_ms=500,
+            ceiling=0.01,
+        ),
+    )
+    assert plan.budget_parts == 3
+    lines = remarks(plan)
+    assert any(line.startswith("request-duration: above 1 % it holds") for line in lines)
+    assert "0.01 of harmless ramps may be killed, shared by 3 ways to kill" in lines
+
+
+def test_guardrails_that_were_looked_up_are_taken_as_they_are() -> None:
+    """What a guardrail on queries reads is found beforehand; it stands in its place, and may share the budget."""
+    found = Guardrail(name="checkout", family=Family.QUERIES, grade=3, phi=2.0, ceiling=0.02)
+    asked = (GuardrailDocument(metric=RATE, threshold=99.9), GuardrailDocument(name="checkout", bad="a", total="b"))
+    plan = planned(a_document(guardrails=asked), watched={1: found})
+
+    assert plan.guardrails[0].ceiling == 0.001
+    assert plan.guardrails[1] == found
+    assert plan.budget_parts == 3
+
+
+def test_missing_users_have_a_part_of_the_budget_where_they_kill() -> None:
+    """By default users who stay away can kill, and the others' line is higher; ``hold`` gives the part back."""
+    hold = planned(a_document(missing_users="hold", min_coverage=50))
+
+    assert (hold.missing_kill, hold.budget_parts, hold.min_coverage) == (False, 1, 0.5)
+    assert any("stay away" in line for line in remarks(planned(a_document())))
+    assert not any("stay away" in line for line in remarks(hold))
 
 
 def test_same_requests_are_not_watched_twice() -> None:
@@ -264,7 +322,7 @@ def test_too_few_users_for_any_step_are_told_so() -> None:
 
 def test_person_is_told_after_how_many_users_each_step_can_kill() -> None:
     """The remarks give the figure for each step, and say where there is nobody to compare with."""
-    plan = planned(a_document(1, 10, 50, 100))
+    plan = planned(a_document(1, 10, 50, 100, missing_users="hold"))
 
     assert remarks(plan) == (
         "1 % can kill after 3 failing users",
@@ -272,8 +330,10 @@ def test_person_is_told_after_how_many_users_each_step_can_kill() -> None:
         "50 % can kill after 11 failing users",
         "100 % has too few to compare with",
     )
-    assert users_to_kill(planned(a_document(100, holdback=5)), 1_000_000) == 142
+    assert users_to_kill(planned(a_document(100, holdback=5, missing_users="hold")), 1_000_000) == 142
     assert users_to_kill(planned(a_document(100, holdback=0.1)), 1_000_000) is None
+    shared = planned(a_document(50, guardrails=(GuardrailDocument(metric=RATE, threshold=99),)))
+    assert (users_to_kill(plan, 500_000), users_to_kill(shared, 500_000)) == (11, 13)
 
 
 def test_holdback_does_not_forbid_the_last_step() -> None:
