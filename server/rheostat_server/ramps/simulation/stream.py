@@ -115,7 +115,7 @@ class Stream:
         self._window_of: dict[int, int] = {}
         self._epoch_of: dict[int, int] = {}
         self._phases: dict[int, float] = {}
-        self._bad_before: set[int] = set()
+        self._bad_sampled: set[int] = set()
         self._arrivals: dict[int, int] = {}
         self.exposed_units = 0
         """Distinct treated units sampled in the present epoch, those thinned out reckoned in."""
@@ -236,14 +236,17 @@ class Stream:
                 continue
             treated = place < view.drawn
             arm = arms[at_view][0 if treated else 1]
+            arm.seen += 1
             window = int(t_s // WINDOW_S)
             before = window_of.get(user)
             if before != window:
                 window_of[user] = window
-                arm.seen += 1
-                if window % 2 == 0 and user not in self._bad_before:
+                # A unit's bad sample counts once.
+                if window % 2 == 0 and user not in self._bad_sampled:
                     arm.sampled += 1
                     arm.sampled_bad += bad
+                    if bad:
+                        self._bad_sampled.add(user)
                 if before is None:
                     arm.active += 1
                     arm.active_failed += user in self._failed
@@ -252,8 +255,6 @@ class Stream:
                     if at.exposed_s < 0:
                         level = self._level_of(place)
                         self._arrivals[level] = self._arrivals.get(level, 0) + 1
-                if bad:
-                    self._bad_before.add(user)
             if epoch_of.get(user) != view.epoch:
                 epoch_of[user] = view.epoch
                 arm.units += 1
