@@ -211,16 +211,14 @@ def main() -> int:
     parser.add_argument("--no-thresholds", action="store_true", help="leave out the table of other rules")
     asked = parser.parse_args()
     began, kept = time.process_time(), True
-    print("| harmless | runs | killed or refused (at most, 95 %) | Flagger | Argo Rollouts | within 1 % |")
+    print("| harmless | runs | killed or refused (at most, 95 %) | Flagger | Argo | within 1 % |")
     print("|---|---|---|---|---|---|")
     for scenario in harmless():
         if asked.only in scenario.name:
             found = outcomes(scenario, asked.share)
             kept &= is_kept(scenario, found)
             print(_false_kill_row(scenario, found), flush=True)
-    print(
-        "\n| harmful | runs | killed | after (10 – 90) | promised | failing | went up | Flagger | Argo Rollouts | holds |"
-    )
+    print("\n| harmful | runs | killed | after (10 – 90) | promised | failing | went up | Flagger | Argo | holds |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for scenario in harmful():
         if asked.only in scenario.name:
