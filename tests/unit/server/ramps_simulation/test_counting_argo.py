@@ -82,7 +82,7 @@ def test_errors_in_a_row_end_it() -> None:
 def test_inconclusive_above_its_limit() -> None:
     """An inconclusive measurement beyond ``inconclusiveLimit`` ends the metric so."""
     assert counted(a_metric(inconclusive_limit=1), U).phase is None
-    assert counted(a_metric(inconclusive_limit=1), I, S, U).phase is U
+    assert counted(a_metric(inconclusive_limit=1), U, S, U).phase is U
 
 
 @pytest.mark.parametrize(
