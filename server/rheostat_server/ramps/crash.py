@@ -15,6 +15,7 @@ _BAD_SHARE = 0.5
 _TIMES_CONTROL = 10
 _FEWEST_REQUESTS = 10
 _FEWEST_UNITS = 2
+_SEVERAL = 3
 
 
 def stretched(stretches: tuple[Stretch, ...], block: Block) -> tuple[Stretch, ...]:
@@ -29,6 +30,7 @@ def stretched(stretches: tuple[Stretch, ...], block: Block) -> tuple[Stretch, ..
         treatment_bad=before.treatment_bad + treatment.bad,
         seen=before.seen + treatment.seen,
         units=before.units + treatment.units,
+        units_bad=before.units_bad + treatment.units_bad,
         failing=before.failing + treatment.failing,
         control_ended=before.control_ended + control.ended,
         control_bad=before.control_bad + control.bad,
@@ -41,9 +43,12 @@ def is_crash(stretches: Sequence[Stretch]) -> bool:
     """Whether these five minutes are a crash of the treatment.
 
     At least half of at least 10 treated requests are bad, which is 10 times the control or more; and at least half of
-    at least 2 treated users have newly failed, so that no single broken account is it. The control is judged as if one
-    more of its requests had been bad: where it has too few to show a shared outage, there is no crash.
+    at least 2 treated users have newly failed, so that no single broken account is it. (Where nearly everybody failed
+    before the ramp, nobody fails newly: three whose first sample is bad will do.) The control is judged as if one more
+    of its requests had been bad: where it has too few to show a shared outage, there is no crash.
     """
+    sampled_bad = _sum(stretches, "units_bad")
+    failing = max(_sum(stretches, "failing"), sampled_bad if sampled_bad >= _SEVERAL else 0)
     treated, bad = _sum(stretches, "treatment_ended"), _sum(stretches, "treatment_bad")
     others, others_bad = _sum(stretches, "control_ended"), _sum(stretches, "control_bad")
     units = max(_sum(stretches, "seen"), _sum(stretches, "units"))
@@ -52,7 +57,7 @@ def is_crash(stretches: Sequence[Stretch]) -> bool:
         and bad >= _BAD_SHARE * treated
         and bad * (others + 1) >= _TIMES_CONTROL * (others_bad + 1) * treated
         and units >= _FEWEST_UNITS
-        and 2 * _sum(stretches, "failing") >= units
+        and 2 * failing >= units
     )
 
 
@@ -61,7 +66,8 @@ def crash_words(stretches: Sequence[Stretch]) -> str:
     return (
         f"{rate(_sum(stretches, 'treatment_bad'), _sum(stretches, 'treatment_ended'))} treated requests failed, "
         f"{rate(_sum(stretches, 'control_bad'), _sum(stretches, 'control_ended'))} others; "
-        f"{count(_sum(stretches, 'failing'))} treated users newly failed"
+        f"{count(_sum(stretches, 'failing'))} treated users newly failed, "
+        f"{count(_sum(stretches, 'units_bad'))} of {count(_sum(stretches, 'units'))} sampled ones"
     )
 
 

@@ -16,6 +16,10 @@ from rheostat_server.ramps.words import count, duration, odds
 VANISHED_MS = 300_000
 """How long a vanished instance keeps a ramp from going up: by then its orphans have been reported, or never are."""
 
+_FEWEST_ARMED = 100
+_FEWEST_REQUESTS = 30
+_THIN = 0.65
+
 
 def crowd_after(plan: Plan, state: State, evidence: Evidence) -> CrowdMemory:
     """Return the memory after an observation. Without a guardrail nobody asks, and it stays empty."""
@@ -52,6 +56,7 @@ def at_first_exposure(crowd: CrowdMemory) -> CrowdMemory:
         active=crowd.active,
         active_failed=crowd.active_failed,
         users=crowd.users,
+        armed_requests=crowd.step_requests,
         coverage=crowd.coverage,
         vanished_ms=crowd.vanished_ms,
     )
@@ -59,7 +64,9 @@ def at_first_exposure(crowd: CrowdMemory) -> CrowdMemory:
 
 def in_new_step(crowd: CrowdMemory) -> CrowdMemory:
     """Return the memory at another exposure: what is judged step by step begins anew."""
-    return replace(crowd, step_treatment=0, step_control=0, log_srm=0.0, stretches=(), crashed=False)
+    return replace(
+        crowd, step_requests=(0, 0), step_treatment=0, step_control=0, log_srm=0.0, stretches=(), crashed=False
+    )
 
 
 def is_uncovered(plan: Plan, crowd: CrowdMemory) -> bool:
@@ -87,6 +94,21 @@ def is_short(plan: Plan, state: State) -> bool:
     return treatment < treated_share(plan, state.exposure_ppm) * (treatment + control)
 
 
+def is_thin(plan: Plan, state: State) -> bool:
+    """Whether the first step has far fewer treated requests than the same users had while arming.
+
+    It holds, and kills nobody: one busy user who leaves may be the cause. Later steps have other users, of whom arming
+    knows only how many arrived.
+    """
+    expected = _expected_requests(state.crowd)
+    return (
+        state.exposure_ppm == plan.steps[0].exposure_ppm
+        and state.crowd.armed_requests[0] >= _FEWEST_ARMED
+        and expected >= _FEWEST_REQUESTS
+        and state.crowd.step_requests[0] < _THIN * expected
+    )
+
+
 def vanished_lately(crowd: CrowdMemory, now_ms: int) -> bool:
     """Whether an instance fell silent without a goodbye a short time ago."""
     return crowd.vanished_ms is not None and now_ms - crowd.vanished_ms < VANISHED_MS
@@ -102,6 +124,9 @@ def crowd_doubts(plan: Plan, state: State, now_ms: int) -> Iterator[str]:
         yield missing_words(state)
     if mismatched(crowd) or crowd.srm_stepped_back:
         yield srm_words(plan, state)
+    if is_thin(plan, state):
+        came, expected = count(crowd.step_requests[0]), count(_expected_requests(crowd))
+        yield f"requests are missing: {came} treated ones of about {expected} that the same users had while arming"
     if crowd.vanished_ms is not None and vanished_lately(crowd, now_ms):
         left = duration((crowd.vanished_ms + VANISHED_MS - now_ms) / 1000)
         yield f"an instance fell silent without a goodbye: its outcomes may be lost; waiting {left} more"
@@ -161,6 +186,9 @@ def _counted(plan: Plan, state: State, crowd: CrowdMemory, block: Block) -> Crow
         active_failed=crowd.active_failed + control.active_failed,
         users=crowd.users + treatment.active + control.active,
     )
+    if block.epoch == state.epoch:
+        requests = (crowd.step_requests[0] + treatment.ended, crowd.step_requests[1] + control.ended)
+        crowd = replace(crowd, step_requests=requests)
     if state.exposed_since_ms is None:
         return crowd
     if 0 < x < 1:
@@ -173,6 +201,11 @@ def _counted(plan: Plan, state: State, crowd: CrowdMemory, block: Block) -> Crow
         step_control=crowd.step_control + control.units,
         stretches=stretched(crowd.stretches, block),
     )
+
+
+def _expected_requests(crowd: CrowdMemory) -> float:
+    treatment, control = crowd.armed_requests
+    return crowd.step_requests[1] * treatment / control if control else 0.0
 
 
 def _missing(crowd: CrowdMemory, block: Block, share: float, t1_s: float, t2_s: float) -> CrowdMemory:

@@ -59,7 +59,7 @@ class CeilingMemory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """Half a minute of the crash clause: requests of both arms, treated units seen and newly failing.
+    """Half a minute of the crash clause: requests of both arms, treated units seen, sampled badly and newly failing.
 
     ``until_ms`` is the end of the last block in it.
     """
@@ -69,6 +69,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     treatment_bad: int = 0
     seen: int = 0
     units: int = 0
+    units_bad: int = 0
     failing: int = 0
     control_ended: int = 0
     control_bad: int = 0
@@ -84,6 +85,7 @@ class CrowdMemory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
       ``recounted_squares`` Σk² since arming began.
     - ``active``, ``active_failed``: control units seen in the ramp, and those of them that failed by now;
       ``users``: units seen in either arm.
+    - ``armed_requests``: requests of (treatment, control) while arming; ``step_requests``: those of the step.
     - ``step_treatment``, ``step_control``: distinct units of the step; ``log_srm`` how badly they fit x.
       ``srm_stepped_back`` says that this has cost a level already; a person has to go on from there.
     - ``stretches``: the last five minutes of the epoch; ``crashed``: what came last makes it a crash.
@@ -103,6 +105,8 @@ class CrowdMemory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     active: int = 0
     active_failed: int = 0
     users: int = 0
+    armed_requests: tuple[int, int] = (0, 0)
+    step_requests: tuple[int, int] = (0, 0)
     step_treatment: int = 0
     step_control: int = 0
     log_srm: float = 0.0

@@ -173,7 +173,7 @@ def _first_exposure(plan: Plan, state: State, now_ms: int, why: str) -> State:
         exposed,
         exposed_since_ms=now_ms,
         exposed_epoch=exposed.epoch,
-        crowd=at_first_exposure(exposed.crowd),
+        crowd=at_first_exposure(state.crowd),
         users=users_seen(plan, state),
         guardrails={
             # M restarts at 1. Where a source had read up to, and whether it saw, is not evidence and stays.
