@@ -28,10 +28,12 @@ from rheostat_server.ramps.plan import plan_of
 from rheostat_server.ramps.simulation.crowd import Activity, Mix
 from rheostat_server.ramps.simulation.runs import Run, Simulation, argo_of, flagger_of, run_once, summaries
 from rheostat_server.ramps.validate import validate_ramp
+from rheostat_server.ramps.words import count
 
 PROMETHEUS_INTERVAL_S = 15.0
 _MOST_USERS = 5_000_000
-_MOST_REQUESTS = 2e8
+_MOST_FAILING = 5e6
+"""Failing requests a run, were everybody treated: each is drawn, which takes some microseconds."""
 
 
 def percent(context: click.Context, option: click.Parameter, value: str) -> float:
@@ -159,8 +161,8 @@ def _simulation(document: RampDocument, options: dict[str, Any]) -> Simulation:
     for name in ("flagger_interval", "argo_interval", "argo_pause"):
         if options[name] < 10:
             raise CommandFailed(f"--{name.replace('_', '-')}: at least 10s")
-    if options["rps"] * (options["watched"] + options["onset"]) > _MOST_REQUESTS:
-        raise CommandFailed(f"--rps: {_MOST_REQUESTS:g} requests a run are the most; lower it, or --for")
+    if options["rps"] * (options["watched"] + options["onset"]) * options["regression"] > _MOST_FAILING:
+        raise CommandFailed(f"--rps: {count(_MOST_FAILING)} failing requests a run are the most; lower it, or --for")
     plan = _plan(document, users)
     if not plan.guarded:
         raise CommandFailed("the ramp is unguarded: it moves by time alone, and there is nothing to simulate")
@@ -187,7 +189,7 @@ def _simulation(document: RampDocument, options: dict[str, Any]) -> Simulation:
     )
 
 
-def _run(simulation: Simulation, count: int, workers: int | None) -> tuple[list[Run], bool]:
+def _run(simulation: Simulation, wanted: int, workers: int | None) -> tuple[list[Run], bool]:
     """Return the runs, in order, and whether somebody stopped them before the end."""
     found: dict[int, Run] = {}
     progress = Progress(
@@ -201,8 +203,8 @@ def _run(simulation: Simulation, count: int, workers: int | None) -> tuple[list[
     progress.disable = not progress.console.is_terminal
     try:
         with progress:
-            bar = progress.add_task("", total=count)
-            for portion in run_all(partial(_numbered, simulation), count, workers=workers):
+            bar = progress.add_task("", total=wanted)
+            for portion in run_all(partial(_numbered, simulation), wanted, workers=workers):
                 found.update(portion)
                 progress.update(bar, completed=len(found))
     except KeyboardInterrupt:

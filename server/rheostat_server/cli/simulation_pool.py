@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import TypeVar
@@ -9,6 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 _PORTIONS = 50
 _MOST_WORKERS = 8
+_LOOK_SECONDS = 0.5
 
 
 def run_all(work: Callable[[int], T], count: int, *, workers: int | None = None) -> Iterator[list[T]]:
@@ -21,10 +24,9 @@ def run_all(work: Callable[[int], T], count: int, *, workers: int | None = None)
         for index in range(count):
             yield [work(index)]
         return
-    size = max(1, min(10, count // _PORTIONS))
+    size = max(1, min(4, count // _PORTIONS))
     portions = [range(start, min(count, start + size)) for start in range(0, count, size)]
-    # The terminal's interrupt reaches every process; only this one is to act on it.
-    with ProcessPoolExecutor(workers, initializer=_ignore_interrupt) as pool:
+    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(os.getpid(),)) as pool:
         waiting: set[Future[list[T]]] = set()
         try:
             for portion in portions:
@@ -48,5 +50,14 @@ def _work_on(work: Callable[[int], T], portion: range) -> list[T]:
     return [work(index) for index in portion]
 
 
-def _ignore_interrupt() -> None:
+def _begin(parent: int) -> None:
+    # The terminal's interrupt reaches every process; only the first is to act on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when its parent was killed: nobody would ever tell it to."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
