@@ -4,7 +4,6 @@
 """
 
 import argparse
-import random
 import sys
 import time
 from collections.abc import Sequence
@@ -38,17 +37,14 @@ def run_one(name: str, index: int) -> Outcome:
     """Return a run of a scenario: the same for the same number."""
     scenario = SCENARIOS[name]
     seed = f"{name}:{index}"
-    crowd = Crowd(scenario.traffic, random.Random(seed))
+    crowd = Crowd(scenario.traffic, seed)
     most_s, onset_s = scenario.most_s, scenario.onset_s
     if scenario.schedule is None:
-        guard, _ = ride(
-            scenario.plan, crowd, random.Random(seed), most_s=most_s, onset_s=onset_s, until_soak=not scenario.harmful
-        )
+        guard, _ = ride(scenario.plan, crowd, most_s=most_s, onset_s=onset_s, until_soak=not scenario.harmful)
     else:
         guard = open_ride(
             scenario.plan,
             crowd,
-            random.Random(seed),
             scenario.schedule,
             block_s=scenario.block_s,
             most_s=most_s,
@@ -59,8 +55,8 @@ def run_one(name: str, index: int) -> Outcome:
         return Outcome(guard, None, None)
     return Outcome(
         guard,
-        ride_flagger(flagger_of(scenario.plan), crowd, random.Random(seed), most_s=most_s, onset_s=onset_s),
-        ride_argo(argo_of(scenario.plan), crowd, random.Random(seed), most_s=most_s, onset_s=onset_s),
+        ride_flagger(flagger_of(scenario.plan), crowd, most_s=most_s, onset_s=onset_s),
+        ride_argo(argo_of(scenario.plan), crowd, most_s=most_s, onset_s=onset_s),
     )
 
 
@@ -157,9 +153,7 @@ def thresholds(rps: float, harm: float, index: int) -> dict[str, tuple[float, fl
     seed = f"thresholds:{rps}:{harm}:{index}"
     traffic = Traffic(rps, MANY, (Group(1.0, regression(0.005, harm)),), Activity.EQUAL)
     rivals = Rivals(0.005, harm)
-    ending = open_ride(
-        a_plan(), Crowd(traffic, random.Random(seed)), random.Random(seed), CLIMB, beside=rivals.see, on=True
-    )
+    ending = open_ride(a_plan(), Crowd(traffic, seed), CLIMB, beside=rivals.see, on=True)
     killed: dict[str, tuple[float, float]] = dict(rivals.killed)
     if ending.verdict == "killed":
         killed["guard"] = (ending.seconds, ending.failed)

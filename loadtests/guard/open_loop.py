@@ -1,6 +1,5 @@
 """Ramps whose exposure goes by a schedule, whatever is decided: what the kill process alone would have done when."""
 
-import random
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -42,7 +41,6 @@ def prompt(plan: Plan, state: State, now_s: float) -> tuple[View, ...]:
 def open_ride(
     plan: Plan,
     crowd: Crowd,
-    draw: random.Random,
     schedule: Schedule,
     *,
     block_s: float = 15.0,
@@ -57,7 +55,7 @@ def open_ride(
     ``beside`` is shown each block from the first exposure on; with ``on`` it goes on to the end after a kill.
     """
     plan = msgspec.structs.replace(plan, interval_s=max(plan.interval_s, block_s))
-    stream = Stream(crowd, draw, [(ppm, treated_share(plan, ppm)) for ppm in levels(plan)])
+    stream = Stream(crowd, [(ppm, treated_share(plan, ppm)) for ppm in levels(plan)])
     state, now_s = start(plan, 0), 0.0
     exposed_s = 0.0 if state.exposed_since_ms is not None else _FAR_S
     underway: deque[tuple[float, Told]] = deque()

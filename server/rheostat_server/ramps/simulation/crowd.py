@@ -95,12 +95,14 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
 class Crowd:
     """The users of one run: each one's rate, group, place on the line and hash.
 
-    Users are numbers from 0. A group's are successive: activity and place do not depend on the number.
+    Users are numbers from 0. A group's are successive: activity and place do not depend on the number. The same seed,
+    as it is printed, gives the same crowd.
     """
 
-    def __init__(self, traffic: Traffic, draw: random.Random) -> None:
+    def __init__(self, traffic: Traffic, seed: object) -> None:
         self.traffic = traffic
-        self._draw = draw
+        self._seed = seed
+        draw = self._draw = self.chance("users")
         self.size = traffic.users
         self._ends = self._group_ends()
         self._rates: list[float] | None = None
@@ -122,6 +124,10 @@ class Crowd:
         other = copy(self)
         other.traffic = traffic
         return other
+
+    def chance(self, what: str) -> random.Random:
+        """Return the seed's generator for something: the same one each time, and independent of any other's."""
+        return random.Random(f"{self._seed}:{what}")
 
     def rate(self, user: int) -> float:
         """Return the user's requests per second."""

@@ -7,7 +7,6 @@ Blocks are as long as the ramp's interval right after a change of exposure, and 
 at most 15 s: a time to a kill is off by a tenth at the most.
 """
 
-import random
 from collections import deque
 from collections.abc import Sequence
 
@@ -75,10 +74,10 @@ def views_of(plan: Plan, state: State) -> tuple[View, ...]:
     return (View(epoch=state.epoch, exposure_ppm=first_ppm, drawn=drawn, served=in_force),)
 
 
-def stream_of(plan: Plan, crowd: Crowd, draw: random.Random) -> Stream:
+def stream_of(plan: Plan, crowd: Crowd) -> Stream:
     """Return the crowd's requests as the plan's levels see them."""
     shares = [(ppm, treated_share(plan, ppm)) for ppm in levels(plan)]
-    return Stream(crowd, draw, shares)
+    return Stream(crowd, shares)
 
 
 def evidence_of(
@@ -102,7 +101,6 @@ def evidence_of(
 def ride(
     plan: Plan,
     crowd: Crowd,
-    draw: random.Random,
     *,
     most_s: float = 7200.0,
     onset_s: float = 0.0,
@@ -114,7 +112,7 @@ def ride(
     """
     plan = msgspec.structs.replace(plan, interval_s=max(plan.interval_s, COARSEST_S))
     finest_s = min(1.0, plan.interval_s)
-    stream = stream_of(plan, crowd, draw)
+    stream = stream_of(plan, crowd)
     state, now_s, since_s = start(plan, 0), 0.0, 0.0
     exposed_s = 0.0 if state.exposed_since_ms is not None else _FAR_S
     begun, harmed_before = False, 0
@@ -174,9 +172,9 @@ def _verdict(state: State, *, exposed: bool) -> str:
 class _Volumes:
     """Requests with the variant, good and bad, counted as a metric would: the rivals' view of the crowd."""
 
-    def __init__(self, crowd: Crowd, draw: random.Random, keep_s: float) -> None:
+    def __init__(self, crowd: Crowd, what: str, keep_s: float) -> None:
         self._crowd = crowd
-        self._draw = draw
+        self._draw = crowd.chance(what)
         self._keep_s = keep_s
         self._seen: deque[tuple[float, int, int]] = deque()
         self.failed = 0
@@ -205,11 +203,9 @@ class _Volumes:
         return good / (good + bad) if good + bad else None
 
 
-def ride_flagger(
-    plan: FlaggerPlan, crowd: Crowd, draw: random.Random, *, most_s: float = 7200.0, onset_s: float = 0.0
-) -> Ending:
+def ride_flagger(plan: FlaggerPlan, crowd: Crowd, *, most_s: float = 7200.0, onset_s: float = 0.0) -> Ending:
     """Ramp the same crowd by Flagger's counting; its checks are of the success rate in percent."""
-    volumes = _Volumes(crowd, draw, max(check.window_s for check in plan.checks))
+    volumes = _Volumes(crowd, "flagger", max(check.window_s for check in plan.checks))
     state = flagger_round(plan, FlaggerState(), [None] * len(plan.checks))
     now_s, due_s, harmed_before = 0.0, plan.every_s, 0
     arrived_s: float | None = None
@@ -244,11 +240,9 @@ def ride_flagger(
     )
 
 
-def ride_argo(
-    plan: ArgoPlan, crowd: Crowd, draw: random.Random, *, most_s: float = 7200.0, onset_s: float = 0.0
-) -> Ending:
+def ride_argo(plan: ArgoPlan, crowd: Crowd, *, most_s: float = 7200.0, onset_s: float = 0.0) -> Ending:
     """Ramp the same crowd by Argo Rollouts' steps and background analysis; its metrics are success shares, 0 … 1."""
-    volumes = _Volumes(crowd, draw, max(metric.window_s for metric in plan.metrics))
+    volumes = _Volumes(crowd, "argo", max(metric.window_s for metric in plan.metrics))
     state = ArgoState()
     now_s, harmed_before = 0.0, 0
     arrived_s: float | None = None

@@ -1,6 +1,5 @@
 """Many simulated ramps of one plan, and what came of them under each rule. Pure."""
 
-import random
 from collections.abc import Sequence
 
 import msgspec
@@ -15,7 +14,6 @@ GUARD = "rheostat"
 FLAGGER = "flagger"
 ARGO = "argo"
 RULES = (GUARD, FLAGGER, ARGO)
-_SPREAD = 1_000_003
 
 
 class Simulation(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,24 +64,24 @@ class RuleSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 def run_once(simulation: Simulation, index: int) -> Run:
     """Return the run of this number: the same for the same seed, whatever ran before."""
-    seed = simulation.seed * _SPREAD + index
+    seed = f"{simulation.seed}:{index}"
     mix = simulation.mix
-    harmless = Crowd(msgspec.structs.replace(mix, regression=None).traffic(), random.Random(seed))
-    good, path = ride(simulation.plan, harmless, random.Random(seed), most_s=simulation.most_s, until_soak=True)
+    harmless = Crowd(msgspec.structs.replace(mix, regression=None).traffic(), seed)
+    good, path = ride(simulation.plan, harmless, most_s=simulation.most_s, until_soak=True)
     harmful = harmless.under(mix.traffic())
-    bad, _ = ride(simulation.plan, harmful, random.Random(seed), most_s=simulation.most_s, onset_s=mix.onset_s)
+    bad, _ = ride(simulation.plan, harmful, most_s=simulation.most_s, onset_s=mix.onset_s)
     return Run(
-        harmless={GUARD: good, **_rivals(simulation, harmless, seed, 0.0)},
-        harmful={GUARD: bad, **_rivals(simulation, harmful, seed, mix.onset_s)},
+        harmless={GUARD: good, **_rivals(simulation, harmless, 0.0)},
+        harmful={GUARD: bad, **_rivals(simulation, harmful, mix.onset_s)},
         path=path.points,
     )
 
 
-def _rivals(simulation: Simulation, crowd: Crowd, seed: int, onset_s: float) -> dict[str, Ending]:
+def _rivals(simulation: Simulation, crowd: Crowd, onset_s: float) -> dict[str, Ending]:
     most_s = simulation.most_s
     return {
-        FLAGGER: ride_flagger(simulation.flagger, crowd, random.Random(seed), most_s=most_s, onset_s=onset_s),
-        ARGO: ride_argo(simulation.argo, crowd, random.Random(seed), most_s=most_s, onset_s=onset_s),
+        FLAGGER: ride_flagger(simulation.flagger, crowd, most_s=most_s, onset_s=onset_s),
+        ARGO: ride_argo(simulation.argo, crowd, most_s=most_s, onset_s=onset_s),
     }
 
 

@@ -11,7 +11,6 @@ What is drawn, and how exactly:
 """
 
 import math
-import random
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -96,13 +95,12 @@ class Stream:
     def __init__(
         self,
         crowd: Crowd,
-        draw: random.Random,
         levels: Sequence[tuple[int, float]] = (),
         *,
         batches_a_second: float = 1.0,
     ) -> None:
         self._crowd = crowd
-        self._draw = draw
+        self._draw = crowd.chance("requests")
         self._levels = [ppm for ppm, _ in levels]
         self._shares = [share for _, share in levels]
         self._batches_a_second = batches_a_second

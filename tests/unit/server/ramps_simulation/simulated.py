@@ -1,6 +1,5 @@
 """Crowds, plans and streams of which a test says only what it is about."""
 
-import random
 from typing import Any
 
 from rheostat_server.ramps.model import ArmTotals
@@ -13,7 +12,7 @@ NEVER_S = 1e12
 def a_crowd(*groups: Group, rps: float = 100.0, users: int = 2_000, seed: int = 1, **changes: Any) -> Crowd:
     """A crowd of these groups; without any, half a percent of everybody's requests fails."""
     traffic = Traffic(rps, users, groups or (Group(1.0, steady(0.005)),), **changes)
-    return Crowd(traffic, random.Random(seed))
+    return Crowd(traffic, seed)
 
 
 def a_view(percent: float = 10, **changes: Any) -> View:

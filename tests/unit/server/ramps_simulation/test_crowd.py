@@ -1,6 +1,7 @@
 """A simulated crowd has the users, rates and groups that it was asked for."""
 
 from collections import Counter
+from statistics import correlation
 
 import pytest
 
@@ -107,3 +108,13 @@ def test_places_are_the_seed_s() -> None:
     first, again = a_crowd(seed=5), a_crowd(seed=5)
 
     assert [first.place(user) for user in range(50)] == [again.place(user) for user in range(50)]
+
+
+def test_chances_are_independent() -> None:
+    """What is drawn of requests says nothing of the users' places, or those of low places would come first."""
+    crowd = a_crowd(users=2_000)
+    draw = crowd.chance("requests")
+    pairs = [(crowd.place(user), draw.random()) for user in range(2_000)]
+
+    assert abs(correlation([place for place, _ in pairs], [other for _, other in pairs])) < 0.1
+    assert crowd.chance("requests").random() == crowd.chance("requests").random()

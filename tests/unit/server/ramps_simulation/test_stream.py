@@ -1,7 +1,5 @@
 """What is told of a simulated crowd adds up as a store's counts of the same requests would."""
 
-import random
-
 import pytest
 
 from rheostat_server.ramps.simulation.crowd import Crowd, Group, steady
@@ -20,7 +18,7 @@ from tests.unit.server.ramps_simulation.simulated import (
 
 def a_stream(crowd: Crowd, **changes: float) -> Stream:
     levels = [(0, 0.0), (100_000, 0.1), (500_000, 0.5)]
-    return Stream(crowd, random.Random(2), levels, **changes)
+    return Stream(crowd, levels, **changes)
 
 
 def test_every_count_has_a_place() -> None:
