@@ -28,7 +28,9 @@ from rheostat_server.ramps.model import (
 )
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.transition import act, start, transition
+from tests.proofs.scenarios import SLOW
 from tests.unit.server.ramps.ramp_builders import ERRORS, REQUESTS, SECOND, a_block, a_plan, a_reading, evidence_of
+from tests.unit.server.ramps.ramp_crowds import Chance, Crowd, evidence_from
 
 HERE = Path(__file__).parent
 EVERY_S = 30
@@ -122,6 +124,66 @@ def recorded(
     return replace(drafted, rows=tuple(replayed(drafted)))
 
 
+def recorded_crowd(
+    what: str, plan: Plan, users: int, chance: Chance, *, per_s: float = 50, lost: float = 0.0, rows_at_most: int = 90
+) -> Recording:
+    """Run a ramp over a crowd of users whom the server remembers."""
+    crowd, state = Crowd(random.Random(7), users), start(plan, 0)
+    rows: list[Row] = []
+    for number in range(1, rows_at_most + 1):
+        if state.status not in LIVE:
+            break
+        now_ms = number * EVERY_S * SECOND
+        block = crowd.block(plan, state, now_ms, seconds=EVERY_S, per_s=per_s, chance=chance, lost=lost)
+        evidence = evidence_from(plan, crowd, state, block)
+        rows.append(Row(now_ms, state.status, state.epoch, state.exposure_ppm, evidence=evidence))
+        state = observe(plan, state, evidence)
+        state = transition(plan, state, decide(plan, state, now_ms), now_ms)
+    drafted = Recording(what, plan, tuple(rows))
+    return replace(drafted, rows=tuple(replayed(drafted)))
+
+
+def crowds() -> dict[str, Recording]:
+    """Recordings over crowds by name."""
+    short: dict[str, Any] = {"interval_s": 30.0, "preflight_s": 300.0, "soak_s": 60.0}
+    whole: dict[str, Any] = {**short, "missing_kill": True, "budget_parts": 2}
+    watched = (replace(ERRORS, ceiling=0.02),)
+    return {
+        "companies": recorded_crowd(
+            "Companies that have all failed before give way to their samples, which kill.",
+            a_plan(10, 50, **whole),
+            150,
+            lambda _, exposed, __: 0.3 if exposed else 0.01,
+        ),
+        "crash": recorded_crowd(
+            "Companies that have all failed before, and now fail always: a single observation is enough.",
+            a_plan(10, 50, **whole),
+            150,
+            lambda _, exposed, __: 1.0 if exposed else 0.01,
+        ),
+        "lost": recorded_crowd(
+            "Users who are exposed are never heard of again: one step back, and no further.",
+            a_plan(5, 50, **whole),
+            2_000,
+            lambda *_: 0.002,
+            lost=1.0,
+            rows_at_most=30,
+        ),
+        "outage": recorded_crowd(
+            "An outage of both arms crosses the ceiling: one level back, and on when it is over.",
+            a_plan(10, 50, 60, guardrails=watched, **short),
+            2_000,
+            lambda _, __, now_ms: 0.2 if 420_000 < now_ms < 900_000 else 0.001,
+        ),
+        "slow": recorded_crowd(
+            "A change that makes a fifth of its requests slow is killed on users' samples.",
+            a_plan(10, 50, guardrails=(SLOW,), **short),
+            2_000,
+            lambda _, exposed, __: 0.2 if exposed else 0.005,
+        ),
+    }
+
+
 def scenarios() -> dict[str, Recording]:
     """All recordings by name."""
     short: dict[str, Any] = {"interval_s": 30.0, "preflight_s": 30.0, "soak_s": 60.0}
@@ -162,6 +224,6 @@ def scenarios() -> dict[str, Recording]:
 
 
 if __name__ == "__main__":
-    for name, recording in scenarios().items():
+    for name, recording in {**scenarios(), **crowds()}.items():
         body = msgspec.json.format(msgspec.json.encode(recording), indent=1)
         (HERE / f"{name}.json").write_bytes(body + b"\n")

@@ -11,12 +11,17 @@ from tests.replay.ramp_recording import HERE, Recording, replayed
 FILES = sorted(HERE.glob("*.json"))
 ENDS = {
     "blind": Status.PROMOTED,
+    "companies": Status.KILLED,
+    "crash": Status.KILLED,
     "gated": Status.PROMOTED,
     "harmful": Status.KILLED,
     "harmless": Status.PROMOTED,
+    "lost": Status.HELD,
     "more-usage": Status.HELD,
+    "outage": Status.PROMOTED,
     "paused": Status.KILLED,
     "refused": Status.ABORTED,
+    "slow": Status.KILLED,
     "two-sources": Status.KILLED,
 }
 

@@ -9,7 +9,7 @@ import math
 
 from msgspec.structs import replace
 
-from rheostat_server.ramps.grades import REPORTS
+from rheostat_server.ramps.grades import REPORTS, SEEING
 from rheostat_server.ramps.memory import CeilingMemory, Retreat
 from rheostat_server.ramps.model import ArmTotals, Block, Guardrail, GuardrailState, Plan
 from rheostat_server.ramps.stats import (
@@ -38,21 +38,28 @@ def ceiling_phi(guardrail: Guardrail) -> float:
 
 
 def ceiling_counted(
-    guardrail: Guardrail, memory: CeilingMemory, block: Block, *, present: bool, t1_s: float, t2_s: float
+    guardrail: Guardrail,
+    ceiling: float,
+    memory: CeilingMemory,
+    block: Block,
+    *,
+    present: bool,
+    span_s: tuple[float, float],
 ) -> CeilingMemory:
-    """Return the memory after a block; ``present``: it was evaluated at the present exposure."""
-    if guardrail.ceiling is None:
-        return memory
+    """Return the memory after a block; ``present``: it was evaluated at the present exposure.
+
+    ``span_s`` is (t1, t2] of the block, in s since the first exposure.
+    """
     if memory.retreat is not Retreat.NONE:
         return _in_retreat(memory, block) if present else memory
     process = ceiling_step(
         memory.process,
         bad=block.treatment.bad,
         requests=block.treatment.ended,
-        ceiling=guardrail.ceiling,
+        ceiling=ceiling,
         phi=ceiling_phi(guardrail),
-        t1_s=t1_s,
-        t2_s=t2_s,
+        t1_s=span_s[0],
+        t2_s=span_s[1],
     )
     return replace(memory, process=process, log_c=log_m(process))
 
@@ -67,11 +74,11 @@ def crossed(plan: Plan, guardrail: Guardrail, memory: CeilingMemory) -> bool:
 
 
 def kills_alone(plan: Plan, guardrail: Guardrail, seen: GuardrailState) -> bool:
-    """Whether the crossed ceiling kills where there is no control: not on the word of one or two users."""
-    several = max(seen.treatment.failing, seen.step_treatment.units_bad) >= FEWEST_FAILING_UNITS
-    return (
-        guardrail.may_kill and crossed(plan, guardrail, seen.ceiling) and (several or guardrail.family not in REPORTS)
-    )
+    """Whether the crossed ceiling kills where there is no control: not on the word of two users, or of the blind."""
+    if not guardrail.may_kill or seen.sight not in SEEING or not crossed(plan, guardrail, seen.ceiling):
+        return False
+    failing = max(seen.treatment.failing, seen.step_treatment.units_bad)
+    return failing >= FEWEST_FAILING_UNITS or guardrail.family not in REPORTS
 
 
 def retreating(memory: CeilingMemory, now_ms: int, *, retreat: Retreat) -> CeilingMemory:
@@ -79,15 +86,15 @@ def retreating(memory: CeilingMemory, now_ms: int, *, retreat: Retreat) -> Ceili
     return replace(_fresh_stretch(memory, now_ms), retreat=retreat)
 
 
-def settled(guardrail: Guardrail, memory: CeilingMemory, at_ms: int) -> CeilingMemory:
+def settled(ceiling: float, memory: CeilingMemory, at_ms: int) -> CeilingMemory:
     """Return the memory after the retreat's stretch of two minutes, if it is over and anybody was seen in it."""
-    if memory.retreat not in {Retreat.PROBE, Retreat.WAIT} or guardrail.ceiling is None:
+    if memory.retreat not in {Retreat.PROBE, Retreat.WAIT}:
         return memory
     if at_ms - memory.since_ms < PROBE_MS or not memory.treatment_ended + memory.control_ended:
         return memory
-    most = guardrail.ceiling
     recovered = (
-        memory.control_bad <= most * memory.control_ended and memory.treatment_bad <= most * memory.treatment_ended
+        memory.control_bad <= ceiling * memory.control_ended
+        and memory.treatment_bad <= ceiling * memory.treatment_ended
     )
     if not recovered:
         return retreating(memory, at_ms, retreat=Retreat.WAIT)

@@ -20,8 +20,8 @@ _SEVERAL = 3
 
 def stretched(stretches: tuple[Stretch, ...], block: Block) -> tuple[Stretch, ...]:
     """Return the last five minutes with this block of the present epoch in them."""
-    by_time = {stretch.until_ms // STRETCH_MS: stretch for stretch in stretches}
-    at = block.until_ms // STRETCH_MS
+    by_time = {(stretch.until_ms - 1) // STRETCH_MS: stretch for stretch in stretches}
+    at = (block.until_ms - 1) // STRETCH_MS
     before = by_time.get(at, Stretch(until_ms=block.until_ms))
     treatment, control = block.treatment, block.control
     by_time[at] = Stretch(

@@ -3,17 +3,14 @@
 import enum
 import math
 
-from rheostat_server.ramps.grades import BY_SAMPLES, BY_UNITS, events, fewest_events, grade_of, size
+from rheostat_server.ramps.grades import BY_SAMPLES, BY_UNITS, SEEING, events, fewest_events, grade_of, size
 from rheostat_server.ramps.ladder import drawn_ppm
-from rheostat_server.ramps.model import ArmTotals, Guardrail, GuardrailState, Measure, Plan, Sight, State
+from rheostat_server.ramps.model import ArmTotals, Guardrail, GuardrailState, Measure, Plan, State
 from rheostat_server.ramps.observe import added
 from rheostat_server.ramps.stats import RELATIVE_SHARE, log_kill_bar
 from rheostat_server.ramps.words import count, exposure, odds, rate
 
 DEFAULT_MIN_DIFFERENCE = 0.001
-
-_SEEING = frozenset({Sight.SEEN, Sight.UNCOVERED, Sight.SATURATED})
-"""What may kill. The last two only say that seeing no harm is no proof."""
 
 
 class Danger(enum.Enum):
@@ -27,7 +24,7 @@ class Danger(enum.Enum):
 
 def danger(plan: Plan, guardrail: Guardrail, state: GuardrailState) -> Danger:
     """Return what this guardrail says. One that may not kill, or sees nothing now, says nothing."""
-    if not guardrail.may_kill or state.sight not in _SEEING:
+    if not guardrail.may_kill or state.sight not in SEEING:
         return Danger.NONE
     if state.log_m < kill_bar(plan, guardrail):
         return Danger.NONE

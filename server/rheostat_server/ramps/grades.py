@@ -8,7 +8,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from rheostat_server.ramps.memory import CrowdMemory
-from rheostat_server.ramps.model import ArmTotals, Block, Family, Guardrail, GuardrailState
+from rheostat_server.ramps.model import ArmTotals, Block, Family, Guardrail, GuardrailState, Sight
 from rheostat_server.ramps.stats import FEWEST_EVENTS_PER_PHI, FEWEST_FAILING_UNITS, restarted
 
 BY_UNITS = 1
@@ -27,6 +27,9 @@ FEWEST_ACTIVE = 10
 
 REPORTS = frozenset({Family.REPORTED, Family.REPORTED_METRICS})
 """Families that are what SDKs report."""
+
+SEEING = frozenset({Sight.SEEN, Sight.UNCOVERED, Sight.SATURATED})
+"""What may kill. The last two only say that seeing no harm is no proof."""
 
 
 class Counts(NamedTuple):

@@ -18,7 +18,7 @@ from rheostat_server.ramps.grades import (
     size,
 )
 from rheostat_server.ramps.ladder import START, stated_ppm, treated_share
-from rheostat_server.ramps.memory import CrowdMemory, Retreat
+from rheostat_server.ramps.memory import CrowdMemory, Proof, Retreat
 from rheostat_server.ramps.model import (
     LIVE,
     ArmTotals,
@@ -163,10 +163,13 @@ def _observed(
         if block.epoch >= state.exposed_epoch:
             after = _counted(plan, guardrail, state, after, block)
     if guardrail.ceiling is not None:
-        ceiling = settled(guardrail, after.ceiling, at_ms)
+        ceiling = settled(guardrail.ceiling, after.ceiling, at_ms)
         if state.step == START and ceiling.retreat is Retreat.NONE and crossed(plan, guardrail, ceiling):
             # There is no lower level to probe.
             ceiling = retreating(ceiling, at_ms, retreat=Retreat.WAIT)
+        if ceiling.retreat is Retreat.NONE and after.ceiling.retreat is not Retreat.NONE:
+            # What failed in the outage that is over would keep the step from ever being proved.
+            after = replace(after, proof=Proof(), log_e=0.0, log_a=0.0)
         after = replace(after, ceiling=ceiling)
     return after if state.exposed_since_ms is None else regraded(guardrail, after, crowd)
 
@@ -205,8 +208,9 @@ def _counted(plan: Plan, guardrail: Guardrail, state: State, before: GuardrailSt
     # A row evaluated at an earlier exposure says nothing of how the present one is borne.
     present = block.epoch == state.epoch
     if guardrail.ceiling is not None:
-        t1_s, t2_s = _span_s(state, block)
-        ceiling = ceiling_counted(guardrail, after.ceiling, block, present=present, t1_s=t1_s, t2_s=t2_s)
+        ceiling = ceiling_counted(
+            guardrail, guardrail.ceiling, after.ceiling, block, present=present, span_s=_span_s(state, block)
+        )
         after = replace(after, ceiling=ceiling)
     if not present:
         return after

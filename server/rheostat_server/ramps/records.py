@@ -70,7 +70,7 @@ def decided(seq: int, state: State, evidence: Evidence, decision: Decision) -> D
     bare = tuple(msgspec.structs.replace(reading, cursor="") for reading in evidence.readings)
     kind = type(decision).__struct_config__.tag
     record = msgspec.structs.replace(
-        _record(state), evidence=msgspec.structs.replace(evidence, readings=bare), decision=decision
+        _record(state), evidence=msgspec.structs.replace(evidence, readings=bare, crowd_cursor=""), decision=decision
     )
     return _row(seq, evidence.at_ms, str(kind), record)
 

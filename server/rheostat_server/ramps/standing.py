@@ -9,7 +9,7 @@ from rheostat_server.ramps.crowd import crowd_doubts
 from rheostat_server.ramps.danger import kill_bar
 from rheostat_server.ramps.decide import proved, under_way
 from rheostat_server.ramps.few import is_few
-from rheostat_server.ramps.grades import events, grade_of
+from rheostat_server.ramps.grades import BY_SAMPLES, events, grade_of
 from rheostat_server.ramps.ladder import START, is_last, step_at
 from rheostat_server.ramps.model import (
     LIVE,
@@ -192,7 +192,8 @@ def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailSt
     seconds = None
     if stepping and not done:
         control = seen.control
-        usual = control.bad / control.ended if control.ended else 0.0
+        # Of samples nobody can say how many requests they take; the absolute proof is in requests.
+        usual = control.bad / control.ended if control.ended and grade != BY_SAMPLES else 0.0
         acceptable = acceptable_rate(plan, guardrail, seen) / guardrail.phi
         needed = math.ceil(requests_needed(usual / guardrail.phi, acceptable, seen.log_e, seen.log_a))
         dwelt_s = (now_ms - state.entered_ms) / 1000

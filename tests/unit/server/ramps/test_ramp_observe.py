@@ -14,6 +14,7 @@ from rheostat_server.ramps.model import (
     LIVE,
     ArmTotals,
     Block,
+    Guardrail,
     GuardrailState,
     Sight,
     State,
@@ -317,3 +318,39 @@ def test_late_reports_of_arming_are_dropped() -> None:
     seen = observe(plan, running(plan), evidence_of(15_000, late)).guardrails["errors"]
 
     assert (seen.late_treatment, seen.late_control) == (ArmTotals(), ArmTotals())
+
+
+def walked(guardrail: Guardrail, stream: list[tuple[int, int]]) -> float:
+    """Log M of a guardrail after blocks of a second with these bad ones of 9 treated and 60 others."""
+    plan = a_plan(guardrails=(guardrail,))
+    state = running(plan)
+    for i, bad in enumerate(stream, start=1):
+        arms = [
+            ArmTotals(ended=n, bad=y, failing=y, sampled=n, sampled_bad=y) for n, y in zip((9, 60), bad, strict=True)
+        ]
+        block = Block(
+            from_ms=(i - 1) * SECOND,
+            until_ms=i * SECOND,
+            epoch=1,
+            exposure_ppm=50_000,
+            treatment=arms[0],
+            control=arms[1],
+        )
+        state = observe(plan, state, evidence_of(i * SECOND, a_reading(block, guardrail=guardrail.name)))
+    return seen(state, guardrail.name).log_m
+
+
+@given(
+    guardrail=st.sampled_from([ERRORS, REQUESTS, replace(ERRORS, grade=2), replace(ERRORS, ceiling=0.01)]),
+    stream=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 60)), min_size=1, max_size=12),
+    at=st.integers(0, 11),
+)
+def test_one_more_bad_treated_event_never_lowers_m(
+    guardrail: Guardrail, stream: list[tuple[int, int]], at: int
+) -> None:
+    """Whatever is counted, and however blocks are put together, more harm is never better news."""
+    i = at % len(stream)
+    treatment, control = stream[i]
+    worse = [*stream[:i], (treatment + 1, control), *stream[i + 1 :]]
+
+    assert walked(guardrail, worse) >= walked(guardrail, stream) - 1e-12

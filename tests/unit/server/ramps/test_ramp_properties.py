@@ -1,14 +1,16 @@
 """Promises about every decision, whatever the plan and wherever the ramp stands."""
 
 import math
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from rheostat_server.ramps.crowd import crowd_doubts
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.ladder import START, step_at
-from rheostat_server.ramps.memory import KillProcess
+from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory, KillProcess, Retreat
 from rheostat_server.ramps.model import (
     LIVE,
     Advance,
@@ -49,9 +51,35 @@ guardrails = st.builds(
     Guardrail,
     name=st.sampled_from(["errors", "application-errors"]),
     family=st.sampled_from(Family),
-    grade=st.sampled_from([1, 3]),
+    grade=st.sampled_from([1, 2, 3]),
     may_kill=st.booleans(),
     phi=st.sampled_from([1.0, 5.0]),
+    ceiling=st.sampled_from([None, 0.01]),
+)
+ceilings = st.builds(
+    CeilingMemory,
+    process=st.builds(KillProcess, treatment_events=st.integers(0, 60)),
+    log_c=logs,
+    retreat=st.sampled_from(Retreat),
+    since_ms=st.sampled_from([0, NOW - 10_000]),
+)
+crowds = st.builds(
+    CrowdMemory,
+    log_missing=logs,
+    missing_holds=st.booleans(),
+    expected=st.sampled_from([0.0, 19.0, 21.0]),
+    log_recount=logs,
+    recount_holds=st.booleans(),
+    active=st.sampled_from([0, 100]),
+    active_failed=st.sampled_from([0, 20, 60]),
+    users=st.sampled_from([0, 40, 400, 4_000]),
+    step_treatment=st.integers(0, 100),
+    step_control=st.integers(0, 100),
+    log_srm=st.sampled_from([0.0, 6.0, 7.0]),
+    srm_stepped_back=st.booleans(),
+    crashed=st.booleans(),
+    coverage=st.sampled_from([None, 0.5, 1.0]),
+    vanished_ms=st.sampled_from([None, 0, NOW - 10_000]),
 )
 
 
@@ -82,6 +110,8 @@ def situations(draw: st.DrawFn) -> tuple[Plan, State]:
         guarded=bool(watched) or draw(st.booleans()),
         manual=draw(st.booleans()),
         soak_s=draw(st.sampled_from([0.0, 3_600.0])),
+        holdback_ppm=draw(st.sampled_from([0, 20_000])),
+        missing_kill=draw(st.booleans()),
     )
     arming = draw(st.booleans())
     step = START if arming else draw(st.integers(START, len(exposures) - 1))
@@ -97,6 +127,8 @@ def situations(draw: st.DrawFn) -> tuple[Plan, State]:
         exposed_units=draw(st.sampled_from([0, 19, 20])),
         approved_step=draw(st.sampled_from([None, step])),
         guardrails={guardrail.name: draw(eyes()) for guardrail in watched},
+        crowd=draw(crowds),
+        users=draw(st.sampled_from([None, 40, 400])),
     )
     return plan, state
 
@@ -117,6 +149,8 @@ def eyes(draw: st.DrawFn) -> GuardrailState:
         stepped_back=draw(st.booleans()),
         recent_treatment=draw(totals),
         recent_control=draw(totals),
+        grade=draw(st.sampled_from([0, 2])),
+        ceiling=draw(ceilings),
     )
 
 
@@ -133,17 +167,17 @@ def test_exposure_never_rises_by_more_than_one_step(situation: tuple[Plan, State
 
 @given(situation=situations())
 def test_nothing_rises_and_nothing_is_killed_on_the_word_of_the_blind(situation: tuple[Plan, State]) -> None:
-    """With every guardrail blind there is no step up and no kill; with any of them blind, no step up."""
+    """With any guardrail blind, uncovered or saturated there is no step up; what a blind one saw kills nobody."""
     plan, state = situation
-    blind = [
-        guardrail.name for guardrail in plan.guardrails if state.guardrails[guardrail.name].sight is not Sight.SEEN
-    ]
-    decision = decide(plan, state, NOW)
+    # What the whole crowd showed kills on its own, and only when it has just shown it.
+    still = replace(state, crowd=replace(state.crowd, crashed=False, log_missing=0.0))
+    sights = {guardrail.name: state.guardrails[guardrail.name].sight for guardrail in plan.guardrails}
 
-    if blind:
-        assert not isinstance(decision, UP)
+    if any(sight is not Sight.SEEN for sight in sights.values()):
+        assert not isinstance(decide(plan, state, NOW), UP)
+    decision = decide(plan, still, NOW)
     if isinstance(decision, KillRamp):
-        assert decision.guardrail not in blind
+        assert sights[decision.guardrail] in {Sight.SEEN, Sight.UNCOVERED, Sight.SATURATED}
 
 
 @given(situation=situations())
@@ -152,6 +186,35 @@ def test_nothing_rises_on_an_old_observation(situation: tuple[Plan, State]) -> N
     plan, state = situation
     if plan.guardrails and state.observed_ms != NOW:
         assert not isinstance(decide(plan, state, NOW), UP)
+
+
+@given(situation=situations())
+def test_nothing_rises_against_a_doubt(situation: tuple[Plan, State]) -> None:
+    """Whatever keeps nobody new from being exposed, and is told to people, does so."""
+    plan, state = situation
+    if plan.guardrails and state.exposed_since_ms is not None and list(crowd_doubts(plan, state, NOW)):
+        assert not isinstance(decide(plan, state, NOW), UP)
+
+
+@given(
+    situation=situations(),
+    calmer=st.fixed_dictionaries(
+        {
+            "log_srm": st.sampled_from([0.0, 7.0]),
+            "coverage": st.sampled_from([None, 0.1]),
+            "vanished_ms": st.sampled_from([None, NOW]),
+            "recount_holds": st.booleans(),
+            "srm_stepped_back": st.booleans(),
+        }
+    ),
+)
+def test_no_doubt_masks_a_kill(situation: tuple[Plan, State], calmer: dict[str, Any]) -> None:
+    """What is killed is killed whatever else is wrong with the crowd: arms' sizes, coverage, vanished instances."""
+    plan, state = situation
+    decision = decide(plan, state, NOW)
+
+    if isinstance(decision, KillRamp):
+        assert decide(plan, replace(state, crowd=replace(state.crowd, **calmer)), NOW) == decision
 
 
 @given(situation=situations())

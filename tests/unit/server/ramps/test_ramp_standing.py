@@ -6,10 +6,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory
 from rheostat_server.ramps.model import ArmTotals, Plan, State, Status
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.transition import start
-from tests.unit.server.ramps.ramp_builders import MINUTE, REQUESTS, SECOND, a_plan, running, seeing
+from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, REQUESTS, SECOND, a_plan, running, seeing
 
 
 def at_first_step(plan: Plan, **seen: object) -> State:
@@ -154,3 +155,39 @@ def test_figures_stay_json(log_m: float) -> None:
 
     assert shown.guardrails[0].toward_kill in {0.0, 1.0}
     assert b"null" not in msgspec.json.encode(shown.guardrails[0].m)
+
+
+def test_grade_and_ceiling_are_those_of_now() -> None:
+    """Where samples took over from failing users it shows; so does how near a ceiling is."""
+    plan = a_plan(guardrails=(replace(ERRORS, ceiling=0.01),), budget_parts=2)
+    memory = CeilingMemory(log_c=math.log(7))
+    control = ArmTotals(ended=10_000, bad=500)
+    shown = standing(plan, at_first_step(plan, grade=2, ceiling=memory, control=control), 2 * MINUTE).guardrails[0]
+
+    assert (shown.grade, shown.ceiling) == (2, 0.01)
+    assert shown.c == pytest.approx(7)
+    assert (shown.kill_line, shown.ceiling_line) == (pytest.approx(250), pytest.approx(1_000))
+    assert shown.requests_to_proof == math.ceil(math.log(5) / (0.9 * 0.005))
+    plain = standing(a_plan(), at_first_step(a_plan()), 2 * MINUTE).guardrails[0]
+    assert (plain.grade, plain.ceiling, plain.c, plain.ceiling_line) == (1, None, None, None)
+
+
+def test_crowd_is_shown_with_its_doubts() -> None:
+    """People see how many users there are, how well they are covered, and what keeps the ramp from going up."""
+    plan = a_plan(users=700)
+    crowd = CrowdMemory(
+        coverage=0.9, recount_holds=True, log_recount=math.log(12), log_missing=math.log(2), log_srm=math.log(3)
+    )
+    state = replace(at_first_step(plan), crowd=crowd)
+    shown = standing(plan, state, 2 * MINUTE).crowd
+
+    assert (shown.users, shown.low_evidence, shown.coverage) == (700, False, 0.9)
+    assert (shown.failing_again, shown.missing, shown.mismatch) == (
+        pytest.approx(12),
+        pytest.approx(2),
+        pytest.approx(3),
+    )
+    assert [doubt[:26] for doubt in shown.doubts] == ["exposed users fail again mo"[:26]]
+    few = standing(plan, replace(state, users=80), 2 * MINUTE).crowd
+    assert (few.users, few.low_evidence) == (80, True)
+    assert standing(plan, replace(start(plan, 0), crowd=crowd), MINUTE).crowd.doubts == ()
