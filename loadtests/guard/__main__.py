@@ -33,8 +33,8 @@ class Outcome(NamedTuple):
     argo: Ending | None
 
 
-def run_one(name: str, index: int) -> Outcome:
-    """Return a run of a scenario: the same for the same number."""
+def run_one(name: str, index: int, *, rivals: bool = True) -> Outcome:
+    """Return a run of a scenario, the same for the same number; without its rivals where nobody asks for them."""
     scenario = SCENARIOS[name]
     seed = f"{name}:{index}"
     crowd = Crowd(scenario.traffic, seed)
@@ -51,7 +51,7 @@ def run_one(name: str, index: int) -> Outcome:
             onset_s=onset_s,
             views=scenario.views,
         )
-    if not scenario.rivals:
+    if not (rivals and scenario.rivals):
         return Outcome(guard, None, None)
     return Outcome(
         guard,
