@@ -25,7 +25,7 @@ from rheostat_server.ramps.counting import (
 )
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.ladder import is_last, levels, treated_share
-from rheostat_server.ramps.model import LIVE, Block, Evidence, Plan, Reading, Sight, State, Status
+from rheostat_server.ramps.model import LIVE, ArmTotals, Block, Evidence, Measure, Plan, Reading, Sight, State, Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.simulation.crowd import Crowd, Moment
 from rheostat_server.ramps.simulation.draws import poisson
@@ -83,11 +83,22 @@ def stream_of(plan: Plan, crowd: Crowd) -> Stream:
 def evidence_of(
     plan: Plan, at_s: float, blocks: Sequence[Block], stream: Stream, late: Sequence[Block] = ()
 ) -> Evidence:
-    """Return what is known at an observation, each guardrail and the crowd told the same blocks."""
+    """Return what is known at an observation, each guardrail and the crowd told the same blocks.
+
+    To a guardrail on latency no request was slow: the simulated change makes requests fail, and no slower.
+    """
+    told = {Measure.ERRORS: (tuple(blocks), tuple(late))}
+    if any(guardrail.measure is Measure.LATENCY for guardrail in plan.guardrails):
+        told[Measure.LATENCY] = (tuple(map(_fast, blocks)), tuple(map(_fast, late)))
     return Evidence(
         at_ms=round(at_s * 1000),
         readings=tuple(
-            Reading(guardrail=guardrail.name, sight=Sight.SEEN, blocks=tuple(blocks), late=tuple(late))
+            Reading(
+                guardrail=guardrail.name,
+                sight=Sight.SEEN,
+                blocks=told[guardrail.measure][0],
+                late=told[guardrail.measure][1],
+            )
             for guardrail in plan.guardrails
         ),
         exposed_units=int(stream.exposed_units / stream.limit),
@@ -96,6 +107,14 @@ def evidence_of(
         arrivals_by_level=stream.arrivals_by_level,
         coverage=1.0,
     )
+
+
+def _fast(block: Block) -> Block:
+    return msgspec.structs.replace(block, treatment=_none_bad(block.treatment), control=_none_bad(block.control))
+
+
+def _none_bad(totals: ArmTotals) -> ArmTotals:
+    return msgspec.structs.replace(totals, bad=0, failing=0, units_bad=0, sampled_bad=0, active_failed=0)
 
 
 def ride(

@@ -2,11 +2,20 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from rheostat_server.ramps.counting import ArgoMetric, ArgoPlan, ArgoStep, Bounds, FlaggerCheck, FlaggerPlan
-from rheostat_server.ramps.model import Plan, Status
+from rheostat_server.ramps.model import Measure, Plan, Status
 from rheostat_server.ramps.simulation.crowd import Group, Mix, regression, steady
-from rheostat_server.ramps.simulation.rides import Ending, ride, ride_argo, ride_flagger, step_weights, views_of
+from rheostat_server.ramps.simulation.rides import (
+    Ending,
+    evidence_of,
+    ride,
+    ride_argo,
+    ride_flagger,
+    step_weights,
+    views_of,
+)
 from rheostat_server.ramps.simulation.runs import (
     ARGO,
     FLAGGER,
@@ -20,8 +29,9 @@ from rheostat_server.ramps.simulation.runs import (
     summaries,
     summary_of,
 )
+from rheostat_server.ramps.simulation.stream import Stream
 from rheostat_server.ramps.transition import start
-from tests.unit.server.ramps.ramp_builders import a_plan, running
+from tests.unit.server.ramps.ramp_builders import ERRORS, a_plan, running
 from tests.unit.server.ramps_simulation.simulated import PARETO, a_crowd
 
 BROKEN = Group(1.0, regression(0.001, 0.9))
@@ -130,6 +140,21 @@ def test_rivals_count_from_the_onset_too() -> None:
     whole = ride_argo(ARGO_PLAN, late, most_s=60).failed
 
     assert ride_flagger(FLAGGER_PLAN, a_crowd(), most_s=60, onset_s=600).failed < whole
+
+
+def test_latency_is_not_what_fails() -> None:
+    """To a guardrail on latency no simulated request is slow; the one on errors sees them all."""
+    plan = replace(
+        a_short_plan(),
+        guardrails=(ERRORS, replace(ERRORS, name="latency", grade=2, measure=Measure.LATENCY, bound_ms=500)),
+    )
+    crowd = a_crowd(BROKEN)
+    (told,) = Stream(crowd).blocks(0, 15, views_of(plan, running(plan)), 0.0)
+    errors, latency = evidence_of(plan, 15, [told.block], Stream(crowd)).readings
+
+    assert errors.blocks == (told.block,)
+    assert latency.blocks[0].treatment.ended == told.block.treatment.ended
+    assert told.block.treatment.bad > latency.blocks[0].treatment.bad == latency.blocks[0].treatment.sampled_bad == 0
 
 
 def a_simulation(**changes: object) -> Simulation:
