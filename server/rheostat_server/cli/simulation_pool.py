@@ -9,13 +9,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from typing import TypeVar
 
 T = TypeVar("T")
-_PORTIONS = 50
 _MOST_WORKERS = 8
 _LOOK_SECONDS = 0.5
 
 
 def run_all(work: Callable[[int], T], count: int, *, workers: int | None = None) -> Iterator[list[T]]:
-    """Yield the results of ``work(0) … work(count - 1)`` in portions, each in order, as they are ready.
+    """Yield the results of ``work(0) … work(count - 1)`` as they are ready, some at a time, in no order.
 
     ``work`` has to be picklable. With one worker it runs in this process.
     """
@@ -24,19 +23,17 @@ def run_all(work: Callable[[int], T], count: int, *, workers: int | None = None)
         for index in range(count):
             yield [work(index)]
         return
-    size = max(1, min(4, count // _PORTIONS))
-    portions = [range(start, min(count, start + size)) for start in range(0, count, size)]
     with ProcessPoolExecutor(workers, initializer=_begin, initargs=(os.getpid(),)) as pool:
-        waiting: set[Future[list[T]]] = set()
+        waiting: set[Future[T]] = set()
         try:
-            for portion in portions:
-                waiting.add(pool.submit(_work_on, work, portion))
+            for index in range(count):
+                waiting.add(pool.submit(work, index))
                 if len(waiting) > 2 * workers:
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
+                    yield [future.result() for future in done]
             while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
+                yield [future.result() for future in done]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -44,10 +41,6 @@ def run_all(work: Callable[[int], T], count: int, *, workers: int | None = None)
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _work_on(work: Callable[[int], T], portion: range) -> list[T]:
-    return [work(index) for index in portion]
 
 
 def _begin(parent: int) -> None:
