@@ -1,4 +1,4 @@
-"""The crowds of GUARD.md, "Checks that hold the rule": one function a scenario, from a seed to how the ramp ended."""
+"""The crowds that the rule has to hold against: one function a scenario, from a seed to how the ramp ended."""
 
 import math
 import random
@@ -8,7 +8,7 @@ from typing import Any
 from rheostat_server.ramps.model import Family, Guardrail, Measure, Plan
 from tests.unit.server.ramps.ramp_builders import MINUTE, a_plan
 from tests.unit.server.ramps.ramp_crowds import Crowd, crowd_ride
-from tests.unit.server.ramps.ramp_rides import Ride
+from tests.unit.server.ramps.ramp_rides import Ride, ride
 
 Scenario = Callable[[int], Ride]
 USUAL = 0.005
@@ -134,6 +134,28 @@ def shared_outage(seed: int) -> Ride:
     return crowd_ride(a_long_plan(), crowd, chance, per_s=20)
 
 
+def outage_at_the_end(seed: int) -> Ride:
+    """Nearly all requests fail for three minutes at 100 %, with 2 % of users held back."""
+    crowd = Crowd(random.Random(seed), 2_000)
+    plan = a_long_plan(50, 100, holdback_ppm=20_000)
+
+    def chance(_: int, __: bool, now_ms: int) -> float:
+        return 0.95 if 30 * MINUTE <= now_ms < 33 * MINUTE else USUAL
+
+    return crowd_ride(plan, crowd, chance, per_s=20)
+
+
+def companies(harm: float, minutes: int = 90) -> Scenario:
+    """300 busy companies, nearly all of which failed before the ramp begins. Exposed requests fail as often as this."""
+
+    def ridden(seed: int) -> Ride:
+        crowd = Crowd(random.Random(seed), 300, shape=None)
+        plan = a_long_plan(5, 10, 25, 50, acceptable=0.005)
+        return crowd_ride(plan, crowd, lambda _, exposed, __: harm if exposed else USUAL, per_s=200, minutes=minutes)
+
+    return ridden
+
+
 HARMLESS: dict[str, Scenario] = {
     "2 000 users, 1 % broken accounts": broken_accounts,
     "5 % of accounts failing every 6 min": on_a_schedule(6),
@@ -148,6 +170,8 @@ HARMLESS: dict[str, Scenario] = {
     "5 % slow accounts on latency, 4 h at 10 %": slow_accounts(0.05, 240, 10),
     "errors eightfold with the hour": daily_course,
     "a shared outage of ten minutes": shared_outage,
+    "a shared outage at 100 % with 2 % held back": outage_at_the_end,
+    "300 busy companies": companies(USUAL, minutes=180),
 }
 """Changes that do nobody harm; at most α of them may be killed or refused."""
 
@@ -163,17 +187,6 @@ def regression(seed: int) -> Ride:
     return crowd_ride(a_long_plan(), crowd, chance, per_s=100, minutes=90)
 
 
-def companies(harm: float, minutes: int = 90) -> Scenario:
-    """300 busy companies, nearly all of which failed before the ramp begins. Exposed requests fail as often as this."""
-
-    def ridden(seed: int) -> Ride:
-        crowd = Crowd(random.Random(seed), 300, shape=None)
-        plan = a_long_plan(5, 10, 25, 50, acceptable=0.005)
-        return crowd_ride(plan, crowd, lambda _, exposed, __: harm if exposed else USUAL, per_s=200, minutes=minutes)
-
-    return ridden
-
-
 def vanished(share: float) -> Scenario:
     """This share of exposed requests is gone without a trace; the rest are well."""
 
@@ -184,6 +197,18 @@ def vanished(share: float) -> Scenario:
 
     return ridden
 
+
+def independent(per_s: int) -> Scenario:
+    """Each request is of a user of its own."""
+
+    def ridden(seed: int) -> Ride:
+        return ride(a_plan(*LADDER, soak_s=600.0), seed, per_s=per_s, usual=lambda _: USUAL, exposed=lambda _: USUAL)
+
+    return ridden
+
+
+INDEPENDENT: dict[str, Scenario] = {f"independent requests, {n} a second": independent(n) for n in (10, 100, 1_000)}
+"""Harmless too; with the comparison alone, K = 1."""
 
 HARMFUL: dict[str, Scenario] = {
     "2 000 users, 1 % broken accounts, and 2 % errors": regression,

@@ -44,18 +44,21 @@ def ceiling_counted(
     block: Block,
     *,
     present: bool,
+    arming: bool,
     span_s: tuple[float, float],
 ) -> CeilingMemory:
     """Return the memory after a block; ``present``: it was evaluated at the present exposure.
 
+    While arming nobody is exposed, so both arms tell whether the service is above the ceiling without the change.
     ``span_s`` is (t1, t2] of the block, in s since the first exposure.
     """
     if memory.retreat is not Retreat.NONE:
         return _in_retreat(memory, block) if present else memory
+    others = block.control if arming else ArmTotals()
     process = ceiling_step(
         memory.process,
-        bad=block.treatment.bad,
-        requests=block.treatment.ended,
+        bad=block.treatment.bad + others.bad,
+        requests=block.treatment.ended + others.ended,
         ceiling=ceiling,
         phi=ceiling_phi(guardrail),
         t1_s=span_s[0],
@@ -131,7 +134,7 @@ def retreat_words(guardrail: Guardrail, memory: CeilingMemory, now_ms: int) -> s
                 "an outage is over: look, then advance or abort by hand"
             )
         case _:
-            return f"{name}: above its ceiling, also without the last step; waiting until both arms are below it"
+            return f"{name}: above its ceiling, and it is not the last step; waiting until both arms are below it"
 
 
 def _in_retreat(memory: CeilingMemory, block: Block) -> CeilingMemory:

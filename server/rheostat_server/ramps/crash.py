@@ -47,18 +47,16 @@ def is_crash(stretches: Sequence[Stretch]) -> bool:
     before the ramp, nobody fails newly: three whose first sample is bad will do.) The control is judged as if one more
     of its requests had been bad: where it has too few to show a shared outage, there is no crash.
     """
+    treated, bad = _sum(stretches, "treatment_ended"), _sum(stretches, "treatment_bad")
+    if treated < _FEWEST_REQUESTS or bad < _BAD_SHARE * treated:
+        return False
+    others, others_bad = _sum(stretches, "control_ended"), _sum(stretches, "control_bad")
+    if bad * (others + 1) < _TIMES_CONTROL * (others_bad + 1) * treated:
+        return False
+    units = max(_sum(stretches, "seen"), _sum(stretches, "units"))
     sampled_bad = _sum(stretches, "units_bad")
     failing = max(_sum(stretches, "failing"), sampled_bad if sampled_bad >= _SEVERAL else 0)
-    treated, bad = _sum(stretches, "treatment_ended"), _sum(stretches, "treatment_bad")
-    others, others_bad = _sum(stretches, "control_ended"), _sum(stretches, "control_bad")
-    units = max(_sum(stretches, "seen"), _sum(stretches, "units"))
-    return (
-        treated >= _FEWEST_REQUESTS
-        and bad >= _BAD_SHARE * treated
-        and bad * (others + 1) >= _TIMES_CONTROL * (others_bad + 1) * treated
-        and units >= _FEWEST_UNITS
-        and 2 * failing >= units
-    )
+    return units >= _FEWEST_UNITS and 2 * failing >= units
 
 
 def crash_words(stretches: Sequence[Stretch]) -> str:

@@ -8,7 +8,7 @@ from rheostat_server.ramps.crash import is_crash, stretched
 from rheostat_server.ramps.ladder import stated_ppm, treated_share
 from rheostat_server.ramps.memory import CrowdMemory, KillProcess
 from rheostat_server.ramps.model import Block, Evidence, Plan, State
-from rheostat_server.ramps.silence import FEWEST_EXPECTED, expected_share, missing_step
+from rheostat_server.ramps.silence import FEWEST_EXPECTED, armed_arrivals, expected_share, missing_step
 from rheostat_server.ramps.srm import LOG_SRM_ALARM, log_srm
 from rheostat_server.ramps.stats import kill_step, log_kill_bar, log_m, still_holds
 from rheostat_server.ramps.words import count, duration, odds
@@ -74,12 +74,14 @@ def is_uncovered(plan: Plan, crowd: CrowdMemory) -> bool:
     return crowd.coverage is not None and crowd.coverage < plan.min_coverage
 
 
-def missing_kills(plan: Plan, crowd: CrowdMemory) -> bool:
+def missing_kills(plan: Plan, state: State) -> bool:
     """Whether treated users stay away beyond doubt, and the plan lets that kill."""
+    crowd = state.crowd
     return (
         plan.missing_kill
         and crowd.log_missing >= log_kill_bar(plan.alpha, plan.budget_parts)
         and crowd.expected >= FEWEST_EXPECTED
+        and armed_arrivals(crowd.arrivals, state.exposure_ppm) >= FEWEST_EXPECTED
     )
 
 

@@ -79,7 +79,7 @@ def _kill(plan: Plan, state: State) -> Decision | None:
     units = next((one for one in plan.guardrails if one.grade == BY_UNITS and one.may_kill), None)
     if state.crowd.crashed and units is not None:
         return KillRamp(units.name, f"{units.name}: crash: {crash_words(state.crowd.stretches)}")
-    if missing_kills(plan, state.crowd) and killer is not None:
+    if missing_kills(plan, state) and killer is not None:
         return KillRamp(killer.name, missing_words(state))
     if treated_share(plan, state.exposure_ppm) >= 1:
         for guardrail, seen in _eyes(plan, state):

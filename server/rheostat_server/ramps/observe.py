@@ -209,7 +209,13 @@ def _counted(plan: Plan, guardrail: Guardrail, state: State, before: GuardrailSt
     present = block.epoch == state.epoch
     if guardrail.ceiling is not None:
         ceiling = ceiling_counted(
-            guardrail, guardrail.ceiling, after.ceiling, block, present=present, span_s=_span_s(state, block)
+            guardrail,
+            guardrail.ceiling,
+            after.ceiling,
+            block,
+            present=present,
+            arming=state.exposed_since_ms is None,
+            span_s=_span_s(state, block),
         )
         after = replace(after, ceiling=ceiling)
     if not present:

@@ -225,6 +225,7 @@ def _guardrails(
                 family=_FAMILIES.get(asked.source or "", family),
                 grade=BY_UNITS,
                 may_kill=asked.kill is not False,
+                min_difference=_min_difference(asked),
                 ceiling=_ceiling(asked),
             )
             set_by = i

@@ -11,7 +11,11 @@ MISSING_GRID = (0.1, 0.3, 0.6)
 TOLERATED = 0.75
 """The null: at least this share of the expected treated arrivals came."""
 FEWEST_EXPECTED = 20
-"""Expected treated arrivals without which missing users kill nobody."""
+"""Treated arrivals, expected by now and seen while arming, without which missing users kill nobody.
+
+With fewer while arming nobody knows how often these very users come: over hours at one level up to 6 % of harmless
+ramps were killed whose cohort of a few users was less active than it seemed.
+"""
 NEVER = -1
 """The level of units that no step exposes."""
 
@@ -26,8 +30,13 @@ def expected_share(arrivals: Sequence[tuple[int, int]], exposure_ppm: int, x: fl
     more or less active than the others, and arming has seen it. x alone counts as much as 50 units.
     """
     everybody = sum(units for _, units in arrivals)
-    exposed = sum(units for level, units in arrivals if NEVER < level <= exposure_ppm)
+    exposed = armed_arrivals(arrivals, exposure_ppm)
     return (exposed + _PRIOR_UNITS * x) / (everybody + _PRIOR_UNITS)
+
+
+def armed_arrivals(arrivals: Sequence[tuple[int, int]], exposure_ppm: int) -> int:
+    """Return how many of the arrivals while arming this exposure exposes."""
+    return sum(units for level, units in arrivals if NEVER < level <= exposure_ppm)
 
 
 def missing_step(

@@ -58,6 +58,27 @@ def evidence_of(at_ms: int, *readings: Reading, units: int = 100) -> Evidence:
     return Evidence(at_ms=at_ms, readings=readings, exposed_units=units)
 
 
+def crowd_of(
+    treatment: ArmTotals = ArmTotals(),  # noqa: B008 - frozen
+    control: ArmTotals = ArmTotals(),  # noqa: B008 - frozen
+    *,
+    until_s: int = 15,
+    epoch: int = 1,
+    percent: int = 5,
+    **changes: Any,
+) -> Evidence:
+    """A block of 15 s of the crowd, with a guardrail that sees and has nothing to say."""
+    block = Block(
+        from_ms=(until_s - 15) * SECOND,
+        until_ms=until_s * SECOND,
+        epoch=epoch,
+        exposure_ppm=percent * 10_000,
+        treatment=treatment,
+        control=control,
+    )
+    return replace(evidence_of(until_s * SECOND, a_reading()), crowd=(block,), **changes)
+
+
 def running(plan: Plan, now_ms: int = 0, step: int = 0) -> State:
     """A ramp that was exposed at 0 and has just come to this step."""
     state = start(replace(plan, preflight_s=0.0), 0)

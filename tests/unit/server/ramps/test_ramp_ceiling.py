@@ -159,6 +159,17 @@ def test_nobody_goes_below_the_start() -> None:
     assert "waiting until both arms are below it" in decision.why
 
 
+def test_a_service_above_the_ceiling_without_the_change_is_no_ramps_fault() -> None:
+    """While arming both arms count: a ramp does not begin under a ceiling that the service does not keep anyway."""
+    plan = a_plan(1, guardrails=(WATCHED,), preflight_s=600.0)
+    arming = start(plan, 0)
+    for until_s in range(15, 300, 15):
+        block = outage(until_s, 1, 1, 0.0, 0.02)
+        arming, _ = tick(plan, arming, evidence_of(until_s * SECOND, a_reading(block)))
+
+    assert (arming.exposed_since_ms, arming.status, retreat(arming)) == (None, Status.HELD, Retreat.WAIT)
+
+
 def at_full(guardrail: Guardrail = WATCHED, memory: CeilingMemory = OVER, **seen: Any) -> tuple[Plan, State]:
     """A ramp at 100 % with nobody held back."""
     plan = a_plan(50, 100, guardrails=(guardrail,))

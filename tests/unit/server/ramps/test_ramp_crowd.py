@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from rheostat_server.ramps.crash import CRASH_MS, is_crash, stretched
 from rheostat_server.ramps.crowd import VANISHED_MS
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.ladder import HELD_MS, leaving, stated_ppm
@@ -18,7 +17,6 @@ from rheostat_server.ramps.model import (
     ArmTotals,
     Begin,
     Block,
-    Evidence,
     Gate,
     Hold,
     KillRamp,
@@ -34,12 +32,11 @@ from rheostat_server.ramps.silence import missing_step
 from rheostat_server.ramps.stats import kill_step, log_m
 from rheostat_server.ramps.transition import act, start, transition
 from tests.unit.server.ramps.ramp_builders import (
-    ERRORS,
     MINUTE,
     REQUESTS,
-    SECOND,
     a_plan,
     a_reading,
+    crowd_of,
     evidence_of,
     running,
     seeing,
@@ -47,28 +44,6 @@ from tests.unit.server.ramps.ramp_builders import (
 )
 
 PROVED: dict[str, Any] = {"log_e": 2.0, "blind_count": 0}
-ADVISORY = replace(ERRORS, may_kill=False)
-
-
-def crowd_of(
-    treatment: ArmTotals = ArmTotals(),  # noqa: B008 - frozen
-    control: ArmTotals = ArmTotals(),  # noqa: B008 - frozen
-    *,
-    until_s: int = 15,
-    epoch: int = 1,
-    percent: int = 5,
-    **changes: Any,
-) -> Evidence:
-    """A block of 15 s of the crowd, with a guardrail that sees and has nothing to say."""
-    block = Block(
-        from_ms=(until_s - 15) * SECOND,
-        until_ms=until_s * SECOND,
-        epoch=epoch,
-        exposure_ppm=percent * 10_000,
-        treatment=treatment,
-        control=control,
-    )
-    return replace(evidence_of(until_s * SECOND, a_reading()), crowd=(block,), **changes)
 
 
 def judged(plan: Plan, state: State, **crowd: Any) -> Any:
@@ -181,9 +156,15 @@ def test_arrivals_move_m_d_by_what_arming_saw() -> None:
 
 
 def test_missing_users_hold_and_kill() -> None:
-    """From 10 on M_d holds; at K/α, with 20 treated arrivals expected, it kills where the plan lets it."""
+    """From 10 on M_d holds; at K/α, with 20 treated arrivals expected and seen while arming, it kills where it may."""
     plan = a_plan(missing_kill=True, budget_parts=2)
-    gone = {"missing": KillProcess(treatment_events=3), "missing_holds": True, "expected": 24.0}
+    armed = ((-1, 400), (50_000, 20), (250_000, 90))
+    gone = {
+        "missing": KillProcess(treatment_events=3),
+        "missing_holds": True,
+        "expected": 24.0,
+        "arrivals": armed,
+    }
 
     held = judged(plan, running(plan), log_missing=math.log(199), **gone)
     assert held == Hold(Status.HELD, "users are missing: 3 treated arrivals of about 24 expected; M_d 199")
@@ -192,6 +173,10 @@ def test_missing_users_hold_and_kill() -> None:
     assert killed.why == "users are missing: 3 treated arrivals of about 24 expected; M_d 201"
     few = judged(plan, running(plan), log_missing=math.log(201), **{**gone, "expected": 19.9})
     assert isinstance(few, Hold)
+    unknown = judged(
+        plan, running(plan), log_missing=math.log(201), **{**gone, "arrivals": ((50_000, 19), (250_000, 90))}
+    )
+    assert isinstance(unknown, Hold)
     advisory = judged(replace(plan, missing_kill=False), running(plan), log_missing=math.log(201), **gone)
     assert isinstance(advisory, Hold)
 
@@ -199,9 +184,11 @@ def test_missing_users_hold_and_kill() -> None:
 def test_users_who_come_no_more_are_missed() -> None:
     """A crowd that stays away altogether is noticed by what is observed alone."""
     plan = a_plan(missing_kill=True, budget_parts=2)
-    state, decision = running(plan), None
+    armed = ((-1, 760), (50_000, 40))
+    state = running(plan)
     for until_s in range(15, 900, 15):
-        state, decision = tick(plan, state, crowd_of(control=ArmTotals(arrivals=20), until_s=until_s))
+        evidence = crowd_of(control=ArmTotals(arrivals=20), until_s=until_s, arrivals_by_level=armed)
+        state, decision = tick(plan, state, evidence)
         if isinstance(decision, KillRamp):
             break
 
@@ -265,7 +252,7 @@ def test_nothing_masks_a_kill() -> None:
         "vanished_ms": 10 * MINUTE,
         "recount_holds": True,
     }
-    missing = judged(plan, state, log_missing=9.0, expected=30.0, **doubts)
+    missing = judged(plan, state, log_missing=9.0, expected=30.0, arrivals=((50_000, 30),), **doubts)
     assert isinstance(missing, KillRamp)
     crashed = judged(plan, state, crashed=True, stretches=(Stretch(until_ms=1),), **doubts)
     assert isinstance(crashed, KillRamp)
@@ -316,92 +303,6 @@ def test_uncovered_the_kill_process_goes_on_and_the_proofs_stand_still() -> None
     assert seen.kill.treatment_events == 3
     assert seen.proof == Proof()
     assert seen.step_treatment.ended == 100
-
-
-# (treated requests, bad; control requests, bad; treated units seen, newly failing)
-CRASHES: list[tuple[tuple[int, ...], bool]] = [
-    ((10, 10, 200, 0, 4, 2), True),
-    ((9, 9, 200, 0, 4, 4), False),
-    ((10, 4, 200, 0, 4, 4), False),
-    ((10, 5, 200, 0, 4, 4), True),
-    ((10, 10, 200, 19, 4, 4), True),
-    ((10, 10, 200, 20, 4, 4), False),
-    ((10, 10, 8, 0, 4, 4), False),
-    ((10, 10, 9, 0, 4, 4), True),
-    ((10, 10, 0, 0, 4, 4), False),
-    ((10, 10, 200, 0, 1, 1), False),
-    ((10, 10, 200, 0, 5, 2), False),
-]
-
-
-@pytest.mark.parametrize(("figures", "verdict"), CRASHES)
-def test_a_crash_is_most_of_the_treated_and_hardly_any_other(figures: tuple[int, ...], verdict: bool) -> None:
-    """Half of 10 treated requests, ten times the control, half of two treated users newly failing."""
-    treated, bad, others, others_bad, seen, failing = figures
-    minutes = [
-        Stretch(until_ms=60_000, treatment_ended=treated, treatment_bad=bad, seen=seen),
-        Stretch(until_ms=90_000, control_ended=others, control_bad=others_bad, failing=failing),
-    ]
-
-    assert is_crash(minutes) is verdict
-
-
-@pytest.mark.parametrize(("bad", "verdict"), [(2, False), (3, True)])
-def test_users_who_failed_before_crash_too_when_there_are_three(bad: int, verdict: bool) -> None:
-    """Where nobody can fail newly, three treated users whose first sample of the step is bad are a crash."""
-    full = Stretch(until_ms=1, treatment_ended=30, treatment_bad=29, units=4, units_bad=bad, control_ended=500)
-
-    assert is_crash([full]) is verdict
-
-
-def test_a_crash_kills_at_once() -> None:
-    """Fifteen seconds of a broken change are enough, with the figures in the reason."""
-    plan = a_plan()
-    broken = ArmTotals(ended=40, bad=38, failing=9, seen=10, units=10, units_bad=9)
-    state, decision = tick(plan, running(plan), crowd_of(broken, ArmTotals(ended=900, bad=4)))
-
-    assert isinstance(decision, KillRamp)
-    assert decision.why == (
-        "errors: crash: 95 % of 40 treated requests failed, 0.444 % of 900 others; 9 treated users newly failed, "
-        "9 of 10 sampled ones"
-    )
-    assert state.status is Status.KILLED
-    advisory = a_plan(guardrails=(ADVISORY,))
-    _, decision = tick(advisory, running(advisory), crowd_of(broken, ArmTotals(ended=900, bad=4)))
-    assert isinstance(decision, Hold)
-
-
-def test_a_crash_is_of_the_present_exposure_and_the_last_five_minutes() -> None:
-    """Rows of another epoch are not in it; nor what is older than five minutes; nor is arming."""
-    plan = a_plan()
-    broken = crowd_of(ArmTotals(ended=40, bad=38, failing=9, seen=10), ArmTotals(ended=900), epoch=1)
-    assert not observe(plan, replace(running(plan), epoch=2), broken).crowd.crashed
-    assert not observe(plan, start(plan, 0), broken).crowd.crashed
-    state = observe(plan, running(plan), broken)
-    assert state.crowd.crashed
-    assert not observe(plan, state, evidence_of(30_000, a_reading())).crowd.crashed
-    assert transition(plan, state, Hold(Status.RUNNING, ""), 0).crowd.crashed
-    assert transition(plan, state, Advance(1, ""), 0).crowd.stretches == ()
-
-
-def test_five_minutes_are_kept_in_halves_of_a_minute() -> None:
-    """Blocks of a second do not make the state grow; one that comes late falls into its own time."""
-    stretches: tuple[Stretch, ...] = ()
-    for second in range(1, 601):
-        block = Block(
-            from_ms=(second - 1) * SECOND,
-            until_ms=second * SECOND,
-            epoch=1,
-            exposure_ppm=50_000,
-            treatment=ArmTotals(ended=1),
-        )
-        stretches = stretched(stretches, block)
-    late = stretched(stretches, replace(block, until_ms=550_000))
-
-    assert len(stretches) <= 11
-    assert 270 <= sum(one.treatment_ended for one in stretches) <= CRASH_MS // SECOND
-    assert [one.until_ms for one in late] == [one.until_ms for one in stretches]
-    assert sum(one.treatment_ended for one in late) == sum(one.treatment_ended for one in stretches) + 1
 
 
 def test_far_fewer_requests_than_while_arming_hold_the_first_step() -> None:

@@ -68,6 +68,7 @@ crowds = st.builds(
     log_missing=logs,
     missing_holds=st.booleans(),
     expected=st.sampled_from([0.0, 19.0, 21.0]),
+    arrivals=st.sampled_from([(), ((1, 50),)]),
     log_recount=logs,
     recount_holds=st.booleans(),
     active=st.sampled_from([0, 100]),

@@ -1,9 +1,11 @@
 """Which observations are kept."""
 
+import msgspec
 from msgspec.structs import replace
 
-from rheostat_server.ramps.model import ArmTotals, Block, Evidence, Sight, State
-from rheostat_server.ramps.records import KEEP_EVERY_MS, worth_keeping
+from rheostat_server.ramps.memory import CrowdMemory
+from rheostat_server.ramps.model import ArmTotals, Block, Evidence, Plan, Sight, State
+from rheostat_server.ramps.records import KEEP_EVERY_MS, DecisionRecord, decided, worth_keeping
 from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import MINUTE, a_plan, a_reading, evidence_of, running, tick
 
@@ -74,3 +76,32 @@ def test_another_step_is_kept() -> None:
     before = quiet()
 
     assert worth_keeping(before, replace(before, step=1), MINUTE)
+
+
+def test_states_of_before_the_crowd_was_judged_are_read() -> None:
+    """What an earlier version saved is a state in which nobody has been missed yet."""
+    state = replace(quiet(), crowd=CrowdMemory(), left=())
+    saved = msgspec.to_builtins(state)
+    for name in ("crowd", "crowd_cursor", "left", "users"):
+        del saved[name]
+    for seen in saved["guardrails"].values():
+        for name in ("grade", "pending", "ceiling"):
+            del seen[name]
+    old_plan = msgspec.to_builtins(PLAN)
+    for name in ("missing_kill", "min_coverage"):
+        del old_plan[name]
+
+    assert msgspec.convert(saved, State) == state
+    assert msgspec.convert(old_plan, Plan) == PLAN
+
+
+def test_where_the_crowd_was_read_to_is_not_recorded() -> None:
+    """A cursor is large, and no input of the rule."""
+    evidence = replace(evidence_of(16_000, SEEN), crowd_cursor="secret-cursor", coverage=0.9)
+    state, decision = tick(PLAN, quiet(), evidence)
+    row = decided(7, state, evidence, decision)
+    record = msgspec.json.decode(row.body, type=DecisionRecord)
+
+    assert b"secret-cursor" not in bytes(row.body)
+    assert record.evidence is not None
+    assert record.evidence.coverage == 0.9

@@ -34,6 +34,9 @@ FAULTY: list[tuple[object, str, str]] = [
     (a_ramp(enviroment="x"), "enviroment", "did you mean environment?"),
     (a_ramp(kind="flag"), "kind", "no kind flag"),
     (a_ramp(advance_windows=[]), "advance_windows", "does not know this field yet"),
+    (a_ramp(min_coverage=101), "min_coverage", "between 0 and 100"),
+    (a_ramp(missing_users="ignore"), "missing_users", "no missing_users ignore"),
+    (guarded(**ERRORS, min_difference="x"), f"{G}.min_difference", "not a"),
     (a_ramp(strategy="linear"), "strategy", "linear yet"),
     (a_ramp(strategy="slow"), "strategy", "no strategy slow"),
     (a_ramp(strategy="custom"), "steps", "names its steps"),
@@ -114,7 +117,7 @@ def test_a_full_ramp_is_kept_as_it_was_written() -> None:
         preflight="10m",
         guardrails=[
             {**ERRORS, "source": "reported", "kill": True},
-            {"metric": "request-duration", "threshold": 500, "source": "prometheus"},
+            {"metric": "request-duration", "threshold": 500, "source": "prometheus", "min_difference": 0.2},
             {**QUERIES, "threshold": 2, "kill": False},
             {"metric": "request-success-rate", "name": "mesh"},
         ],
@@ -128,6 +131,8 @@ def test_a_full_ramp_is_kept_as_it_was_written() -> None:
         max_dwell="1h",
         interval="15s",
         users=500,
+        min_coverage=95,
+        missing_users="hold",
         rule="guard",
     )
 
@@ -136,6 +141,8 @@ def test_a_full_ramp_is_kept_as_it_was_written() -> None:
     assert ramp.steps[0] == StepDocument(exposure=1)
     assert ramp.steps[1] == StepDocument(exposure=33.3333, min_dwell="1m", max_dwell="2h", gate="manual")
     assert ramp.guardrails[0].kill is True
+    assert ramp.guardrails[1].min_difference == 0.2
+    assert (ramp.min_coverage, ramp.missing_users) == (95, "hold")
     assert validate_ramp(json.loads(msgspec.json.encode(ramp))) == ramp
     assert validate_ramp(a_ramp(acceptable=0.5, unguarded=True)).acceptable == 0.5
 
