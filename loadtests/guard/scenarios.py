@@ -149,7 +149,7 @@ def harmless() -> Iterator[Scenario]:
     for minutes in (6, 10, 15):
         clocks = Group(0.02, steady(0.0), minutes * MINUTE)
         traffic = _pareto(100, 2000, *flat(0.001, clocks))
-        yield Scenario(f"2 % of accounts fail every {minutes} min", traffic, ladder, 500)
+        yield Scenario(f"2 % of accounts fail every {minutes} min", traffic, ladder, 500, rivals=False)
     flaky = Group(0.05, steady(0.1))
     long_steps: Schedule = tuple((index * 4 * HOUR, index) for index in range(5))
     yield Scenario(
