@@ -145,13 +145,13 @@ def outage_at_the_end(seed: int) -> Ride:
     return crowd_ride(plan, crowd, chance, per_s=20)
 
 
-def companies(harm: float, minutes: int = 90) -> Scenario:
+def companies(harm: float, minutes: int = 90, per_s: float = 200) -> Scenario:
     """300 busy companies, nearly all of which failed before the ramp begins. Exposed requests fail as often as this."""
 
     def ridden(seed: int) -> Ride:
         crowd = Crowd(random.Random(seed), 300, shape=None)
         plan = a_long_plan(5, 10, 25, 50, acceptable=0.005)
-        return crowd_ride(plan, crowd, lambda _, exposed, __: harm if exposed else USUAL, per_s=200, minutes=minutes)
+        return crowd_ride(plan, crowd, lambda _, exposed, __: harm if exposed else USUAL, per_s=per_s, minutes=minutes)
 
     return ridden
 
@@ -171,7 +171,7 @@ HARMLESS: dict[str, Scenario] = {
     "errors eightfold with the hour": daily_course,
     "a shared outage of ten minutes": shared_outage,
     "a shared outage at 100 % with 2 % held back": outage_at_the_end,
-    "300 busy companies": companies(USUAL, minutes=180),
+    "300 busy companies": companies(USUAL, minutes=120, per_s=30),
 }
 """Changes that do nobody harm; at most α of them may be killed or refused."""
 

@@ -18,12 +18,17 @@ KEEP_EVERY_MS = 60_000
 
 
 class GuardrailFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A guardrail after the decision: logarithms of M, E and A, and whether it saw anything."""
+    """A guardrail after the decision: logarithms of M, E, A and its ceiling's process, and whether it saw anything.
+
+    ``grade`` is set where another than the plan's is counted.
+    """
 
     log_m: float
     log_e: float
     log_a: float
     sight: str
+    grade: int = 0
+    log_c: float = 0.0
 
 
 class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,7 +108,14 @@ def _record(state: State) -> DecisionRecord:
         epoch=state.epoch,
         exposure_ppm=state.exposure_ppm,
         guardrails={
-            name: GuardrailFigures(log_m=seen.log_m, log_e=seen.log_e, log_a=seen.log_a, sight=seen.sight.value)
+            name: GuardrailFigures(
+                log_m=seen.log_m,
+                log_e=seen.log_e,
+                log_a=seen.log_a,
+                sight=seen.sight.value,
+                grade=seen.grade,
+                log_c=seen.ceiling.log_c,
+            )
             for name, seen in state.guardrails.items()
         },
     )
