@@ -61,7 +61,7 @@ def open_ride(
     underway: deque[tuple[float, Told]] = deque()
     harmed_before, killed_s, why = 0, None, ""
     ahead = list(schedule)
-    while now_s < exposed_s + onset_s + most_s:
+    while now_s < (exposed_s if exposed_s < _FAR_S else plan.preflight_s) + onset_s + most_s:
         until_s = now_s + block_s
         if now_s < exposed_s + onset_s <= until_s:
             harmed_before = stream.harmed

@@ -138,7 +138,8 @@ def ride(
     arrived_s: float | None = None
     proved_s: float | None = None
     points: list[tuple[float, float]] = []
-    while state.status in LIVE and now_s < exposed_s + onset_s + most_s:
+    # A pre-flight that nothing ends is watched for as long as a ramp is.
+    while state.status in LIVE and now_s < (exposed_s if exposed_s < _FAR_S else plan.preflight_s) + onset_s + most_s:
         block_s = COARSEST_S if exposed_s == _FAR_S else min(COARSEST_S, max(finest_s, PACE * (now_s - since_s)))
         until_s = now_s + block_s
         if not begun and now_s < exposed_s + onset_s <= until_s:
@@ -166,7 +167,7 @@ def ride(
     return (
         Ending(
             verdict=_verdict(state, exposed=exposed_s != _FAR_S),
-            seconds=max(0.0, now_s - exposed_s - onset_s),
+            seconds=max(0.0, now_s - min(exposed_s, now_s) - onset_s),
             failed=stream.harmed - harmed_before if begun else 0,
             exposure=ppm_to_percent(state.exposure_ppm),
             highest=max((percent for _, percent in points), default=0.0),
