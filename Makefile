@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What has every branch tested, by these alone: the engine, the model and the rules of ramps.
 RULES := tests/unit/sdk/engine tests/unit/sdk/model tests/unit/server/ramps
 
-.PHONY: help run demo test lint docs lock clean bench-inprocess
+.PHONY: help run demo test lint docs lock clean bench-inprocess bench-guard
 
 help:
 	@echo "make run     install, migrate and start the server on http://127.0.0.1:8080"
@@ -16,6 +16,8 @@ help:
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make bench-inprocess"
 	@echo "             compare an evaluation with seven published SDKs (three minutes); ROUNDS=15"
+	@echo "make bench-guard"
+	@echo "             simulate what the guard has to bear (an hour and more); SHARE=0.1: a tenth of the runs"
 	@echo "make docs    write the pages that are made from the code"
 	@echo "make lock    pin the requirements again, with hashes"
 	@echo "make clean   take away .venv and caches; the data in .rheostat stays"
@@ -56,6 +58,9 @@ bench-inprocess: .venv-bench/stamp
 .venv-bench/stamp: loadtests/requirements.txt loadtests/make-venv
 	@loadtests/make-venv $(PYTHON)
 	@touch $@
+
+bench-guard: .venv/test.stamp
+	@$(BIN)/python -m loadtests.guard --share $(or $(SHARE),1)
 
 docs: .venv/run.stamp
 	$(BIN)/python -m rheostat_server.cli.reference > docs/reference/cli.md

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -16,6 +17,8 @@ from rheostat_server.cli.ramp_panel import ramp_panel, standing_line, status_tex
 from rheostat_server.cli.ramp_watch import ENDED, watch
 from rheostat_server.cli.terminal import a_table, moment, panel_width, print_table
 from rheostat_server.cli.yaml_files import FileDocument, read_documents
+from rheostat_server.ramps.model import Plan
+from rheostat_server.ramps.simulation.estimate import outlook
 
 _DECISIONS_READ = 200
 _DECISIONS_SHOWN = 8
@@ -39,9 +42,13 @@ def ramp() -> None:
 @click.option("--holdback", type=float, help="Percent of users kept as control to the end.")
 @click.option("--users", type=int, help="About how many users the rollout has, where a former ramp does not tell.")
 @click.option("--unguarded", is_flag=True, help="Move by time alone.")
+@click.option("--rps", type=click.FloatRange(0, min_open=True), help="Requests a second, to tell times beforehand.")
 @connected
-def start(session: Session, flag: str | None, file: str | None, **options: Any) -> None:
-    """Start a ramp of FLAG in the environment."""
+def start(session: Session, flag: str | None, file: str | None, rps: float | None, **options: Any) -> None:
+    """Start a ramp of FLAG in the environment, and say what to expect of it; `ramp simulate` says more.
+
+    What is expected supposes 0.5 % failing requests, and 2 % with the variant if it is harmful.
+    """
     connection = session.connection
     document = _document(connection, flag, file, options)
     if not session.environment_given:
@@ -53,6 +60,8 @@ def start(session: Session, flag: str | None, file: str | None, **options: Any) 
         _print_line(console, body)
         for note in body.get("notes", []):
             console.print(f"  {note}")
+        for line in outlook(msgspec.convert(body["plan"], Plan), rps):
+            console.print(f"  {line}")
         console.print(f"Watch it: rheostat ramp watch {body['flag']}", style="dim")
 
     session.show(body, people)

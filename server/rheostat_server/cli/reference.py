@@ -15,7 +15,7 @@ _OPENING = """\
 <!-- Written by `make docs` from the commands; a test compares. -->
 
 `rheostat` is installed beside the server, in `.venv/bin`. It talks to the admin API of a running server; `serve`,
-`demo`, `validate`, `token reset` and `profile` need none.
+`demo`, `validate`, `ramp simulate`, `token reset` and `profile` need none.
 
 ## Common options
 
