@@ -6,6 +6,7 @@ from typing import Any
 
 from rheostat_server.adapters.storage.postgres.columns import columns
 from rheostat_server.outcomes.model import (
+    BadlySampled,
     FailingMemory,
     FailingRow,
     OrphanKey,
@@ -28,7 +29,8 @@ SELECT n.place, x.known, x.failed,
     x.known AND (SELECT true FROM sampled_units s WHERE {_OF_UNIT} AND s.win = n.win LIMIT 1) IS NOT NULL AS win,
     x.known AND (
         SELECT true FROM sampled_units s WHERE {_OF_UNIT} AND s.win = n.win AND s.epoch = n.epoch LIMIT 1
-    ) IS NOT NULL AS same
+    ) IS NOT NULL AS same,
+    CASE WHEN x.known THEN (SELECT s.measures FROM badly_sampled_units s WHERE {_OF_UNIT} LIMIT 1) END AS bad
 FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS n (ramp_id, unit, win, epoch, place)
 CROSS JOIN LATERAL (
     SELECT (SELECT true FROM sampled_units s WHERE {_OF_UNIT} LIMIT 1) IS NOT NULL AS known,
@@ -96,6 +98,7 @@ class PostgresUnits:
                 window=row["win"],
                 row=row["same"],
                 failed=row["failed"],
+                bad=row["bad"] or 0,
             )
             for row in known
         }
@@ -127,6 +130,20 @@ class PostgresUnits:
             ON CONFLICT DO NOTHING
             """,
             *columns(rows, 9)[:6],
+        )
+
+    async def remember_badly_sampled(self, rows: Sequence[BadlySampled]) -> None:
+        """Remember what these units were bad to, beside what is remembered."""
+        if not rows:
+            return
+        await self._connection.execute(
+            """
+            INSERT INTO badly_sampled_units (ramp_id, unit, measures)
+            SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS u (ramp_id, unit, measures)
+            ORDER BY ramp_id, unit
+            ON CONFLICT (ramp_id, unit) DO UPDATE SET measures = badly_sampled_units.measures | excluded.measures
+            """,
+            *columns(rows, 3),
         )
 
     async def note_sampling(
