@@ -160,8 +160,11 @@ class UnitCount(NamedTuple):
 
 
 class SampledMemory(NamedTuple):
-    """What is known of a unit that is sampled: which samples of it there are, whether it failed, and to what one of
-    them was bad (``BadlySampled.measures``)."""
+    """What is known of a unit that is sampled: which samples of it there are, and whether it failed.
+
+    ``bad`` is to what a sample of it that grade 2 kept was bad (``BadlySampled.measures``). It may be 0 where this one
+    is not kept: in a window of odd number, or one of which there is a sample.
+    """
 
     ramp: bool = False
     epoch: bool = False
