@@ -111,7 +111,7 @@ async def test_users_who_are_always_slow_kill_nobody(world: RampWorld) -> None:
     ramp = (await world.start(steps=[10, 50], preflight="10m", min_dwell="5h", guardrails=[DURATION])).id
     crowd = Crowd(world, [SELDOM] * len(SLOW) + [OFTEN] * 1_960, usual=0.0005, slow=SLOW)
 
-    view = await ride(world, ramp, crowd, per_s=20, minutes=10 + 120, every_s=20)
+    view = await ride(world, ramp, crowd, per_s=16, minutes=10 + 120, every_s=25)
 
     assert (view.status, view.exposure) == ("running", 10), view.why
     state = (await world.row(ramp)).state.guardrails["request-duration"]
