@@ -77,7 +77,8 @@ def test_samples_are_counted_by_window() -> None:
     found = told(a_stream(a_crowd(users=200)), until_s=1_800)
 
     assert of_both(found, "seen") == 6 * 200
-    assert of_both(found, "sampled") == pytest.approx(6 * 200, abs=20)
+    # A sample in 200 is bad, and its unit has no more.
+    assert 6 * 200 - 40 < of_both(found, "sampled") < 6 * 200
     assert of_both(found, "units") == of_both(found, "arrivals") == of_both(found, "active") == 200
 
 
