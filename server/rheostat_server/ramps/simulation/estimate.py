@@ -2,6 +2,7 @@
 
 import msgspec
 
+from rheostat_server.ramps.few import HARM, USUAL
 from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.memory import Proof
 from rheostat_server.ramps.model import Plan
@@ -12,8 +13,6 @@ from rheostat_server.ramps.simulation.runs import percentiles
 from rheostat_server.ramps.stats import requests_needed
 from rheostat_server.ramps.words import about, duration, exposure
 
-USUAL = 0.005
-HARM = 0.02
 USUAL_RPS = 100.0
 """At which rate it is tried where nobody says one: in requests, instead of time, the answer hardly depends on it."""
 _RUNS = 7
