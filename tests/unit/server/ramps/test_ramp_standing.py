@@ -76,7 +76,8 @@ def test_present_step_tells_the_rate_where_enough_failed() -> None:
         requests_needed(Proof(), bad_rate=0.01, event_rate=0.001, acceptable=0.005, x=0.05)
     )
     few = at_first_step(plan, control=before, step_control=ArmTotals(ended=1_000, bad=9, failing=1))
-    assert standing(plan, few, 2 * MINUTE).guardrails[0].requests_to_proof < 200
+    usual = requests_needed(Proof(), bad_rate=0.05, event_rate=0.05, acceptable=0.005, x=0.05)
+    assert standing(plan, few, 2 * MINUTE).guardrails[0].requests_to_proof == math.ceil(usual)
 
 
 def test_proof_that_never_comes_is_not_promised() -> None:
