@@ -278,10 +278,10 @@ def harmful() -> Iterator[Scenario]:
             least_kills=1.0 if share == 1 else None,
             stays=True,
         )
-    for share in (0.5, 0.9, 1.0):
+    for share, rps in ((0.5, 100), (0.5, 20), (0.9, 100), (1.0, 100)):
         yield Scenario(
-            f"{100 * share:g} % of treated requests vanish",
-            _pareto(100, 20_000, *flat(0.005), vanished=share),
+            f"{100 * share:g} % of treated requests vanish{'' if rps == 100 else f' at {rps} req/s'}",
+            _pareto(rps, 20_000, *flat(0.005), vanished=share),
             ladder,
             100,
             harmful=True,

@@ -8,7 +8,16 @@ from rheostat_server.ramps.crash import is_crash, stretched
 from rheostat_server.ramps.ladder import stated_ppm, treated_share
 from rheostat_server.ramps.memory import CrowdMemory, KillProcess
 from rheostat_server.ramps.model import Block, Evidence, Plan, State
-from rheostat_server.ramps.silence import FEWEST_EXPECTED, armed_arrivals, expected_share, missing_step
+from rheostat_server.ramps.silence import (
+    FEWEST_EXPECTED,
+    LOG_WHOLE,
+    LONGEST_PREFLIGHT,
+    REQUESTS_TO_ARM,
+    armed_arrivals,
+    expected_share,
+    log_whole,
+    missing_step,
+)
 from rheostat_server.ramps.srm import LOG_SRM_ALARM, log_srm
 from rheostat_server.ramps.stats import kill_step, log_kill_bar, log_m, still_holds
 from rheostat_server.ramps.words import count, duration, odds
@@ -104,11 +113,38 @@ def is_thin(plan: Plan, state: State) -> bool:
     """
     expected = _expected_requests(state.crowd)
     return (
-        state.exposure_ppm == plan.steps[0].exposure_ppm
+        _is_first(plan, state)
         and state.crowd.armed_requests[0] >= _FEWEST_ARMED
         and expected >= _FEWEST_REQUESTS
         and state.crowd.step_requests[0] < _THIN * expected
     )
+
+
+def is_whole(plan: Plan, state: State) -> bool:
+    """Whether it is proved that the first step's treated requests do not vanish, as far as arming can tell.
+
+    That they are not thin is no proof: of a few dozen more than that are there by chance, though half are lost.
+    """
+    crowd = state.crowd
+    return not _is_first(plan, state) or log_whole(crowd.armed_requests, crowd.step_requests) >= LOG_WHOLE
+
+
+def unwhole_words(state: State) -> str:
+    """Return how many treated requests came, and of how many."""
+    came, expected = count(state.crowd.step_requests[0]), count(_expected_requests(state.crowd))
+    return (
+        f"{came} treated requests of about {expected} that the same users had while arming: "
+        "not proved yet that none vanish"
+    )
+
+
+def armed_enough(plan: Plan, state: State) -> bool:
+    """Whether a pre-flight as long as it was asked for saw enough requests, or would not see them in time."""
+    armed, others = state.crowd.step_requests
+    longest_s = LONGEST_PREFLIGHT * plan.preflight_s
+    if not others or armed >= REQUESTS_TO_ARM or state.armed_s >= longest_s:
+        return True
+    return armed * longest_s < REQUESTS_TO_ARM * state.armed_s
 
 
 def vanished_lately(crowd: CrowdMemory, now_ms: int) -> bool:
@@ -203,6 +239,10 @@ def _counted(plan: Plan, state: State, crowd: CrowdMemory, block: Block) -> Crow
         step_control=crowd.step_control + control.units,
         stretches=stretched(crowd.stretches, block),
     )
+
+
+def _is_first(plan: Plan, state: State) -> bool:
+    return state.exposure_ppm == plan.steps[0].exposure_ppm
 
 
 def _expected_requests(crowd: CrowdMemory) -> float:

@@ -4,7 +4,17 @@ from collections.abc import Iterator
 
 from rheostat_server.ramps.ceiling import ceiling_words, crossed, kills_alone, retreat_words
 from rheostat_server.ramps.crash import crash_words
-from rheostat_server.ramps.crowd import crowd_doubts, is_short, mismatched, missing_kills, missing_words, srm_words
+from rheostat_server.ramps.crowd import (
+    armed_enough,
+    crowd_doubts,
+    is_short,
+    is_whole,
+    mismatched,
+    missing_kills,
+    missing_words,
+    srm_words,
+    unwhole_words,
+)
 from rheostat_server.ramps.danger import Danger, danger, figures
 from rheostat_server.ramps.few import FEW_USERS, is_few, is_manual, users_seen
 from rheostat_server.ramps.grades import BY_SAMPLES, BY_UNITS, first_grade
@@ -30,6 +40,7 @@ from rheostat_server.ramps.model import (
     StepBack,
 )
 from rheostat_server.ramps.observe import BLIND_AFTER
+from rheostat_server.ramps.silence import LONGEST_PREFLIGHT, REQUESTS_TO_ARM
 from rheostat_server.ramps.stats import LOG_PROOF_BAR, PROOF_BAR
 from rheostat_server.ramps.words import count, duration, exposure, odds, rate
 
@@ -126,6 +137,13 @@ def _progress(plan: Plan, state: State, now_ms: int) -> Decision:
         left_s = plan.preflight_s - state.armed_s
         if left_s > 0:
             return Hold(Status.ARMING, f"pre-flight: {duration(left_s)} left")
+        if not armed_enough(plan, state):
+            armed, left_s = state.crowd.step_requests[0], LONGEST_PREFLIGHT * plan.preflight_s - state.armed_s
+            return Hold(
+                Status.ARMING,
+                f"pre-flight: {count(armed)} of {count(REQUESTS_TO_ARM)} requests seen of those who will be exposed; "
+                f"at most {duration(left_s)} more",
+            )
         return Begin("; ".join([f"the pre-flight is clean{_found(plan, state)}", f"exposing {_first(plan)}"]))
     if state.soaking_since_ms is not None:
         left_s = plan.soak_s - (now_ms - state.soaking_since_ms) / 1000
@@ -206,6 +224,8 @@ def _step(plan: Plan, state: State, now_ms: int) -> Decision:
         why = f"{at}: the metrics are back, and nothing holds"
     elif state.exposed_units < (wanted := min_units(plan, state.exposure_ppm, state.users)):
         return Hold(Status.RUNNING, f"{at}: {state.exposed_units} of {wanted} exposed users seen")
+    elif not is_whole(plan, state):
+        return Hold(Status.RUNNING, f"{at}: {unwhole_words(state)}")
     else:
         verdict = _verdict(plan, state, dwelt_s, approved=approved)
         if isinstance(verdict, Hold):

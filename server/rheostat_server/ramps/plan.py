@@ -10,7 +10,7 @@ from rheostat.model.flag import Flag, Rollout
 from rheostat.model.kill import KillScope
 from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
 from rheostat_server.errors import Fault, Invalid
-from rheostat_server.ramps.few import BY_HAND_BELOW, FEW_USERS
+from rheostat_server.ramps.few import BY_HAND_BELOW, FEW_USERS, HARM, USUAL, can_tell_harm
 from rheostat_server.ramps.grades import BY_REQUESTS, BY_SAMPLES, BY_UNITS
 from rheostat_server.ramps.guardrails import DURATION, SUCCESS_RATE
 from rheostat_server.ramps.ladder import treated_share
@@ -144,9 +144,7 @@ def default_steps(users: int | None) -> tuple[int, ...]:
 
 def users_to_kill(plan: Plan, exposure_ppm: int) -> int | None:
     """Return after how many failing users a step at this exposure can kill; ``None`` where it never can."""
-    shared = any(guardrail.grade == BY_UNITS and guardrail.ceiling is not None for guardrail in plan.guardrails)
-    alpha = RELATIVE_SHARE * plan.alpha if shared else plan.alpha
-    return failing_users_to_kill(treated_share(plan, exposure_ppm), alpha, plan.budget_parts, plan.rho0)
+    return failing_users_to_kill(treated_share(plan, exposure_ppm), _relative_alpha(plan), plan.budget_parts, plan.rho0)
 
 
 def remarks(plan: Plan) -> tuple[str, ...]:
@@ -163,6 +161,7 @@ def remarks(plan: Plan) -> tuple[str, ...]:
             users = users_to_kill(plan, step.exposure_ppm)
             can = "has too few to compare with" if users is None else f"can kill after {users} failing users"
             lines.append(f"{exposure(step.exposure_ppm)} {can}")
+    lines += _rather_held(plan)
     for guardrail in plan.guardrails:
         if guardrail.grade == BY_REQUESTS:
             may = "" if guardrail.may_kill else "it holds, it does not kill; "
@@ -172,6 +171,29 @@ def remarks(plan: Plan) -> tuple[str, ...]:
             lines.append(f"{guardrail.name}: {may}{why} φ = {guardrail.phi:.3g}")
     lines += _budget(plan)
     return tuple(lines)
+
+
+def _relative_alpha(plan: Plan) -> float:
+    shared = any(guardrail.grade == BY_UNITS and guardrail.ceiling is not None for guardrail in plan.guardrails)
+    return RELATIVE_SHARE * plan.alpha if shared else plan.alpha
+
+
+def _rather_held(plan: Plan) -> Iterator[str]:
+    """Yield which steps expose too few users to kill a middling regression, where it is known how many there are."""
+    if not plan.guarded or plan.manual or plan.users is None:
+        return
+    steps, exposed = [], []
+    for step in plan.steps:
+        share = treated_share(plan, step.exposure_ppm)
+        users = round(share * plan.users)
+        if 0 < share < 1 and not can_tell_harm(users, share, _relative_alpha(plan), plan.budget_parts, plan.rho0):
+            steps.append(exposure(step.exposure_ppm))
+            exposed.append(count(users))
+    if steps:
+        yield (
+            f"{100 * HARM:g} % failing requests instead of {100 * USUAL:g} % would rather be held than killed at "
+            f"{', '.join(steps)}: {', '.join(exposed)} of {count(plan.users)} users are too few to tell"
+        )
 
 
 def _budget(plan: Plan) -> Iterator[str]:

@@ -9,8 +9,8 @@ from rheostat_server.ramps.crowd import crowd_doubts
 from rheostat_server.ramps.danger import kill_bar
 from rheostat_server.ramps.decide import proved, under_way
 from rheostat_server.ramps.few import is_few
-from rheostat_server.ramps.grades import BY_SAMPLES, events, grade_of
-from rheostat_server.ramps.ladder import START, is_last, step_at
+from rheostat_server.ramps.grades import events, grade_of
+from rheostat_server.ramps.ladder import START, is_last, step_at, treated_share
 from rheostat_server.ramps.model import (
     LIVE,
     ArmTotals,
@@ -26,6 +26,8 @@ from rheostat_server.ramps.words import about, count, duration, exposure
 
 # Larger figures mean nothing to people, and a float beyond 1e308 is not JSON.
 _MOST = math.log(1e12)
+# So many bad requests of the control in the present step tell its present rate; with fewer it is the whole ramp's.
+_TELLING_BAD = 10
 
 
 class ArmStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,9 +48,10 @@ class GuardrailStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     ``m`` kills at ``kill_line``, ``e`` (relative) or ``a`` (absolute) prove the step at ``advance_line``.
     ``toward_kill`` is how far log M is on its way from 1 to the kill line, 0 … 1. ``requests_to_proof`` is about how
-    many more treated requests a proof needs, ``seconds_to_proof`` how long that takes at the present rate; ``None``
-    where that cannot be told. ``events`` are (treatment, control) as the kill process counted them. ``ceiling`` is the
-    rate of bad requests, 0 … 1, that is too much in any case; its process ``c`` crosses it at ``ceiling_line``.
+    many more treated requests a proof needs if they fail as the control's do, ``seconds_to_proof`` how long that takes
+    at the present rate; ``None`` where that cannot be told, or no proof comes. ``events`` are (treatment, control) as
+    the kill process counted them. ``ceiling`` is the rate of bad requests, 0 … 1, that is too much in any case; its
+    process ``c`` crosses it at ``ceiling_line``.
     """
 
     name: str
@@ -172,8 +175,10 @@ def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
     unproved = [seen for seen in judges if not seen.proved]
     dwell_s = step_at(plan, state.step).min_dwell_s - (now_ms - state.entered_ms) / 1000
     if plan.guarded and unproved:
-        slowest = max(unproved, key=lambda seen: seen.requests_to_proof or 0)
-        needed = about(slowest.requests_to_proof or 0)
+        slowest = max(unproved, key=lambda seen: _endless(seen.requests_to_proof))
+        if slowest.requests_to_proof is None:
+            return f"{slowest.name} cannot be proved at the control's present rate, then {then}"
+        needed = about(slowest.requests_to_proof)
         if slowest.seconds_to_proof is None:
             return f"needs {needed} more requests to prove, none is coming, then {then}"
         time = f"~{_roughly(slowest.seconds_to_proof)} at the present rate"
@@ -191,13 +196,10 @@ def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailSt
     needed = None
     seconds = None
     if stepping and not done:
-        control = seen.control
-        # Of samples nobody can say how many requests they take; the absolute proof is in requests.
-        usual = control.bad / control.ended if control.ended and grade != BY_SAMPLES else 0.0
-        acceptable = acceptable_rate(plan, guardrail, seen) / guardrail.phi
-        needed = math.ceil(requests_needed(usual / guardrail.phi, acceptable, seen.log_e, seen.log_a))
+        expected = _requests_needed(plan, guardrail, state, seen)
+        needed = None if expected == math.inf else math.ceil(expected)
         dwelt_s = (now_ms - state.entered_ms) / 1000
-        if seen.step_treatment.ended and dwelt_s > 0:
+        if needed is not None and seen.step_treatment.ended and dwelt_s > 0:
             seconds = needed * dwelt_s / seen.step_treatment.ended
     return GuardrailStanding(
         name=guardrail.name,
@@ -225,6 +227,19 @@ def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailSt
     )
 
 
+def _requests_needed(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailState) -> float:
+    control = seen.step_control if seen.step_control.bad >= _TELLING_BAD else seen.control
+    requests = max(1, control.ended)
+    return requests_needed(
+        seen.proof,
+        bad_rate=control.bad / requests,
+        event_rate=events(grade_of(guardrail, seen), control) / requests,
+        acceptable=acceptable_rate(plan, guardrail, seen),
+        x=treated_share(plan, state.exposure_ppm),
+        phi=guardrail.phi,
+    )
+
+
 def _arm(totals: ArmTotals) -> ArmStanding:
     return ArmStanding(
         requests=totals.ended,
@@ -237,6 +252,10 @@ def _arm(totals: ArmTotals) -> ArmStanding:
 
 def _plain(log_value: float) -> float:
     return math.exp(min(log_value, _MOST))
+
+
+def _endless(requests: int | None) -> float:
+    return math.inf if requests is None else requests
 
 
 def _roughly(seconds: float) -> str:

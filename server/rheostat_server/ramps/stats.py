@@ -232,15 +232,49 @@ def failing_users_to_kill(x: float, alpha: float = 0.01, parts: int = 1, rho0: f
     return None
 
 
-def requests_needed(control_rate: float, acceptable: float, log_e: float = 0.0, log_a: float = 0.0) -> float:
-    """Return about how many more treated requests a proof needs, whichever of the two is nearer.
+def requests_needed(
+    proof: Proof, *, bad_rate: float, event_rate: float, acceptable: float, x: float, phi: float = 1.0
+) -> float:
+    """Return about how many more treated requests a proof needs, whichever of the two is nearer; infinity: none comes.
 
-    ``control_rate`` is p_c (0: only the absolute proof can come), ``acceptable`` p_ok; ``log_e`` and ``log_a`` are
-    what the proofs have reached. GUARD.md: log 5 / (p_c·(1 - log 2)) relative, log 5 / (0.9·p_ok) absolute.
-    An estimate for people: it supposes that the change does no harm.
+    It supposes that treated requests go on as the control's do: ``bad_rate`` of requests are bad, and a request brings
+    ``event_rate`` of what the relative proof counts (grade 1: newly failing units). ``x`` is the treated share, 0 … 1;
+    ``acceptable`` is p_ok. By a treated request the logs of the proofs then grow, as expected from their formulas in
+    GUARD.md ("Advance only on proof"), by
+
+        A_q: ((1 - q)·p_ok + bad_rate·log q) / φ
+        E_q: event_rate·(log(q/2) + log((1 - x + 2x) / (1 - x + q·x)) / x) / φ
+
+    for an event of the treatment comes with (1 - x)/x of the control. What is returned is where the mean over q, grown
+    so from what ``proof`` has reached, is at the bar. Without errors that is exact, 2.26 / p_ok; near p_ok no
+    absolute proof comes. Chance takes more than half of the harmless steps there sooner, and a tenth much later.
     """
-    absolute = (LOG_PROOF_BAR - log_a) / (0.9 * acceptable)
-    if control_rate <= 0:
-        return max(0.0, absolute)
-    relative = (LOG_PROOF_BAR - log_e) / (control_rate * (1 - math.log(2)))
-    return max(0.0, min(absolute, relative))
+    absolute = [
+        ((1 - q) * acceptable + bad_rate * log_q) / phi for q, log_q in zip(ABSOLUTE_GRID, _LOG_ABSOLUTE, strict=True)
+    ]
+    relative = [0.0] * len(RELATIVE_GRID)
+    if 0 < x < 1:
+        relative = [
+            event_rate * (log_half + math.log((1 + x) / (1 - x + q * x)) / x) / phi
+            for q, log_half in zip(RELATIVE_GRID, _LOG_HALF_RELATIVE, strict=True)
+        ]
+    return min(_until_bar(proof.log_a, absolute), _until_bar(proof.log_e, relative))
+
+
+def _until_bar(logs: Sequence[float], growths: Sequence[float]) -> float:
+    """Return after how much growth the mean of e^log is at the bar of a proof; infinity: never."""
+    if log_mean_exp(logs) >= LOG_PROOF_BAR:
+        return 0.0
+    # There at the latest one of them is at the bar by itself. The log of the mean is convex, so it crosses once.
+    alone = LOG_PROOF_BAR + math.log(len(logs))
+    low, high = (
+        0.0,
+        min((alone - log) / growth if growth > 0 else math.inf for log, growth in zip(logs, growths, strict=True)),
+    )
+    if high == math.inf:
+        return high
+    for _ in range(50):
+        middle = (low + high) / 2
+        grown = [log + growth * middle for log, growth in zip(logs, growths, strict=True)]
+        low, high = (middle, high) if log_mean_exp(grown) < LOG_PROOF_BAR else (low, middle)
+    return high

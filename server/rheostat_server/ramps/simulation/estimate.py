@@ -1,20 +1,18 @@
 """What to expect of a ramp that starts: a few quick runs for the kill, a formula for the way up. Pure."""
 
-import math
-
 import msgspec
 
+from rheostat_server.ramps.few import HARM, USUAL
 from rheostat_server.ramps.ladder import treated_share
+from rheostat_server.ramps.memory import Proof
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.observe import STRICTEST_ACCEPTABLE
 from rheostat_server.ramps.simulation.crowd import Crowd, Mix
 from rheostat_server.ramps.simulation.rides import ride
 from rheostat_server.ramps.simulation.runs import percentiles
-from rheostat_server.ramps.stats import ABSOLUTE_GRID, LOG_PROOF_BAR
+from rheostat_server.ramps.stats import requests_needed
 from rheostat_server.ramps.words import about, duration, exposure
 
-USUAL = 0.005
-HARM = 0.02
 USUAL_RPS = 100.0
 """At which rate it is tried where nobody says one: in requests, instead of time, the answer hardly depends on it."""
 _RUNS = 7
@@ -107,18 +105,11 @@ def _treated(plan: Plan, steps: list[tuple[float, float]], until_s: float, rps: 
 def _proofs(plan: Plan, rps: float, usual: float) -> list[tuple[int, float, float]]:
     judges = [guardrail for guardrail in plan.guardrails if guardrail.may_kill] or list(plan.guardrails)
     phi = max((guardrail.phi for guardrail in judges), default=1.0)
-    needed = phi * _needed(usual, plan.acceptable or STRICTEST_ACCEPTABLE)
+    acceptable = plan.acceptable or STRICTEST_ACCEPTABLE
     found = []
     for step in plan.steps:
         share = treated_share(plan, step.exposure_ppm)
         if 0 < share < 1:
+            needed = requests_needed(Proof(), bad_rate=usual, event_rate=usual, acceptable=acceptable, x=share, phi=phi)
             found.append((step.exposure_ppm, needed, max(step.min_dwell_s, needed / (rps * share))))
     return found
-
-
-def _needed(usual: float, acceptable: float) -> float:
-    """Return the treated requests that the sooner of both proofs takes where ``usual`` of them fail."""
-    relative = math.inf if usual <= 0 else LOG_PROOF_BAR / (usual * (1 - math.log(2)))
-    # How fast the absolute proof grows a request; not at all where as many fail as are acceptable.
-    growth = max((1 - q) * acceptable + usual * math.log(q) for q in ABSOLUTE_GRID)
-    return min(relative, LOG_PROOF_BAR / growth if growth > 0 else math.inf)

@@ -5,7 +5,8 @@ What is drawn, and how exactly:
 - Each bad request is drawn on its own: when it came, and whose it was, in proportion to the users' rates. So it is
   exact that a unit fails newly, fails again after its cooldown, or is thinned out of a batch.
 - The first request of each sampled unit in a window (and epoch) is drawn on its own too, with how it ended; no other
-  request of that unit comes before it. So samples and failures belong to the same requests.
+  request of that unit comes before it. So samples and failures belong to the same requests. Where requests vanish it
+  is the first one that does not: a unit that loses half of its requests is still seen with the other half.
 - All other requests are only counted: Poisson by arm.
 - Rates of failing, exposure and traffic are those at the middle of the block.
 """
@@ -130,7 +131,7 @@ class Stream:
         at = Moment(middle_s, middle_s - exposed_s)
         factor = traffic.factor(middle_s)
         account = _Account(views)
-        self._begin_period(from_s, int(from_s // WINDOW_S), views[-1].epoch, factor)
+        self._begin_period(from_s, int(from_s // WINDOW_S), views[-1], factor)
         for index, group in enumerate(traffic.groups):
             self._count_requests(index, account, factor * (until_s - from_s))
             if group.every_s is not None:
@@ -182,16 +183,21 @@ class Stream:
                 return index
         return len(views) - 1
 
-    def _begin_period(self, now_s: float, window: int, epoch: int, factor: float) -> None:
-        if self._period == (window, epoch):
+    def _begin_period(self, now_s: float, window: int, view: View, factor: float) -> None:
+        if self._period == (window, view.epoch):
             return
-        if self._period is None or self._period[1] != epoch:
+        if self._period is None or self._period[1] != view.epoch:
             self._epoch_of = {}
             self.exposed_units = 0
-        self._period = (window, epoch)
+        self._period = (window, view.epoch)
         log, chance = math.log, self._draw.random
         ends_s = (window + 1) * WINDOW_S
         times = [now_s - log(1.0 - chance()) / (rate * factor) for rate in self._sampled_rates]
+        if (vanished := self._crowd.traffic.vanished) and view.served:
+            for index, user in enumerate(self._sampled):
+                if self._crowd.place(user) < view.served:
+                    waits = times[index] - now_s
+                    times[index] = now_s + waits / (1 - vanished) if vanished < 1 else math.inf
         self._first_s = dict(zip(self._sampled, times, strict=True))
         self._coming = [(t_s, user) for user, t_s in self._first_s.items() if t_s <= ends_s]
         self._coming.sort(reverse=True)
@@ -216,7 +222,7 @@ class Stream:
     def _take_samples(self, until_s: float, at: Moment, account: _Account) -> None:
         views, arms = account.views, account.arms
         crowd, chance, coming = self._crowd, self._draw.random, self._coming
-        vanished, window_of, epoch_of = crowd.traffic.vanished, self._window_of, self._epoch_of
+        window_of, epoch_of = self._window_of, self._epoch_of
         rates = [(failure_rate(group, at, False), failure_rate(group, at, True)) for group in crowd.traffic.groups]
         only = rates[0] if len(rates) == 1 else None
         while coming and coming[-1][0] <= until_s:
@@ -225,8 +231,6 @@ class Stream:
             view = views[at_view]
             place = crowd.place(user)
             variant = place < view.served
-            if variant and vanished and chance() < vanished:
-                continue
             bad = chance() < (only or rates[crowd.group_index(user)])[variant]
             if bad:
                 account.failures.append((user, t_s, at_view))

@@ -1,12 +1,13 @@
 """What the crowd says: who fails again, who stays away, whose arm is short, who is gone."""
 
 import math
+import random
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from rheostat_server.ramps.crowd import VANISHED_MS
+from rheostat_server.ramps.crowd import VANISHED_MS, is_thin
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.ladder import HELD_MS, leaving, stated_ppm
 from rheostat_server.ramps.memory import CrowdMemory, KillProcess, Proof, Stretch
@@ -28,7 +29,7 @@ from rheostat_server.ramps.model import (
     StepBack,
 )
 from rheostat_server.ramps.observe import observe
-from rheostat_server.ramps.silence import missing_step
+from rheostat_server.ramps.silence import LOG_WHOLE, log_whole, missing_step
 from rheostat_server.ramps.stats import kill_step, log_m
 from rheostat_server.ramps.transition import act, start, transition
 from tests.unit.server.ramps.ramp_builders import (
@@ -38,6 +39,7 @@ from tests.unit.server.ramps.ramp_builders import (
     a_reading,
     crowd_of,
     evidence_of,
+    poisson,
     running,
     seeing,
     tick,
@@ -305,25 +307,93 @@ def test_uncovered_the_kill_process_goes_on_and_the_proofs_stand_still() -> None
     assert seen.step_treatment.ended == 100
 
 
+def armed_with(plan: Plan, treated: int, others: int) -> State:
+    """A ramp in its first step whose arming saw so many requests."""
+    armed = observe(plan, start(plan, 0), crowd_of(ArmTotals(ended=treated), ArmTotals(ended=others)))
+    return transition(plan, armed, Begin("clean"), MINUTE)
+
+
+def came(plan: Plan, exposed: State, treated: int, others: int) -> State:
+    """The ramp after so many requests in its first step."""
+    return observe(plan, exposed, crowd_of(ArmTotals(ended=treated), ArmTotals(ended=others), epoch=2, until_s=75))
+
+
 def test_far_fewer_requests_than_while_arming_hold_the_first_step() -> None:
     """A change that loses half of its requests does not go up, though half of them are well."""
     plan = a_plan()
-    armed = observe(plan, start(plan, 0), crowd_of(ArmTotals(ended=400), ArmTotals(ended=8_000)))
-    exposed = transition(plan, armed, Begin("clean"), MINUTE)
+    exposed = armed_with(plan, 400, 8_000)
     assert exposed.crowd.armed_requests == (400, 8_000)
 
-    thin = observe(plan, exposed, crowd_of(ArmTotals(ended=64), ArmTotals(ended=2_000), epoch=2, until_s=75))
+    thin = came(plan, exposed, 64, 2_000)
     held = judged(plan, thin)
     assert isinstance(held, Hold)
+    assert held.status is Status.HELD
     assert held.why == "requests are missing: 64 treated ones of about 100 that the same users had while arming"
-    enough = observe(plan, exposed, crowd_of(ArmTotals(ended=65), ArmTotals(ended=2_000), epoch=2, until_s=75))
-    assert isinstance(judged(plan, enough), Advance)
-    few = observe(plan, exposed, crowd_of(ArmTotals(ended=1), ArmTotals(ended=590), epoch=2, until_s=75))
-    assert isinstance(judged(plan, few), Advance)
+    assert is_thin(plan, came(plan, exposed, 18, 590)) is False
+    assert is_thin(plan, came(plan, armed_with(plan, 99, 1_980), 64, 2_000)) is False
     later = replace(thin, exposure_ppm=250_000, step=1)
     assert isinstance(judged(plan, later), Advance)
-    unknown = replace(thin, crowd=replace(thin.crowd, armed_requests=(99, 1_980)))
-    assert isinstance(judged(plan, unknown), Advance)
+
+
+def test_first_step_is_left_only_on_proof_that_requests_do_not_vanish() -> None:
+    """That no request is known to be missing is not enough: those that came must refute that half of them are lost."""
+    plan = a_plan()
+    exposed = armed_with(plan, 400, 8_000)
+
+    unproved = judged(plan, came(plan, exposed, 65, 2_000))
+    assert isinstance(unproved, Hold)
+    assert unproved.status is Status.RUNNING
+    assert unproved.why == (
+        "5 %: 65 treated requests of about 100 that the same users had while arming: not proved yet that none vanish"
+    )
+    assert isinstance(judged(plan, came(plan, exposed, 100, 2_000)), Advance)
+    assert isinstance(judged(plan, came(plan, exposed, 15, 300)), Hold)
+    assert isinstance(judged(plan, came(plan, exposed, 15, 0)), Hold)
+    # The very same figures that passed for harmless before: chance alone makes them of a half.
+    assert isinstance(judged(plan, came(plan, armed_with(plan, 158, 60_846), 219, 129_599)), Hold)
+    assert isinstance(judged(plan, came(plan, armed_with(plan, 91, 60_859), 123, 149_173)), Hold)
+
+
+def test_few_armed_requests_tell_a_greater_loss_only() -> None:
+    """Below 75 requests while arming nine tenths can be told from chance, and below 10 nothing."""
+    plan = a_plan()
+
+    assert isinstance(judged(plan, came(plan, armed_with(plan, 74, 1_480), 50, 2_000)), Advance)
+    assert isinstance(judged(plan, came(plan, armed_with(plan, 75, 1_480), 50, 2_000)), Hold)
+    assert isinstance(judged(plan, came(plan, armed_with(plan, 10, 200), 10, 2_000)), Hold)
+    assert isinstance(judged(plan, came(plan, armed_with(plan, 9, 180), 0, 2_000)), Advance)
+    assert isinstance(judged(plan, came(plan, armed_with(plan, 400, 0), 0, 2_000)), Advance)
+
+
+def test_loss_seldom_looks_whole() -> None:
+    """At one look a step that loses half of its requests is taken for whole once in a thousand times, or less."""
+    draw = random.Random(5)
+    taken = 0
+    for _ in range(4_000):
+        armed, still = poisson(draw, 120), poisson(draw, 0.5 * 3 * 120)
+        taken += log_whole((armed, 12_000), (still, 36_000)) >= LOG_WHOLE
+
+    assert taken <= 12
+
+
+def test_preflight_goes_on_until_requests_can_be_missed() -> None:
+    """A pre-flight that saw too few requests goes on where it will see enough within three times its length."""
+    plan = a_plan(preflight_s=600.0)
+
+    def after(armed_s: float, treated: int, others: int = 5_000) -> Any:
+        state = observe(plan, start(plan, 0), crowd_of(ArmTotals(ended=treated), ArmTotals(ended=others)))
+        return judged(plan, replace(state, armed_s=armed_s))
+
+    longer = after(700.0, 60)
+    assert isinstance(longer, Hold)
+    assert longer.status is Status.ARMING
+    assert longer.why == ("pre-flight: 60 of 100 requests seen of those who will be exposed; at most 18:20 more")
+    assert isinstance(after(599.0, 100), Hold)
+    assert isinstance(after(600.0, 100), Begin)
+    assert isinstance(after(600.0, 34), Hold)
+    assert isinstance(after(600.0, 33), Begin)
+    assert isinstance(after(1_800.0, 99), Begin)
+    assert isinstance(after(700.0, 60, others=0), Begin)
 
 
 def test_rows_that_do_not_tell_their_exposure_have_the_largest_that_was_live() -> None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from rheostat.model.document import GuardrailDocument, RampDocument, StepDocument
 from rheostat.model.flag import Rollout
 from rheostat_server.errors import Fault, Invalid
+from rheostat_server.ramps.few import can_tell_harm
 from rheostat_server.ramps.model import Family, Gate, Guardrail, Measure, Plan, Step
 from rheostat_server.ramps.plan import default_steps, plan_of, remarks, users_to_kill
 from rheostat_server.ramps.terms import Queries, Term
@@ -379,6 +380,30 @@ def test_person_is_told_after_how_many_users_each_step_can_kill() -> None:
     assert users_to_kill(planned(a_document(100, holdback=0.1)), 1_000_000) is None
     shared = planned(a_document(50, guardrails=(GuardrailDocument(metric=RATE, threshold=99),)))
     assert (users_to_kill(plan, 500_000), users_to_kill(shared, 500_000)) == (11, 13)
+
+
+def test_person_is_told_where_a_regression_would_rather_be_held() -> None:
+    """Where it is known how many users there are, the steps that expose too few to kill 2 % are named beforehand."""
+
+    def told(*steps: float, **changes: Any) -> list[str]:
+        lines = remarks(planned(a_document(*steps, **changes)))
+        return [line for line in lines if "rather be held" in line]
+
+    assert told(1, 5, 10, 25, 50, 100, users=2_000) == [
+        "2 % failing requests instead of 0.5 % would rather be held than killed at 1 %: "
+        "20 of 2 000 users are too few to tell"
+    ]
+    assert told(5, 10, 25, 50, 100, users=500)[0].endswith("at 5 %, 10 %: 25, 50 of 500 users are too few to tell")
+    assert told(1, 5, 100, users=6_400) == told(5, 100, users=2_000) == []
+    assert told(1, 5, 100) == told(1, 5, 100, users=2_000, unguarded=True) == told(50, users=40) == []
+
+
+@pytest.mark.parametrize(("x", "users"), [(0.01, 63), (0.05, 67), (0.25, 89), (0.5, 143)])
+def test_users_to_tell_a_regression(x: float, users: int) -> None:
+    """It takes more users the fewer are left to compare them with, and the higher the kill line is."""
+    assert not can_tell_harm(users - 2, x, 0.01, 2)
+    assert can_tell_harm(users + 2, x, 0.01, 2)
+    assert can_tell_harm(users - 2, x, 0.01, 1)
 
 
 def test_holdback_does_not_forbid_the_last_step() -> None:

@@ -6,11 +6,15 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory
+from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory, Proof
 from rheostat_server.ramps.model import ArmTotals, Plan, State, Status
 from rheostat_server.ramps.standing import standing
+from rheostat_server.ramps.stats import requests_needed
 from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, REQUESTS, SECOND, a_plan, running, seeing
+
+WITHOUT_ERRORS = 453
+"""Treated requests to the absolute proof of 0.5 % where nothing fails."""
 
 
 def at_first_step(plan: Plan, **seen: object) -> State:
@@ -46,18 +50,45 @@ def test_running_names_the_requests_to_proof_and_the_time() -> None:
 
     assert (
         shown.line
-        == "running at 5 % (step 1 of 4): needs ~360 more requests (~72 s at the present rate) to prove, then 25 %"
+        == "running at 5 % (step 1 of 4): needs ~460 more requests (~2 min at the present rate) to prove, then 25 %"
     )
-    assert shown.guardrails[0].requests_to_proof == math.ceil(math.log(5) / (0.9 * 0.005))
-    assert shown.guardrails[0].seconds_to_proof == pytest.approx(358 / 5)
+    assert shown.guardrails[0].requests_to_proof == WITHOUT_ERRORS
+    assert shown.guardrails[0].seconds_to_proof == pytest.approx(WITHOUT_ERRORS / 5)
 
 
 def test_control_that_fails_often_makes_the_relative_proof_the_nearer() -> None:
-    """With 5 % errors in control the relative proof needs fewer requests than the absolute."""
+    """With 5 % errors in control the relative proof needs fewer requests than the absolute without any."""
     plan = a_plan()
-    shown = standing(plan, at_first_step(plan, control=ArmTotals(ended=10_000, bad=500)), 2 * MINUTE)
+    control = ArmTotals(ended=10_000, bad=500, failing=500)
+    shown = standing(plan, at_first_step(plan, control=control), 2 * MINUTE).guardrails[0]
 
-    assert shown.guardrails[0].requests_to_proof == math.ceil(math.log(5) / (0.05 * (1 - math.log(2))))
+    relative = requests_needed(Proof(), bad_rate=0.05, event_rate=0.05, acceptable=0.005, x=0.05)
+    assert shown.requests_to_proof == math.ceil(relative) < WITHOUT_ERRORS
+
+
+def test_present_step_tells_the_rate_where_enough_failed() -> None:
+    """A control that by now has hardly anybody left to fail newly makes the proof far, whatever was before."""
+    plan = a_plan()
+    before = ArmTotals(ended=10_000, bad=500, failing=500)
+    state = at_first_step(plan, control=before, step_control=ArmTotals(ended=1_000, bad=10, failing=1))
+    far = standing(plan, state, 2 * MINUTE).guardrails[0]
+    assert far.requests_to_proof == math.ceil(
+        requests_needed(Proof(), bad_rate=0.01, event_rate=0.001, acceptable=0.005, x=0.05)
+    )
+    few = at_first_step(plan, control=before, step_control=ArmTotals(ended=1_000, bad=9, failing=1))
+    usual = requests_needed(Proof(), bad_rate=0.05, event_rate=0.05, acceptable=0.005, x=0.05)
+    assert standing(plan, few, 2 * MINUTE).guardrails[0].requests_to_proof == math.ceil(usual)
+
+
+def test_proof_that_never_comes_is_not_promised() -> None:
+    """Where as many fail as are acceptable, and nobody newly, the line says that no proof comes."""
+    plan = a_plan()
+    state = at_first_step(plan, control=ArmTotals(ended=10_000, bad=50))
+    shown = standing(plan, state, 2 * MINUTE)
+
+    assert shown.line.endswith("errors cannot be proved at the control's present rate, then 25 %")
+    assert shown.guardrails[0].requests_to_proof is None
+    assert shown.guardrails[0].seconds_to_proof is None
 
 
 def test_no_traffic_gives_no_time() -> None:
@@ -65,12 +96,12 @@ def test_no_traffic_gives_no_time() -> None:
     plan = a_plan()
     shown = standing(plan, running(plan), 2 * MINUTE)
 
-    assert shown.line.endswith("needs ~360 more requests to prove, none is coming, then 25 %")
+    assert shown.line.endswith("needs ~460 more requests to prove, none is coming, then 25 %")
     assert shown.guardrails[0].seconds_to_proof is None
     assert shown.guardrails[0].control.rate is None
 
 
-@pytest.mark.parametrize(("ended", "time"), [(600, "~72 s"), (6, "~2 h"), (60, "~12 min"), (10_000_000, "~1 s")])
+@pytest.mark.parametrize(("ended", "time"), [(700, "~78 s"), (6, "~3 h"), (60, "~15 min"), (10_000_000, "~1 s")])
 def test_times_read_in_their_own_unit(ended: int, time: str) -> None:
     """Seconds below a minute and a half, minutes below one and a half hours, then hours."""
     plan = a_plan()
@@ -144,7 +175,9 @@ def test_guardrail_stands_against_its_lines() -> None:
     assert (errors.proved, errors.holding) == (False, True)
     assert errors.events == (2, 0)
     assert (errors.treatment.requests, errors.treatment.bad, errors.treatment.rate) == (600, 3, 0.005)
-    assert shown[1].requests_to_proof == math.ceil(5 * math.log(5) / (0.9 * 0.005))
+    assert shown[1].requests_to_proof == math.ceil(
+        5 * requests_needed(Proof(), bad_rate=0, event_rate=0, acceptable=0.005, x=0.05)
+    )
 
 
 @pytest.mark.parametrize("log_m", [-5_000.0, 5_000.0])
@@ -161,13 +194,14 @@ def test_grade_and_ceiling_are_those_of_now() -> None:
     """Where samples took over from failing users it shows; so does how near a ceiling is."""
     plan = a_plan(guardrails=(replace(ERRORS, ceiling=0.01),), budget_parts=2)
     memory = CeilingMemory(log_c=math.log(7))
-    control = ArmTotals(ended=10_000, bad=500)
+    control = ArmTotals(ended=10_000, bad=500, failing=400, sampled_bad=80)
     shown = standing(plan, at_first_step(plan, grade=2, ceiling=memory, control=control), 2 * MINUTE).guardrails[0]
 
     assert (shown.grade, shown.ceiling) == (2, 0.01)
     assert shown.c == pytest.approx(7)
     assert [shown.kill_line, shown.ceiling_line] == pytest.approx([250, 1_000])
-    assert shown.requests_to_proof == math.ceil(math.log(5) / (0.9 * 0.005))
+    relative = requests_needed(Proof(), bad_rate=0.05, event_rate=0.008, acceptable=0.005, x=0.05)
+    assert shown.requests_to_proof == math.ceil(relative)
     plain = standing(a_plan(), at_first_step(a_plan()), 2 * MINUTE).guardrails[0]
     assert (plain.grade, plain.ceiling, plain.c, plain.ceiling_line) == (1, None, None, None)
 

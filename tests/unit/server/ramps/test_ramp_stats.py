@@ -1,6 +1,7 @@
 """The formulas of GUARD.md, held against evaluation with fifty digits."""
 
 import math
+import random
 from decimal import Decimal, localcontext
 
 import pytest
@@ -11,6 +12,7 @@ from rheostat_server.ramps.memory import KillProcess, Proof
 from rheostat_server.ramps.stats import (
     ABSOLUTE_GRID,
     KILL_GRID,
+    LOG_PROOF_BAR,
     RELATIVE_GRID,
     absolute_step,
     failing_users_to_kill,
@@ -24,6 +26,7 @@ from rheostat_server.ramps.stats import (
     relative_step,
     requests_needed,
 )
+from tests.unit.server.ramps.ramp_builders import poisson
 
 # (treatment events, control events, x, seconds that the block lasts)
 blocks = st.lists(
@@ -234,11 +237,54 @@ def test_logs_of_sums() -> None:
     assert log_kill_bar(0.01, 2) == pytest.approx(math.log(200))
 
 
-def test_requests_needed_takes_the_nearer_proof() -> None:
-    """The estimate is the smaller of GUARD.md's two, less what has been reached, and never below 0."""
-    absolute = math.log(5) / (0.9 * 0.005)
-    assert requests_needed(0.0, 0.005) == pytest.approx(absolute)
-    assert requests_needed(0.001, 0.005) == pytest.approx(absolute)
-    assert requests_needed(0.05, 0.005) == pytest.approx(math.log(5) / (0.05 * (1 - math.log(2))))
-    assert requests_needed(0.0, 0.005, log_a=math.log(5) / 2) == pytest.approx(absolute / 2)
-    assert requests_needed(0.0, 0.005, log_a=9.0) == 0
+def needed(rate: float, x: float = 0.01, proof: Proof = Proof()) -> float:  # noqa: B008 - frozen
+    """Treated requests to a proof of 0.5 %, where each bad request is another unit's."""
+    return requests_needed(proof, bad_rate=rate, event_rate=rate, acceptable=0.005, x=x)
+
+
+def test_requests_needed_are_exact_where_nothing_fails() -> None:
+    """So many clean requests bring the absolute proof to its bar, and one less does not."""
+    requests = math.ceil(needed(0.0))
+    proof = absolute_step(Proof(), bad=0, requests=requests, acceptable=0.005)
+    before = absolute_step(Proof(), bad=0, requests=requests - 1, acceptable=0.005)
+
+    assert requests == 453
+    assert log_mean_exp(before.log_a) < LOG_PROOF_BAR <= log_mean_exp(proof.log_a)
+    half = absolute_step(Proof(), bad=0, requests=200, acceptable=0.005)
+    assert needed(0.0, proof=half) == pytest.approx(needed(0.0) - 200)
+    assert needed(0.0, proof=proof) == 0
+
+
+def test_requests_needed_grow_with_errors_until_the_relative_proof_is_nearer() -> None:
+    """The proofs, moved by as many bad requests as the control's rate brings, are at their bars then."""
+    few = needed(0.001)
+    absolute = absolute_step(Proof(), bad=10, requests=10_000, acceptable=0.005)
+    grown = [log * few / 10_000 for log in absolute.log_a]
+    assert few > needed(0.0)
+    assert log_mean_exp(grown) == pytest.approx(LOG_PROOF_BAR)
+
+    usual = needed(0.005, x=0.25)
+    relative = relative_step(Proof(), treatment_events=50, control_events=150, treatment_n=0.25, control_n=0.75)
+    assert log_mean_exp([log * usual / 10_000 for log in relative.log_e]) == pytest.approx(LOG_PROOF_BAR)
+    assert needed(0.05, x=0.25) == pytest.approx(usual / 10)
+
+
+def test_requests_needed_are_more_where_the_control_is_small() -> None:
+    """A treated request brings less of the control to compare with the more are exposed; with nobody left, nothing."""
+    assert needed(0.005, x=0.01) < needed(0.005, x=0.25) < needed(0.005, x=0.5)
+    assert needed(0.005, x=1.0) == needed(0.005, x=0.0) == math.inf
+
+
+def test_half_of_the_harmless_steps_are_proved_within_the_estimate() -> None:
+    """Chance proves more than half of the steps sooner than on average, and few very much sooner."""
+    draw, sooner, far = random.Random(3), 0, needed(0.002)
+    for _ in range(100):
+        proof, requests = Proof(), 0
+        while requests < far and max(log_mean_exp(proof.log_e), log_mean_exp(proof.log_a)) < LOG_PROOF_BAR:
+            bad, others = poisson(draw, 20 * 0.002), poisson(draw, 1_980 * 0.002)
+            requests += 20
+            proof = absolute_step(proof, bad=bad, requests=20, acceptable=0.005)
+            proof = relative_step(proof, treatment_events=bad, control_events=others, treatment_n=0.01, control_n=0.99)
+        sooner += requests < far
+
+    assert 55 <= sooner <= 95

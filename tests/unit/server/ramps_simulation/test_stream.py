@@ -132,6 +132,16 @@ def test_vanished_requests_are_not_told() -> None:
     assert summed(found, "control", "units") == pytest.approx(360, abs=20)
 
 
+def test_units_that_lose_some_requests_are_still_sampled() -> None:
+    """Where half of the requests vanish, a unit of ten requests a window is sampled with one that does not."""
+    crowd = a_crowd(users=400, rps=400 * 10 / 300, vanished=0.5)
+    found = told(a_stream(crowd), until_s=300)
+
+    treated, others = summed(found, "treatment", "units"), summed(found, "control", "units")
+    assert treated / others == pytest.approx(0.11, abs=0.04)
+    assert summed(found, "treatment", "ended") / treated == pytest.approx(5, rel=0.2)
+
+
 def test_lost_reports() -> None:
     """A share of reports is lost in both arms alike."""
     found = told(a_stream(a_crowd(Group(1.0, steady(0.5)))), a_view(50, lost=0.4))
