@@ -10,6 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rheostat_server.ramps.words import count
+
 STATUS_STYLES = {
     "arming": "cyan",
     "running": "green",
@@ -69,14 +71,14 @@ def decisions_that_fit(height: int) -> int:
     return max(1, min(_MOST_DECISIONS, height - _ROWS_WITHOUT_DECISIONS))
 
 
-def telling(decisions: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """Return the last ``count`` decisions that say something: of many holds in a row, the last."""
+def telling(decisions: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return the last ``most`` decisions that say something: of many holds in a row, the last."""
     told: list[dict[str, Any]] = []
     for decision in decisions:
         if told and told[-1]["kind"] == decision["kind"] == "hold":
             told.pop()
         told.append(decision)
-    return told[-count:] if count > 0 else []
+    return told[-most:] if most > 0 else []
 
 
 def _exposure(view: dict[str, Any]) -> RenderableType:
@@ -119,10 +121,10 @@ def _arms(guardrail: dict[str, Any]) -> RenderableType:
         rate = seen.get("rate")
         table.add_row(
             label,
-            f"{seen['requests']:,}",
-            f"{seen['bad']:,}",
-            "-" if rate is None else f"{rate:.2%}",
-            f"{seen['failing']:,}",
+            count(seen["requests"]),
+            count(seen["bad"]),
+            "-" if rate is None else f"{100 * rate:.2f} %",
+            count(seen["failing"]),
         )
     return table
 
@@ -131,16 +133,16 @@ def _reporting(reporting: dict[str, Any]) -> list[RenderableType]:
     """Return what a person should know of who reports: nothing where all is well."""
     lines: list[RenderableType] = []
     silent = [
-        f"{service['service'] or '(no name)'} ({service['evaluations']:,})"
+        f"{service['service'] or '(no name)'} ({count(service['evaluations'])})"
         for service in reporting.get("services", ())
         if not service["reports"]
     ]
     if silent:
-        covered = f"coverage {reporting['coverage']:.0%}"
+        covered = f"coverage {100 * reporting['coverage']:.0f} %"
         lines.append(Text.assemble((covered, "yellow"), f": evaluate without reporting: {', '.join(silent)}"))
     vanished = Counter(reporting.get("vanished", ()))
     if vanished:
-        who = ", ".join(f"{count} of {service or '(no name)'}" for service, count in sorted(vanished.items()))
+        who = ", ".join(f"{number} of {service or '(no name)'}" for service, number in sorted(vanished.items()))
         lines.append(Text.assemble(("vanished", "yellow"), f" without a goodbye: {who}"))
     return [*lines, Text()] if lines else []
 
@@ -173,7 +175,7 @@ def _bar(share: float, color: str) -> Text:
 def _figure(value: float) -> str:
     if not math.isfinite(value) or value >= 1e6:
         return "over a million"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return count(value) if value >= 100 else f"{value:.3g}"
 
 
 def _grid() -> Table:

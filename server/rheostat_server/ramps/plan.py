@@ -159,7 +159,10 @@ def remarks(plan: Plan) -> tuple[str, ...]:
     if plan.guarded:
         for step in plan.steps:
             users = users_to_kill(plan, step.exposure_ppm)
-            can = "has too few to compare with" if users is None else f"can kill after {users} failing users"
+            can = f"can kill after {users} failing users"
+            if users is None:
+                alone = treated_share(plan, step.exposure_ppm) >= 1
+                can = f"leaves {'nobody' if alone else 'too few'} to compare with"
             lines.append(f"{exposure(step.exposure_ppm)} {can}")
     for guardrail in plan.guardrails:
         if guardrail.grade == BY_REQUESTS:
@@ -183,9 +186,10 @@ def _budget(plan: Plan) -> Iterator[str]:
                 "where nobody is left to compare with, it kills"
             )
     if plan.missing_kill:
-        yield "it kills too when users who are exposed stay away; missing_users: hold makes it hold only"
+        yield "exposed users who stay away kill it, too; with missing_users: hold they only hold it"
     if plan.budget_parts > 1:
-        yield f"{plan.alpha:.3g} of harmless ramps may be killed, shared by {plan.budget_parts} ways to kill"
+        most = f"{100 * plan.alpha:.3g} %"
+        yield f"at most {most} of harmless ramps are killed, by all {plan.budget_parts} ways to kill together"
 
 
 def _guardrails(

@@ -20,7 +20,7 @@ from rheostat_server.ramps.model import (
     State,
     Status,
 )
-from rheostat_server.ramps.observe import acceptable_rate, added
+from rheostat_server.ramps.observe import BLIND_AFTER, acceptable_rate, added
 from rheostat_server.ramps.stats import PROOF_BAR, requests_needed
 from rheostat_server.ramps.words import about, count, duration, exposure
 
@@ -175,7 +175,9 @@ def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
         slowest = max(unproved, key=lambda seen: seen.requests_to_proof or 0)
         needed = about(slowest.requests_to_proof or 0)
         if slowest.seconds_to_proof is None:
-            return f"needs {needed} more requests to prove, none is coming, then {then}"
+            # What met the new exposure takes some intervals to be reported and read.
+            fresh = now_ms - state.entered_ms < BLIND_AFTER * plan.interval_s * 1000
+            return f"needs {needed} more requests to prove, {'' if fresh else 'none is coming, '}then {then}"
         time = f"~{_roughly(slowest.seconds_to_proof)} at the present rate"
         return f"needs {needed} more requests ({time}) to prove, then {then}"
     if dwell_s > 0:

@@ -70,6 +70,15 @@ def test_no_traffic_gives_no_time() -> None:
     assert shown.guardrails[0].control.rate is None
 
 
+def test_step_that_just_began_is_not_said_to_lack_traffic() -> None:
+    """In the first three intervals of a step nothing can have been reported, and the line does not call that none."""
+    plan = a_plan()
+    state = running(plan)
+    soon = standing(plan, state, state.entered_ms + round(2.9 * plan.interval_s * 1000))
+
+    assert soon.line.endswith("needs ~360 more requests to prove, then 25 %")
+
+
 @pytest.mark.parametrize(("ended", "time"), [(600, "~72 s"), (6, "~2 h"), (60, "~12 min"), (10_000_000, "~1 s")])
 def test_times_read_in_their_own_unit(ended: int, time: str) -> None:
     """Seconds below a minute and a half, minutes below one and a half hours, then hours."""
