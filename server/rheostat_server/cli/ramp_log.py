@@ -1,6 +1,5 @@
 """``rheostat ramp decisions``, ``rheostat ramp replay``: what was decided of a ramp, and whether it follows again."""
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from rheostat_server.cli.terminal import a_console, a_table, moment, print_prose
 from rheostat_server.errors import Invalid
 from rheostat_server.ports.ramps import DecisionRow
 from rheostat_server.ramps.replay import Replayed, replay
+from rheostat_server.ramps.words import odds
 from rheostat_server.web.times import read_moment
 
 _PAGE = 1_000
 _SHOWN = 30
-_WIDE = 110
+_WIDE = 170
 """From so many characters on the figures have columns of their own."""
 _LEGEND = (
     "EXPOSED, CONTROL: bad requests of all (users who failed for the first time), since the row before. "
@@ -185,7 +185,7 @@ def _read_then(detail: dict[str, Any]) -> Iterator[list[str]]:
             arms = [str(figures["sight"]), ""]
         elif late := sum(_count(block, arm, "ended") for block in reading.get("late", []) for arm in _ARMS):
             arms[1] += f", {late} late"
-        yield [name, *arms, *(_odds(figures[f"log_{letter}"]) for letter in "mea")]
+        yield [name, *arms, *(odds(figures[f"log_{letter}"]) for letter in "mea")]
 
 
 _ARMS = ("treatment", "control")
@@ -198,10 +198,6 @@ def _arm(blocks: Sequence[dict[str, Any]], arm: str) -> str:
 
 def _count(block: dict[str, Any], arm: str, what: str) -> int:
     return int(block.get(arm, {}).get(what, 0))
-
-
-def _odds(log_value: float) -> str:
-    return "> 1e6" if log_value > math.log(1e6) else f"{math.exp(log_value):.3g}"
 
 
 COMMANDS = (decisions, replay_log)

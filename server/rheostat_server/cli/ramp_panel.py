@@ -49,7 +49,7 @@ def ramp_panel(view: dict[str, Any], *, width: int, decisions: Sequence[dict[str
     standing.stylize(STATUS_STYLES.get(status, ""), 0, len(status) if line.startswith(status) else 0)
     parts: list[RenderableType] = [standing, Text(), _exposure(view), Text()]
     for guardrail in view.get("guardrails", []):
-        parts += [_evidence(guardrail), _arms(guardrail), Text()]
+        parts += [_evidence(guardrail), _arms(guardrail, arming=_is_arming(view)), Text()]
     parts += _reporting(view.get("reporting") or {})
     parts += [_decision(decision) for decision in decisions] or [Text("nothing was decided yet", "dim")]
     labels = [view["flag"], view["environment"], f"rollout {view['rollout']}", f"proof: {view['proof']}"]
@@ -112,11 +112,15 @@ def _evidence(guardrail: dict[str, Any]) -> RenderableType:
     return rows
 
 
-def _arms(guardrail: dict[str, Any]) -> RenderableType:
+def _is_arming(view: dict[str, Any]) -> bool:
+    return (view.get("standing") or {}).get("preflight_left_s") is not None
+
+
+def _arms(guardrail: dict[str, Any], *, arming: bool) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
     for column in ("", "requests", "bad", "error rate", "failing users"):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
-    for arm, label in (("treatment", "  exposed"), ("control", "  control")):
+    for arm, label in (("treatment", "  to expose" if arming else "  exposed"), ("control", "  control")):
         seen = guardrail[arm]
         rate = seen.get("rate")
         table.add_row(

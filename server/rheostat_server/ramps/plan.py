@@ -153,7 +153,8 @@ def remarks(plan: Plan) -> tuple[str, ...]:
     if not plan.guarded:
         lines.append("unguarded: it moves by time alone, and nothing takes the variant back")
     if plan.low_evidence:
-        lines.append("low evidence: there are few users, or their number is not known")
+        few = "the number of users is not known" if plan.users is None else f"there are only {count(plan.users)} users"
+        lines.append(f"low evidence: {few}")
     if plan.manual:
         lines.append("with so few users a person moves each step; the guard only kills")
     if plan.guarded:

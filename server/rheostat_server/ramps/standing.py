@@ -153,7 +153,8 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
         case _ if state.status in LIVE and under_way(state) is Status.ARMING:
             return f"{state.status.value} while arming: {state.why}"
         case _ if state.status in LIVE:
-            return f"{state.status.value} at {at}{_of_steps(plan, state)}: {state.why}"
+            # Why is written for the log, where it says at which exposure.
+            return f"{state.status.value} at {at}{_of_steps(plan, state)}: {state.why.removeprefix(f'{at}: ')}"
         case _:
             return f"{state.status.value}, exposure {at}: {state.why}"
 

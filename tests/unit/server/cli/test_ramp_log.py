@@ -47,8 +47,8 @@ def test_narrow_terminal_shows_the_whole_reason_and_every_figure() -> None:
 
 
 def test_wide_terminal_has_a_column_for_each_figure() -> None:
-    """At 160 columns a decision is a line, its figures under their headings."""
-    lines = printed(160)
+    """At 200 columns a decision is a line, its figures under their headings."""
+    lines = printed(200)
 
     assert " ".join(lines[0].split()) == "WHEN (UTC) DECIDED STATUS AT GUARDRAIL EXPOSED CONTROL M E A WHY"
     assert lines[1].startswith("2026-11-28 23:59:59  start by ada  arming")
