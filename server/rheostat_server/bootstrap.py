@@ -266,10 +266,9 @@ def evidence_sources(
 
 
 def best_source(settings: Settings) -> Sources:
-    """Return what a new ramp reads where its document does not say: Prometheus, if there is one."""
-    if settings.prometheus_url is None:
-        return Sources(family=Family.REPORTED, interval_s=REPORT_SECONDS)
-    return Sources(family=Family.REPORTED_METRICS, interval_s=settings.prometheus_interval)
+    """Return what a new ramp reads where its document does not say: what SDKs report, which no scrape delays."""
+    scrape_s = None if settings.prometheus_url is None else settings.prometheus_interval
+    return Sources(family=Family.REPORTED, interval_s=REPORT_SECONDS, scrape_s=scrape_s)
 
 
 def run(settings: Settings, *, say: Callable[[str], None]) -> None:

@@ -82,11 +82,14 @@ class Stage:
         (await self.api.put(f"/projects/default/flags/{FLAG}", json=document)).raise_for_status()
 
     async def start_ramp(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Start a ramp and return the server's view of it.
+        """Start a ramp and return the server's view of it. Where Prometheus runs, failing users are read from it.
 
         Raises:
             RuntimeError: the server refuses; the message is its answer.
         """
+        if self._program is not None:
+            asked = [{"source": "prometheus", **guardrail} for guardrail in document["guardrails"]]
+            document = {**document, "guardrails": asked}
         answer = await self.api.post(RAMPS, json=document)
         if answer.is_error:
             raise RuntimeError(f"the ramp does not start: {answer.text}")

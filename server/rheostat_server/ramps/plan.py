@@ -46,13 +46,15 @@ def plan_of(
     start_ppm: int,
     family: Family,
     interval_s: float = 15.0,
+    scrape_s: float | None = None,
     users: int | None = None,
     watched: Mapping[int, Guardrail] | None = None,
 ) -> Plan:
     """Return the plan of a ramp that starts now.
 
     ``rollout`` is the one it turns, as served; ``start_ppm`` the exposure in force on it; ``family`` the best
-    source of grade 1 that the server has: ``REPORTED_METRICS`` where a Prometheus is configured, else ``REPORTED``.
+    source of grade 1 that the server has, with something new each ``interval_s``. Prometheus has each ``scrape_s``
+    (``None``: there is none), and a ramp that reads it is observed so often.
     ``users`` is U of a former ramp, if there was one lately; the document's own figure is used without it. ``watched``
     are the guardrails on queries as they were looked up, by their place in the document.
 
@@ -62,7 +64,7 @@ def plan_of(
     users = document.users if users is None else users
     holdback_ppm = percent_to_ppm(document.holdback)
     preflight_s = 0.0 if document.unguarded else _seconds(document.preflight, 600.0)
-    guardrails, faults = _guardrails(document, family, watched or {})
+    guardrails, faults = _guardrails(document, family, watched or {}, metrics=scrape_s is not None)
     killers = sum(guardrail.may_kill for guardrail in guardrails)
     missing_kill = killers > 0 and document.missing_users == "kill"
     few = users is not None and users < FEW_USERS
@@ -78,7 +80,7 @@ def plan_of(
         keep_holdback=document.keep_holdback,
         soak_s=_seconds(document.soak, 3600.0),
         preflight_s=preflight_s,
-        interval_s=_seconds(document.interval, interval_s),
+        interval_s=_seconds(document.interval, scrape_s if scrape_s and _reads_metrics(guardrails) else interval_s),
         alpha=document.alpha,
         budget_parts=max(1, killers + missing_kill),
         missing_kill=missing_kill,
@@ -194,7 +196,7 @@ def _budget(plan: Plan) -> Iterator[str]:
 
 
 def _guardrails(
-    document: RampDocument, family: Family, watched: Mapping[int, Guardrail]
+    document: RampDocument, family: Family, watched: Mapping[int, Guardrail], *, metrics: bool
 ) -> tuple[tuple[Guardrail, ...], list[Fault]]:
     errors = Guardrail(name=ERRORS, family=family, grade=BY_UNITS)
     if document.unguarded:
@@ -219,7 +221,7 @@ def _guardrails(
         elif asked.metric != SUCCESS_RATE:
             what = asked.metric or asked.name or "this guardrail"
             faults.append(Fault(path, f"{what} cannot be watched yet", f"{SUCCESS_RATE} can"))
-        elif asked.source in {"prometheus", "application"} and family is Family.REPORTED:
+        elif asked.source in {"prometheus", "application"} and family is Family.REPORTED and not metrics:
             faults.append(Fault(f"{path}.source", "no Prometheus is configured", "set RHEOSTAT_PROMETHEUS_URL"))
         elif asked.source == "application":
             others.append(_application(asked))
@@ -244,6 +246,10 @@ def _guardrails(
         hint = "let errors kill, or give it arms"
         faults.append(Fault("guardrails", f"{armless[0]} watches the whole service, and no other may kill", hint))
     return (errors, *others), faults
+
+
+def _reads_metrics(guardrails: tuple[Guardrail, ...]) -> bool:
+    return any(guardrail.family is not Family.REPORTED for guardrail in guardrails)
 
 
 def _duration(asked: GuardrailDocument, threshold_ms: float) -> Guardrail:

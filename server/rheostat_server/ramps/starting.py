@@ -33,10 +33,15 @@ LATELY_MS = 86_400_000
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """What a new ramp may read: the best source of grade 1, and how often it has something new (s)."""
+    """What a new ramp may read.
+
+    ``family`` is the best source of failing users, and ``interval_s`` how often it has something new. ``scrape_s`` is
+    how often Prometheus has; ``None`` where there is none.
+    """
 
     family: Family
     interval_s: float
+    scrape_s: float | None = None
 
 
 def ramp_document(data: object, environment: str) -> RampDocument:
@@ -108,6 +113,7 @@ async def start_ramp(
         start_ppm=start_ppm,
         family=sources.family,
         interval_s=sources.interval_s,
+        scrape_s=sources.scrape_s,
         users=_users_lately(former, document.rollout, at_ms),
         watched={one.index: one.guardrail for one in watched},
     )

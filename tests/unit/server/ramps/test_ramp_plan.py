@@ -160,6 +160,22 @@ def test_a_whole_service_is_never_the_only_proof(kill: bool | None) -> None:
         assert [fault.path for fault in faults(document, watched={1: own})] == ["guardrails"]
 
 
+@pytest.mark.parametrize(
+    ("source", "interval", "observed_s"),
+    [(None, None, 1.0), ("prometheus", None, 15.0), ("application", None, 15.0), ("prometheus", "5s", 5.0)],
+)
+def test_a_ramp_is_observed_as_often_as_its_sources_have_something_new(
+    source: Any, interval: str | None, observed_s: float
+) -> None:
+    """Reports come each second; one guardrail on Prometheus makes the ramp wait for scrapes."""
+    document = a_document(guardrails=(GuardrailDocument(metric=RATE, source=source),), interval=interval)
+
+    plan = planned(document, family=Family.REPORTED, interval_s=1.0, scrape_s=15.0)
+
+    assert plan.guardrails[0].family is (Family.REPORTED_METRICS if source == "prometheus" else Family.REPORTED)
+    assert plan.interval_s == observed_s
+
+
 def test_acceptable_of_the_document_goes_before_the_ceiling() -> None:
     """A document that names what is acceptable, or ``auto``, does not take it from a threshold."""
     watched = (GuardrailDocument(metric=RATE, threshold=99),)
