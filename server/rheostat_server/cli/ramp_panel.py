@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rheostat_server.ramps.grades import BY_REQUESTS
 from rheostat_server.ramps.words import count
 
 STATUS_STYLES = {
@@ -90,7 +91,7 @@ def _exposure(view: dict[str, Any]) -> RenderableType:
     )
     rows = Table.grid()
     rows.add_row(table)
-    rows.add_row(Text.assemble(f"{'steps':<10}", steps, " %"))
+    rows.add_row(Text.assemble(f"{'steps':<11}", steps, " %"))
     return rows
 
 
@@ -102,7 +103,13 @@ def _evidence(guardrail: dict[str, Any]) -> RenderableType:
         why = guardrail.get("detail")
         title.append(f"  no evidence: {guardrail['sight']}{f' ({why})' if why else ''}", "not bold yellow")
     table = _grid()
-    table.add_row("  harm", _toward(m, kill_line, "red"), f"{_figure(m)}, kills at {_figure(kill_line)}")
+    # One that may not kill has a line all the same, and stands still long before it.
+    line = f"kills at {_figure(kill_line)}" if guardrail["may_kill"] else "holds, does not kill"
+    table.add_row("  harm", _toward(m, kill_line, "red"), f"{_figure(m)}, {line}")
+    if guardrail.get("ceiling") is not None:
+        crossed = f"{_figure(guardrail['c'])}, above {100 * guardrail['ceiling']:.3g} % from"
+        bar = _toward(guardrail["c"], guardrail["ceiling_line"], "yellow")
+        table.add_row("  ceiling", bar, f"{crossed} {_figure(guardrail['ceiling_line'])}")
     table.add_row(
         "  proof", _toward(proof, advance_line, "green"), f"{_figure(proof)}, advances at {_figure(advance_line)}"
     )
@@ -128,7 +135,7 @@ def _arms(guardrail: dict[str, Any], *, arming: bool) -> RenderableType:
             count(seen["requests"]),
             count(seen["bad"]),
             "-" if rate is None else f"{100 * rate:.2f} %",
-            count(seen["failing"]),
+            "-" if guardrail["grade"] == BY_REQUESTS else count(seen["failing"]),
         )
     return table
 
@@ -184,7 +191,7 @@ def _figure(value: float) -> str:
 
 def _grid() -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=8)
+    table.add_column(width=9)
     table.add_column(width=_BAR_WIDTH)
     table.add_column(no_wrap=True)
     return table

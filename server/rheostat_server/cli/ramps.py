@@ -138,10 +138,13 @@ def _print_trial(console: Console, tried: list[dict[str, Any]]) -> None:
         if one["problem"]:
             console.print(Text(f"{one['name']}: {one['problem']}", "bold red"))
         for line in one["lines"]:
-            console.print(Text(line))
+            if line != f"{one['name']}: {one['problem']}":
+                console.print(Text(line))
         may = "may kill" if one["may_kill"] else "holds, does not kill"
         bound = "" if one["bound_ms"] is None else f", bad above {one['bound_ms']} ms"
-        why = f"from {one['history_minutes'] // 60} h of history" if one["unmeasured"] is None else one["unmeasured"]
+        why = f"from {one['history_minutes'] // 60} h of history"
+        if one["unmeasured"] is not None:
+            why = "not measured" if one["unmeasured"] == one["problem"] else one["unmeasured"]
         console.print(Text(f"{one['name']}: {may}{bound}; φ = {one['phi']:.3g} ({why})", "dim"))
 
 

@@ -159,7 +159,7 @@ def remarks(plan: Plan) -> tuple[str, ...]:
         lines.append(f"low evidence: {few}")
     if plan.manual:
         lines.append("with so few users a person moves each step; the guard only kills")
-    if plan.guarded:
+    if any(guardrail.grade == BY_UNITS and guardrail.may_kill for guardrail in plan.guardrails):
         for step in plan.steps:
             users = users_to_kill(plan, step.exposure_ppm)
             can = f"can kill after {users} failing users"

@@ -10,7 +10,7 @@ from rheostat_server.ramps.danger import kill_bar
 from rheostat_server.ramps.decide import proved, under_way
 from rheostat_server.ramps.few import is_few
 from rheostat_server.ramps.grades import BY_SAMPLES, events, grade_of
-from rheostat_server.ramps.ladder import START, is_last, step_at
+from rheostat_server.ramps.ladder import START, is_last, step_at, treated_share
 from rheostat_server.ramps.model import (
     LIVE,
     ArmTotals,
@@ -149,7 +149,10 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             since_ms = state.entered_ms if state.soaking_since_ms is None else state.soaking_since_ms
             return f"soaking at {at}, {duration(plan.soak_s - (now_ms - since_ms) / 1000)} left"
         case Status.RUNNING:
-            return f"running at {at}{_of_steps(plan, state)}: {_next(plan, state, guardrails, now_ms)}"
+            # With nobody exposed there is no proof to be had, nor asked for.
+            alone = treated_share(plan, state.exposure_ppm) == 0
+            next_words = state.why if alone and plan.guarded else _next(plan, state, guardrails, now_ms)
+            return f"running at {at}{_of_steps(plan, state)}: {next_words.removeprefix(f'{at}: ')}"
         case _ if state.status in LIVE and under_way(state) is Status.ARMING:
             return f"{state.status.value} while arming: {state.why}"
         case _ if state.status in LIVE:

@@ -383,6 +383,13 @@ def test_person_is_told_after_how_many_users_each_step_can_kill() -> None:
     assert (users_to_kill(plan, 500_000), users_to_kill(shared, 500_000)) == (11, 13)
 
 
+def test_nobody_is_told_when_errors_that_only_hold_would_kill() -> None:
+    """Where `errors` may not kill, no number of failing users is given."""
+    advisory = planned(a_document(1, 10, guardrails=(GuardrailDocument(metric=RATE, kill=False),)))
+
+    assert not any("failing users" in line for line in remarks(advisory))
+
+
 def test_holdback_does_not_forbid_the_last_step() -> None:
     """At 100 % the held-back users are too few to kill on; the step is allowed as it is without a holdback."""
     assert planned(a_document(20, 50, 100, users=60, holdback=5)).steps[-1].exposure_ppm == 1_000_000

@@ -95,7 +95,7 @@ def test_proved_step_waits_for_its_dwell() -> None:
 
     assert standing(plan, state, 20 * SECOND).line == "running at 5 % (step 1 of 4): 0:40 until 25 %"
     later = standing(plan, replace(state, why="5 %: 12 of 20 exposed users seen"), 2 * MINUTE)
-    assert later.line == "running at 5 % (step 1 of 4): 5 %: 12 of 20 exposed users seen, then 25 %"
+    assert later.line == "running at 5 % (step 1 of 4): 12 of 20 exposed users seen, then 25 %"
     assert later.guardrails[0].proved
     assert later.guardrails[0].requests_to_proof is None
 
@@ -196,3 +196,23 @@ def test_crowd_is_shown_with_its_doubts() -> None:
     few = standing(plan, replace(state, users=80), 2 * MINUTE).crowd
     assert (few.users, few.low_evidence) == (80, True)
     assert standing(plan, replace(start(plan, 0), crowd=crowd), MINUTE).crowd.doubts == ()
+
+
+def test_nobody_exposed_is_not_said_to_need_requests() -> None:
+    """Back at the start nothing is to be proved: the line has the reason, and no number of requests."""
+    plan = a_plan()
+    back = replace(running(plan), step=-1, exposure_ppm=0, why="0 %: at least 0:09 more")
+
+    assert standing(plan, back, 2 * MINUTE).line == "running at 0 % (back at the start): at least 0:09 more"
+
+
+def test_the_exposure_is_said_once() -> None:
+    """A reason that begins with the exposure does not repeat it in the line."""
+    plan = a_plan()
+    waiting = replace(
+        running(plan), status=Status.AWAITING_APPROVAL, why="5 %: with so few users a person moves each step"
+    )
+
+    assert standing(plan, waiting, 2 * MINUTE).line == (
+        "awaiting-approval at 5 % (step 1 of 4): with so few users a person moves each step"
+    )
