@@ -109,7 +109,7 @@ def _read(file: Path) -> list[dict[str, Any]]:
     try:
         told = msgspec.json.decode(file.read_bytes())["decisions"]
     except (msgspec.DecodeError, KeyError, TypeError) as error:
-        raise CommandFailed(f"{file} is no log: `rheostat ramp decisions RAMP --json > {file}` writes one") from error
+        raise CommandFailed(f"{file} is no log: `rheostat ramp decisions RAMP --json > log.json` writes one") from error
     return list(told)
 
 

@@ -151,7 +151,7 @@ def _simulation(document: RampDocument, options: dict[str, Any]) -> Simulation:
         raise CommandFailed("--baseline: where every request fails there is nothing to tell apart")
     if options["regression"] <= options["baseline"]:
         raise CommandFailed(
-            f"--regression {options['regression']:.4g} is not above --baseline {options['baseline']:.4g} (as shares); "
+            f"--regression {100 * options['regression']:.4g} % is not above --baseline {100 * options['baseline']:.4g} %; "
             "the harmless change is simulated beside it anyway"
         )
     if options["broken"] >= 1:

@@ -192,7 +192,7 @@ def _budget(plan: Plan) -> Iterator[str]:
         yield "exposed users who stay away kill it, too; with missing_users: hold they only hold it"
     if plan.budget_parts > 1:
         most = f"{100 * plan.alpha:.3g} %"
-        yield f"at most {most} of harmless ramps are killed, by all {plan.budget_parts} ways to kill together"
+        yield f"at most {most} of harmless ramps are killed, by the {plan.budget_parts} ways to kill together"
 
 
 def _guardrails(

@@ -240,7 +240,7 @@ def test_a_duration_is_a_share_of_requests_above_its_bound() -> None:
     assert plan.budget_parts == 3
     lines = remarks(plan)
     assert any(line.startswith("request-duration: above 1 % it holds") for line in lines)
-    assert "at most 1 % of harmless ramps are killed, by all 3 ways to kill together" in lines
+    assert "at most 1 % of harmless ramps are killed, by the 3 ways to kill together" in lines
 
 
 def test_guardrails_that_were_looked_up_share_the_budget() -> None:
