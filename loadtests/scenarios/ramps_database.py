@@ -23,7 +23,17 @@ from tests.postgres_fixture import TestServer
 
 RAMPS, DECISIONS, ENDED, SECONDS = 200, 1_000_000, 5_000, 10
 TICKS_A_SECOND = 100  # of the kernel's CPU accounting
-GROWING = ("decisions", "ramps", "ramp_inbox", "ramp_epochs", "failing_units", "sampled_units", "batches", "audit")
+GROWING = (
+    "decisions",
+    "ramps",
+    "ramp_inbox",
+    "ramp_epochs",
+    "failing_units",
+    "sampled_units",
+    "badly_sampled_units",
+    "batches",
+    "audit",
+)
 
 
 def cpu_of_children(parent: int) -> float:

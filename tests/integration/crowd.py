@@ -2,7 +2,7 @@
 
 import random
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import accumulate
 
 from rheostat.engine.evaluate import Ruleset
@@ -29,7 +29,8 @@ class Crowd:
     """``users`` users, whose activity is as ``weights`` say, through one process's evaluations and outcomes.
 
     ``usual`` is the share of requests that fail whatever the flag says, ``harm`` that of exposed users in its place;
-    the ``broken`` first users fail at ``broken_rate``, always.
+    the ``broken`` first users fail at ``broken_rate``, always. Requests take 20 ms; those of ``slow`` users, and
+    ``slow_harm`` of the exposed ones, 900 ms.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Crowd:
         harm: float | None = None,
         broken: int = 0,
         broken_rate: float = 1.0,
+        slow: Container[int] = (),
+        slow_harm: float = 0.0,
         seed: int = 1,
     ) -> None:
         self.world = world
@@ -48,6 +51,8 @@ class Crowd:
         self.harm = usual if harm is None else harm
         self.broken = broken
         self.broken_rate = broken_rate
+        self.slow = slow
+        self.slow_harm = slow_harm
         self.exposed_requests = 0
         self._random = random.Random(seed)
         self._sums = list(accumulate(weights))
@@ -96,7 +101,8 @@ class Crowd:
             rate = self.broken_rate if number < self.broken else self.harm if exposed else self.usual
             recorder = self._outcomes.recorder()
             recorder.note(evaluation, self._outcomes)
-            recorder.finish(Outcome.ERROR if chance() < rate else Outcome.OK, 0.02)
+            slow = number in self.slow or (exposed and self.slow_harm > 0 and chance() < self.slow_harm)
+            recorder.finish(Outcome.ERROR if chance() < rate else Outcome.OK, 0.9 if slow else 0.02)
         self._sequence += 1
         await self.world.report(self._outcomes._make(self._sequence, False))
 

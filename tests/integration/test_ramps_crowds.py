@@ -24,11 +24,13 @@ async def world(database: Database) -> AsyncIterator[RampWorld]:
         yield made
 
 
-async def ride(world: RampWorld, ramp: str, crowd: Crowd, *, per_s: int, minutes: float) -> RampView:
-    """Serve and observe every five seconds until the ramp is over, or for so long; return how it then looks."""
-    for _ in range(int(minutes * 60 / INTERVAL_S)):
-        world.manual.advance(INTERVAL_S - 1)
-        await crowd.visit(per_s * INTERVAL_S)
+async def ride(
+    world: RampWorld, ramp: str, crowd: Crowd, *, per_s: int, minutes: float, every_s: int = INTERVAL_S
+) -> RampView:
+    """Serve and observe every so often until the ramp is over, or for so long; return how it then looks."""
+    for _ in range(int(minutes * 60 / every_s)):
+        world.manual.advance(every_s - 1)
+        await crowd.visit(per_s * every_s)
         await world.tick()
         view = await world.view(ramp)
         if view.status in OVER:
@@ -95,3 +97,35 @@ async def test_going_up_and_down_counts_nobody_twice(world: RampWorld) -> None:
         assert view.status not in OVER, view.why
         assert crowd.exposed_requests > 0
         await world.act(ramp, Action.ABORT)
+
+
+SLOW = range(40)
+"""Of 2 000 users 2 % are always slow: nine of them, more than twice their share, are among the first exposed tenth."""
+OFTEN, SELDOM = 1.0, 0.2
+"""Slow users come seldom: else more than one request in a hundred would be slow without the change."""
+DURATION = {"metric": "request-duration", "threshold": 500}
+
+
+async def test_users_who_are_always_slow_kill_nobody(world: RampWorld) -> None:
+    """For two hours at 10 % each slow user is one bad sample, not one each window: a harmless change is not killed."""
+    ramp = (await world.start(steps=[10, 50], preflight="10m", min_dwell="5h", guardrails=[DURATION])).id
+    crowd = Crowd(world, [SELDOM] * len(SLOW) + [OFTEN] * 1_960, usual=0.0005, slow=SLOW)
+
+    view = await ride(world, ramp, crowd, per_s=16, minutes=10 + 120, every_s=25)
+
+    assert (view.status, view.exposure) == ("running", 10), view.why
+    state = (await world.row(ramp)).state.guardrails["request-duration"]
+    assert state.treatment.sampled_bad + state.control.sampled_bad <= len(SLOW)
+    assert state.treatment.bad > len(SLOW)
+
+
+async def test_a_change_that_slows_five_percent_is_found_among_slow_users(world: RampWorld) -> None:
+    """The same crowd, in which the change makes 5 % of the exposed users' requests slow: it is killed."""
+    ramp = (await world.start(steps=[25, 50], preflight="10m", min_dwell="5h", guardrails=[DURATION])).id
+    weights = [SELDOM] * len(SLOW) + [OFTEN] * 1_960
+    crowd = Crowd(world, weights, usual=0.0005, slow=SLOW, slow_harm=0.05)
+
+    view = await ride(world, ramp, crowd, per_s=20, minutes=10 + 30, every_s=10)
+
+    assert view.status == "killed", view.why
+    assert "request-duration" in view.why

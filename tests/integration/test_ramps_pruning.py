@@ -31,7 +31,7 @@ async def fetch(database: Database, query: str, *arguments: Any) -> Any:
 
 async def counts(database: Database) -> dict[str, int]:
     """Return how many rows there are of each kind."""
-    tables = ("ramp_inbox", "failing_units", "sampled_units")
+    tables = ("ramp_inbox", "failing_units", "sampled_units", "badly_sampled_units")
     return {table: await fetch(database, f"SELECT count(*) FROM {table}") for table in tables}
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import HELD, NEVER, RAW, Batch, Orphan, Row, SampledUnit
 from rheostat_server.outcomes.model import (
+    BadlySampled,
     FailingMemory,
     FailingRow,
     Failure,
@@ -87,6 +88,8 @@ class Group:
         """What is to be remembered of failing units, after ``settle``."""
         self.sampled: list[SampledRow] = []
         """The samples that are to be remembered, after ``settle``."""
+        self.badly_sampled: list[BadlySampled] = []
+        """What is new of units that had a bad sample which grade 2 kept, one row a ramp and unit, after ``settle``."""
         self.arming_arrivals: Counter[tuple[str, int]] = Counter()
         """Units that arrived while arming, by ramp and the level (ppm) that exposes them first."""
         self._units: defaultdict[tuple[str, int, str], list[float]] = defaultdict(list)
@@ -237,6 +240,7 @@ class Group:
         epochs: set[tuple[UnitKey, int]] = set()
         windows: set[tuple[UnitKey, int]] = set()
         below: Counter[tuple[str, int]] = Counter()
+        bad: dict[UnitKey, int] = {}
         for row in self.samples:
             key, known = UnitKey(row.ramp, row.unit), memory.get(row, _NEW_SAMPLE)
             in_window, in_epoch = (key, row.window), (key, row.epoch)
@@ -248,35 +252,36 @@ class Group:
                     before=not known.before and (key, row.window - 1) not in windows,
                     window=not known.window and in_window not in windows,
                     failed=known.failed,
+                    bad=known.bad | bad.get(key, 0),
                 )
                 late = (row.window + 1) * WINDOW_MS < self._now_ms - LATE_MS
-                self._count_sample(row, new, late)
+                if newly := self._count_sample(row, new, late):
+                    bad[key] = bad.get(key, 0) | newly
                 if new.window and _is_below(row.unit, self._ramps[row.ramp].sampling.share):
                     below[row.ramp, row.window] += 1
             units.add(key)
             epochs.add(in_epoch)
             windows.add(in_window)
+        self.badly_sampled = [BadlySampled(*key, measures) for key, measures in bad.items()]
         for (ramp, window), count in sorted(below.items()):
             if window <= self._now_ms // WINDOW_MS:  # a sender whose clock runs ahead does not begin the next one
                 self.sampling[ramp] = self.sampling.get(ramp, self._ramps[ramp].sampling).after(window, count)
         return units
 
-    def _count_sample(self, row: SampledRow, new: SampledMemory, late: bool) -> None:
-        tally = self._tally(row.ramp, row.epoch, late)
-        count, bounds = tally.arm(row.arm), self._slow_bounds(row)
+    def _count_sample(self, row: SampledRow, new: SampledMemory, late: bool) -> int:
+        """Count the sample; return the measures to which it is the first bad one of its unit that is kept."""
+        tally, newly = self._tally(row.ramp, row.epoch, late), 0
+        count = tally.arm(row.arm)
         # Rounded up as often as down, by bits of the hash that the limit does not look at.
         count.seen += int(row.stands_for + int.from_bytes(row.unit[4:], "big") / _HALF)
         if new.epoch:
             self._units[row.ramp, row.epoch, row.arm].append(row.stands_for)
             count.units += 1
             count.units_bad += row.bad
-            for bound in bounds:
+            for bound in self._slow_bounds(row):
                 count.slower(bound).units += 1
         if new.window and row.window % 2 == 0:
-            count.sampled += 1
-            count.sampled_bad += row.bad
-            for bound in bounds:
-                count.slower(bound).sampled += 1
+            newly = self._keep(count, row, new.bad)
         if new.window and new.before:
             count.arrivals += 1
             if not late and row.epoch == self._ramps[row.ramp].arming_epoch:
@@ -286,6 +291,24 @@ class Group:
             count.active_failed += new.failed
         if not tally.covers:
             tally.cover(self._now_ms, self._now_ms)
+        return newly
+
+    def _keep(self, count: ArmTally, row: SampledRow, before: int) -> int:
+        """Count a sample that grade 2 keeps in the measures to which its unit had no bad one ``before``.
+
+        Returns those of them to which this one is bad.
+        """
+        bounds = self._ramps[row.ramp].slow_bounds_ms
+        newly = (row.bad | row.slow % (1 << len(bounds)) << 1) & ~before
+        if not before & 1:
+            count.sampled += 1
+            count.sampled_bad += newly & 1
+        for place, bound in enumerate(bounds, 1):
+            slower = count.slower(str(bound))
+            if not before >> place & 1:
+                slower.sampled += 1
+                slower.sampled_bad += newly >> place & 1
+        return newly
 
     def _settle_failing(self, key: UnitKey, failures: list[Failure], known: FailingMemory, sampled: bool) -> None:
         first, last_ms, k = failures[0], known.last_ms, known.k

@@ -11,13 +11,15 @@ from rheostat_server.ramps.model import ArmTotals
 class SlowCount(msgspec.Struct, frozen=True, array_like=True):
     """What one arm saw that was slower than one bound.
 
-    ``ended`` are requests, ``units`` units whose first sample in the epoch was slow, ``sampled`` those of
-    ``ArmTotals.sampled``.
+    ``ended`` are requests, ``units`` units whose first sample in the epoch was slow, ``sampled`` those that grade 2
+    keeps for this bound, ``sampled_bad`` the slow ones of them. ``None`` is of an older server, which kept the same for
+    all: ``ArmTotals.sampled``.
     """
 
     ended: int = 0
     units: int = 0
-    sampled: int = 0
+    sampled_bad: int = 0
+    sampled: int | None = None
 
 
 class Increment(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +160,11 @@ class UnitCount(NamedTuple):
 
 
 class SampledMemory(NamedTuple):
-    """What is known of a unit that is sampled: which samples of it there are, and whether it failed."""
+    """What is known of a unit that is sampled: which samples of it there are, and whether it failed.
+
+    ``bad`` is to what a sample of it that grade 2 kept was bad (``BadlySampled.measures``). It may be 0 where this one
+    is not kept: in a window of odd number, or one of which there is a sample.
+    """
 
     ramp: bool = False
     epoch: bool = False
@@ -168,6 +174,18 @@ class SampledMemory(NamedTuple):
     row: bool = False
     """One of this window and epoch."""
     failed: bool = False
+    bad: int = 0
+
+
+class BadlySampled(NamedTuple):
+    """A unit that has had a bad sample which grade 2 kept, and to what it was bad.
+
+    Bit 0 of ``measures``: it failed; bit i + 1: it was slower than the ramp's i-th bound.
+    """
+
+    ramp: str
+    unit: bytes
+    measures: int
 
 
 class OrphanKey(NamedTuple):

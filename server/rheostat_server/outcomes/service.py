@@ -162,6 +162,7 @@ class OutcomeService:
             )
             await outcomes.remember_failing(counted.failing)
             await outcomes.remember_sampled(counted.sampled)
+            await outcomes.remember_badly_sampled(counted.badly_sampled)
             now_ms = self._clock.wall_ms()
             for ramp, increments in counted.increments().items():
                 await outcomes.append(ramp, increments, now_ms)

@@ -55,6 +55,7 @@ class SlowTally:
     ended: int = 0
     units: int = 0
     sampled: int = 0
+    sampled_bad: int = 0
 
 
 @dataclass(slots=True)
@@ -83,7 +84,10 @@ class Tally:
     def slow(self) -> dict[str, dict[str, SlowCount]]:
         """Return what was slow, by arm and bound."""
         return {
-            arm: {bound: SlowCount(each.ended, each.units, each.sampled) for bound, each in tally.slow.items()}
+            arm: {
+                bound: SlowCount(each.ended, each.units, each.sampled_bad, each.sampled)
+                for bound, each in tally.slow.items()
+            }
             for arm, tally in self.arms.items()
             if tally.slow
         }

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from rheostat_server.outcomes.model import (
+    BadlySampled,
     BatchKey,
     EvaluationCount,
     FailingMemory,
@@ -66,6 +67,10 @@ class OutcomeStore(Protocol):
 
     async def remember_sampled(self, rows: Sequence[SampledRow]) -> None:
         """Remember samples, one row a ramp, unit, window and epoch."""
+        ...
+
+    async def remember_badly_sampled(self, rows: Sequence[BadlySampled]) -> None:
+        """Remember what these units were bad to, beside what is remembered; one row a ramp and unit."""
         ...
 
     async def note_sampling(

@@ -314,8 +314,8 @@ def test_what_was_slow_is_told_by_bound() -> None:
     [increment] = grouped(*(Arrival(1, batch, NOW) for batch in batches), ramp=bounds).increments()["r"]
 
     assert increment.slow == {
-        "treatment": {"100": SlowCount(4, 1, 1), "500": SlowCount(1, 1, 1)},
-        "control": {"100": SlowCount(2, 1, 0)},
+        "treatment": {"100": SlowCount(4, 1, 1, 1), "500": SlowCount(1, 1, 1, 1)},
+        "control": {"100": SlowCount(2, 1, 0, 0)},
     }
 
 

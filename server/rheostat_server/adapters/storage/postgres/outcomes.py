@@ -18,6 +18,8 @@ from rheostat_server.outcomes.sampling import Sampling
 _OVERLAY = msgspec.json.Decoder(RampOverlay)
 _FLAG = msgspec.json.Decoder(Flag)
 _INCREMENT = msgspec.json.Decoder(Increment)
+_OF_RAMPS = ("sampled_units", "badly_sampled_units", "failing_units", "orphans", "ramp_reporters", "ramp_inbox")
+"""Tables of which nothing is needed when a ramp is over."""
 
 
 class PostgresOutcomes(PostgresUnits, PostgresReporters):
@@ -129,7 +131,7 @@ class PostgresOutcomes(PostgresUnits, PostgresReporters):
     async def forget_units(self, ended_before_ms: int, limit: int) -> int:
         """Forget the units and increments of ramps that ended before this time."""
         most = 0
-        for table in ("sampled_units", "failing_units", "orphans", "ramp_reporters", "ramp_inbox"):
+        for table in _OF_RAMPS:
             # The inner limit keeps this a look at each ended ramp, never at all units of those that live.
             rows = f"""
                 SELECT u.row FROM ramps r

@@ -6,6 +6,7 @@ from typing import Any
 
 from rheostat_server.adapters.storage.postgres.columns import columns
 from rheostat_server.outcomes.model import (
+    BadlySampled,
     FailingMemory,
     FailingRow,
     OrphanKey,
@@ -20,21 +21,29 @@ from rheostat_server.outcomes.sampling import Sampling
 # would for many units at once.
 _OF_UNIT = "s.ramp_id = n.ramp_id AND s.unit = n.unit"
 _RECALL_SAMPLED = f"""
-SELECT n.place, x.known, x.failed,
+SELECT n.place, x.known, x.failed, w.win,
     x.known AND (
         SELECT true FROM sampled_units s WHERE {_OF_UNIT} AND s.epoch = n.epoch ORDER BY s.win DESC LIMIT 1
     ) IS NOT NULL AS epoch,
     x.known AND (SELECT true FROM sampled_units s WHERE {_OF_UNIT} AND s.win = n.win - 1 LIMIT 1) IS NOT NULL AS before,
-    x.known AND (SELECT true FROM sampled_units s WHERE {_OF_UNIT} AND s.win = n.win LIMIT 1) IS NOT NULL AS win,
-    x.known AND (
+    w.win AND (
         SELECT true FROM sampled_units s WHERE {_OF_UNIT} AND s.win = n.win AND s.epoch = n.epoch LIMIT 1
-    ) IS NOT NULL AS same
+    ) IS NOT NULL AS same,
+    CASE WHEN x.known AND NOT w.win AND n.win % 2 = 0
+        THEN (SELECT s.measures FROM badly_sampled_units s WHERE {_OF_UNIT} LIMIT 1)
+    END AS bad
 FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS n (ramp_id, unit, win, epoch, place)
 CROSS JOIN LATERAL (
     SELECT (SELECT true FROM sampled_units s WHERE {_OF_UNIT} LIMIT 1) IS NOT NULL AS known,
            (SELECT true FROM failing_units s WHERE {_OF_UNIT} LIMIT 1) IS NOT NULL AS failed
     OFFSET 0
 ) x
+CROSS JOIN LATERAL (
+    SELECT x.known AND (
+        SELECT true FROM sampled_units s WHERE {_OF_UNIT} AND s.win = n.win LIMIT 1
+    ) IS NOT NULL AS win
+    OFFSET 0
+) w
 WHERE x.known OR x.failed
 """  # noqa: S608 - constant text
 _RECALL_FAILING = f"""
@@ -96,6 +105,7 @@ class PostgresUnits:
                 window=row["win"],
                 row=row["same"],
                 failed=row["failed"],
+                bad=row["bad"] or 0,
             )
             for row in known
         }
@@ -127,6 +137,20 @@ class PostgresUnits:
             ON CONFLICT DO NOTHING
             """,
             *columns(rows, 9)[:6],
+        )
+
+    async def remember_badly_sampled(self, rows: Sequence[BadlySampled]) -> None:
+        """Remember what these units were bad to, beside what is remembered."""
+        if not rows:
+            return
+        await self._connection.execute(
+            """
+            INSERT INTO badly_sampled_units (ramp_id, unit, measures)
+            SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS u (ramp_id, unit, measures)
+            ORDER BY ramp_id, unit
+            ON CONFLICT (ramp_id, unit) DO UPDATE SET measures = badly_sampled_units.measures | excluded.measures
+            """,
+            *columns(rows, 3),
         )
 
     async def note_sampling(
