@@ -49,8 +49,10 @@ def ramp_panel(view: dict[str, Any], *, width: int, decisions: Sequence[dict[str
     standing = Text(line)
     standing.stylize(STATUS_STYLES.get(status, ""), 0, len(status) if line.startswith(status) else 0)
     parts: list[RenderableType] = [standing, Text(), _exposure(view), Text()]
+    timed = {one["name"] for one in (view.get("plan") or {}).get("guardrails", ()) if one.get("bound_ms") is not None}
     for guardrail in view.get("guardrails", []):
-        parts += [_evidence(guardrail), _arms(guardrail, arming=_is_arming(view)), Text()]
+        arms = _arms(guardrail, arming=_is_arming(view), timed=guardrail["name"] in timed)
+        parts += [_evidence(guardrail), arms, Text()]
     parts += _reporting(view.get("reporting") or {})
     parts += [_decision(decision) for decision in decisions] or [Text("nothing was decided yet", "dim")]
     labels = [view["flag"], view["environment"], f"rollout {view['rollout']}", f"proof: {view['proof']}"]
@@ -123,9 +125,10 @@ def _is_arming(view: dict[str, Any]) -> bool:
     return (view.get("standing") or {}).get("preflight_left_s") is not None
 
 
-def _arms(guardrail: dict[str, Any], *, arming: bool) -> RenderableType:
+def _arms(guardrail: dict[str, Any], *, arming: bool, timed: bool) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
-    for column in ("", "requests", "bad", "error rate", "failing users"):
+    bad = ("slow", "slow rate") if timed else ("bad", "error rate")
+    for column in ("", "requests", *bad, "failing users"):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     for arm, label in (("treatment", "  to expose" if arming else "  exposed"), ("control", "  control")):
         seen = guardrail[arm]
@@ -135,7 +138,7 @@ def _arms(guardrail: dict[str, Any], *, arming: bool) -> RenderableType:
             count(seen["requests"]),
             count(seen["bad"]),
             "-" if rate is None else f"{100 * rate:.2f} %",
-            "-" if guardrail["grade"] == BY_REQUESTS else count(seen["failing"]),
+            "-" if timed or guardrail["grade"] == BY_REQUESTS else count(seen["failing"]),
         )
     return table
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from rheostat_server.cli.ramp_panel import ramp_panel
 from rheostat_server.ramps.memory import CeilingMemory
-from rheostat_server.ramps.model import ArmTotals, Plan, State
+from rheostat_server.ramps.model import ArmTotals, GuardrailState, Measure, Plan, State
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, REQUESTS, a_plan, running, seeing
@@ -29,6 +29,7 @@ def shown(plan: Plan, state: State) -> str:
         "steps": [step.exposure_ppm / 10_000 for step in plan.steps],
         "standing": stands,
         "guardrails": stands["guardrails"],
+        "plan": msgspec.to_builtins(plan),
     }
     console = Console(width=100, color_system=None)
     with console.capture() as capture:
@@ -75,3 +76,15 @@ def test_nobody_is_called_exposed_while_arming() -> None:
 
     assert "to expose" in shown(plan, start(plan, 0))
     assert "to expose" not in shown(plan, running(plan))
+
+
+def test_durations_are_called_slow() -> None:
+    """A guardrail on durations has slow requests, no error rate and no failing users."""
+    slow = replace(ERRORS, name="request-duration", grade=2, measure=Measure.LATENCY, bound_ms=500)
+    plan = replace(a_plan(), guardrails=(slow,))
+    state = replace(running(plan), guardrails={slow.name: GuardrailState()})
+    text = shown(plan, state)
+
+    assert "slow rate" in text
+    assert "error rate" not in text
+    assert [line.split()[-2] for line in text.splitlines() if "control" in line] == ["-"]
