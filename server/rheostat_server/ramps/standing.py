@@ -182,6 +182,8 @@ def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             # What met the new exposure takes some intervals to be reported and read.
             fresh = now_ms - state.entered_ms < BLIND_AFTER * plan.interval_s * 1000
             return f"needs {needed} more requests to prove, {'' if fresh else 'none is coming, '}then {then}"
+        if dwell_s > slowest.seconds_to_proof:
+            return f"{duration(dwell_s)} and {needed} more requests to prove, then {then}"
         time = f"~{_roughly(slowest.seconds_to_proof)} at the present rate"
         return f"needs {needed} more requests ({time}) to prove, then {then}"
     if dwell_s > 0:

@@ -216,3 +216,11 @@ def test_the_exposure_is_said_once() -> None:
     assert standing(plan, waiting, 2 * MINUTE).line == (
         "awaiting-approval at 5 % (step 1 of 4): with so few users a person moves each step"
     )
+
+
+def test_dwell_that_outlasts_the_proof_is_what_is_waited_for() -> None:
+    """Where the proof comes before the least time on the step is over, the line has both, and no earlier time."""
+    plan = a_plan()
+    shown = standing(plan, at_first_step(plan), 10 * SECOND)
+
+    assert shown.line == "running at 5 % (step 1 of 4): 0:50 and ~360 more requests to prove, then 25 %"
