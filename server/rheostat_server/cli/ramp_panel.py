@@ -109,9 +109,9 @@ def _evidence(guardrail: dict[str, Any]) -> RenderableType:
     line = f"kills at {_figure(kill_line)}" if guardrail["may_kill"] else "holds, does not kill"
     table.add_row("  harm", _toward(m, kill_line, "red"), f"{_figure(m)}, {line}")
     if guardrail.get("ceiling") is not None:
-        crossed = f"{_figure(guardrail['c'])}, above {100 * guardrail['ceiling']:.3g} % from"
+        crossed = f"crossed at {_figure(guardrail['ceiling_line'])} ({100 * guardrail['ceiling']:.3g} %)"
         bar = _toward(guardrail["c"], guardrail["ceiling_line"], "yellow")
-        table.add_row("  ceiling", bar, f"{crossed} {_figure(guardrail['ceiling_line'])}")
+        table.add_row("  ceiling", bar, f"{_figure(guardrail['c'])}, {crossed}")
     table.add_row(
         "  proof", _toward(proof, advance_line, "green"), f"{_figure(proof)}, advances at {_figure(advance_line)}"
     )
@@ -188,7 +188,7 @@ def _bar(share: float, color: str) -> Text:
 
 def _figure(value: float) -> str:
     if not math.isfinite(value) or value >= 1e6:
-        return "over a million"
+        return "over 1 000 000"
     return count(value) if value >= 100 else f"{value:.3g}"
 
 

@@ -50,7 +50,7 @@ def test_ceiling_is_shown_against_its_line() -> None:
     plan = replace(a_plan(), guardrails=(replace(ERRORS, ceiling=0.02),))
     text = shown(plan, seeing(running(plan), "errors", ceiling=CeilingMemory(log_c=1.0)))
 
-    assert "2.72, above 2 % from 500" in text
+    assert "2.72, crossed at 500 (2 %)" in text
     assert "ceiling" not in shown(a_plan(), running(a_plan()))
 
 
