@@ -33,11 +33,6 @@ async def over(stage: Stage, ramp_id: str, *, within: float) -> dict[str, Any]:
     return await until(lambda: stage.ramp(ramp_id), lambda view: view["status"] in OVER, within=within)
 
 
-async def last_why(stage: Stage, ramp_id: str) -> str:
-    """Return why the last decision was taken."""
-    return str((await stage.last_decisions(ramp_id, 1))[0]["why"])
-
-
 @pytest.mark.parametrize("rate", [0.02, 0.05])
 @pytest.mark.parametrize("with_prometheus", [True, False], ids=["prometheus", "reported"])
 async def test_a_few_percent_of_errors_are_found(play: Play, with_prometheus: bool, rate: float) -> None:
@@ -67,17 +62,20 @@ async def test_a_fault_of_a_fifth_is_over_within_five_seconds(play: Play) -> Non
         assert last_new - onset <= 5.0
 
 
-async def test_slowness_alone_is_killed(play: Play) -> None:
-    """A new checkout that answers rightly, and half a second later, is taken back by its duration."""
+async def test_slowness_alone_is_taken_back(play: Play) -> None:
+    """A new checkout that answers rightly, and half a second later, is taken back by its duration.
+
+    It is killed, or its ceiling is crossed a moment before and the ramp steps back to look: nobody has it either way.
+    """
     document = {**STANDING, "steps": [50], "guardrails": [{"metric": "request-duration", "threshold": 300}]}
     async with play(with_prometheus=False, rate=100, users=5_000) as (stage, _):
         ramp_id = await at_first_step(stage, document)
         await stage.break_shop(slow_ms=500, slow_rate=0.5)
 
-        view = await over(stage, ramp_id, within=150)
+        view = await until(lambda: stage.ramp(ramp_id), lambda view: view["exposure"] == 0, within=150)
 
-        assert view["status"] == "killed", view
-        assert "request-duration" in await last_why(stage, ramp_id)
+        assert view["status"] in {"killed", "held"}, view
+        assert "request-duration" in view["why"]
 
 
 async def test_a_fault_that_begins_late_is_found(play: Play) -> None:

@@ -299,7 +299,7 @@ async def test_many_batches_at_once_share_transactions(world: World, service: Ou
 
 
 async def test_what_is_new_of_a_unit_is_told_by_what_is_remembered(world: World, service: OutcomeService) -> None:
-    """Over transactions a unit is active once, seen once a window and epoch, kept once an even window, and arrives
+    """Over transactions a unit is active once, seen once a window and epoch, kept once a window, and arrives
     only when it was away for a window."""
     environment = await world.environment()
     ramp = await world.ramp(environment, epochs={1: 100_000, 2: 500_000})
@@ -312,7 +312,7 @@ async def test_what_is_new_of_a_unit_is_told_by_what_is_remembered(world: World,
     seen = [row.increment.treatment for row in await inbox(world, ramp)]
     assert [each.seen for each in seen] == [1, 1, 1, 1, 1]
     assert [each.units for each in seen] == [1, 1, 0, 0, 0]
-    assert [each.sampled for each in seen] == [1, 0, 0, 1, 1]
+    assert [each.sampled for each in seen] == [1, 0, 1, 1, 1]
     assert [each.arrivals for each in seen] == [1, 0, 0, 0, 1]
     assert [each.active for each in seen] == [1, 0, 0, 0, 0]
 

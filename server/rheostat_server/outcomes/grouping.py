@@ -280,7 +280,7 @@ class Group:
             count.units_bad += row.bad
             for bound in self._slow_bounds(row):
                 count.slower(bound).units += 1
-        if new.window and row.window % 2 == 0:
+        if new.window:
             newly = self._keep(count, row, new.bad)
         if new.window and new.before:
             count.arrivals += 1

@@ -152,8 +152,8 @@ class ArmTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     - ``units``, ``units_bad``: distinct units of the epoch that were sampled, and those of them whose first sample
       there was bad (difference clause of grade 1, SRM, ``min_units``).
     - ``seen``: units sampled in a window, counted once a window (crash clause).
-    - ``sampled``, ``sampled_bad``: of these the ones that grade 2 keeps: of every other window, without units that had
-      a bad sample in an earlier one, also while arming. (A unit's bad sample counts once, or slow accounts kill.)
+    - ``sampled``, ``sampled_bad``: of these the ones that grade 2 keeps: each unit's first of a window, up to its first
+      bad one, also while arming. (A unit's bad sample counts once, or slow accounts kill.)
     - ``arrivals``: units sampled in a window and not in the one before (missing users).
     - ``active``, ``active_failed``: units sampled for the first time in the ramp; units by now both sampled and failed
       (saturation).

@@ -240,7 +240,7 @@ class Stream:
             if before != window:
                 window_of[user] = window
                 # A unit's bad sample counts once.
-                if window % 2 == 0 and user not in self._bad_sampled:
+                if user not in self._bad_sampled:
                     arm.sampled += 1
                     arm.sampled_bad += bad
                     if bad:

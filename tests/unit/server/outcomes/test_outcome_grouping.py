@@ -217,7 +217,7 @@ def test_samples_keep_the_first_of_a_window_and_epoch() -> None:
 
 
 def test_a_sample_counts_by_what_it_is_the_first_of() -> None:
-    """A unit is seen once a window and epoch, kept by grade 2 once each even window, and active once a ramp."""
+    """A unit is seen once a window and epoch, kept by grade 2 once a window, and active once a ramp."""
     even = NOW // WINDOW_MS // 2 * 2
     batches = [
         a_batch(1, sampled=sampled("r", (1, 1), window=even, bad=True)),
@@ -229,7 +229,7 @@ def test_a_sample_counts_by_what_it_is_the_first_of() -> None:
     first, second = grouped(*(Arrival(1, batch, NOW) for batch in batches)).increments()["r"]
 
     assert first.treatment == ArmTotals(
-        seen=3, units=2, units_bad=1, sampled=1, sampled_bad=1, arrivals=2, active=2, active_failed=0
+        seen=3, units=2, units_bad=1, sampled=2, sampled_bad=1, arrivals=2, active=2, active_failed=0
     )
     assert second.treatment == ArmTotals(seen=1, units=1)
 
@@ -315,7 +315,7 @@ def test_what_was_slow_is_told_by_bound() -> None:
 
     assert increment.slow == {
         "treatment": {"100": SlowCount(4, 1, 1, 1), "500": SlowCount(1, 1, 1, 1)},
-        "control": {"100": SlowCount(2, 1, 0, 0)},
+        "control": {"100": SlowCount(2, 1, 1, 1), "500": SlowCount(0, 0, 0, 1)},
     }
 
 

@@ -113,7 +113,7 @@ class Crowd:
         if not known:
             add("active")
             add("active_failed", user in self._failed)
-        if window % 2 == 0 and user not in self._sampled_bad:
+        if user not in self._sampled_bad:
             add("sampled")
             add("sampled_bad", bad)
             if bad:

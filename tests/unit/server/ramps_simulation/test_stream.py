@@ -73,11 +73,12 @@ def test_samples_and_failures_are_of_the_same_requests() -> None:
 
 
 def test_samples_are_counted_by_window() -> None:
-    """Busy units are seen once a window; grade 2 keeps every other one; they arrive and become active once."""
+    """Busy units are seen and kept once a window; they arrive and become active once."""
     found = told(a_stream(a_crowd(users=200)), until_s=1_800)
 
     assert of_both(found, "seen") == 6 * 200
-    assert of_both(found, "sampled") == pytest.approx(3 * 200, abs=10)
+    # A sample in 200 is bad, and its unit has no more.
+    assert 6 * 200 - 40 < of_both(found, "sampled") < 6 * 200
     assert of_both(found, "units") == of_both(found, "arrivals") == of_both(found, "active") == 200
 
 

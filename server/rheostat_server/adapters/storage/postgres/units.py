@@ -29,7 +29,7 @@ SELECT n.place, x.known, x.failed, w.win,
     w.win AND (
         SELECT true FROM sampled_units s WHERE {_OF_UNIT} AND s.win = n.win AND s.epoch = n.epoch LIMIT 1
     ) IS NOT NULL AS same,
-    CASE WHEN x.known AND NOT w.win AND n.win % 2 = 0
+    CASE WHEN x.known AND NOT w.win
         THEN (SELECT s.measures FROM badly_sampled_units s WHERE {_OF_UNIT} LIMIT 1)
     END AS bad
 FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS n (ramp_id, unit, win, epoch, place)
