@@ -206,8 +206,8 @@ class Fields:
             return None
         try:
             length = duration_ms(value)
-        except ValueError as error:
-            self.fault(name, str(error), A_LENGTH_OF_TIME)
+        except ValueError:
+            self.fault(name, f"{spelled(value)} is not a length of time", A_LENGTH_OF_TIME)
             return None
         if length == 0 and not zero:
             self.fault(name, "a length of time is above 0 here", A_LENGTH_OF_TIME)

@@ -89,7 +89,7 @@ async def test_what_a_guardrail_would_see_is_shown_before_the_start(
         "control": {"series": 2, "requests": 50, "bad": 0, "rate": 0.0},
         "treatment": {"series": 2, "requests": 100, "bad": 2, "rate": 0.02},
     }
-    assert "edge-errors: treatment has 2 series: 100 requests in 5:00, 2 bad, 2.00%" in tried["lines"]
+    assert "edge-errors: treatment has 2 series: 100 requests in 5:00, 2 bad, 2.00 %" in tried["lines"]
     assert (await node.admin.get(f"{ENVIRONMENT}/ramps")).json()["ramps"] == []
 
     file = tmp_path / "ramp.yaml"

@@ -286,4 +286,4 @@ async def test_nobody_listening_is_told_in_words() -> None:
         await asked(Access(url="http://127.0.0.1:1"))
 
     assert "<" not in str(refused.value)
-    assert "Pool" not in str(refused.value)
+    assert "Connection(" not in str(refused.value)

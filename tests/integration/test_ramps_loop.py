@@ -103,7 +103,7 @@ async def test_without_reports_a_ramp_is_blind_and_stands_still(world: RampWorld
     """Nobody reporting is no evidence: the ramp says so by name, and neither begins nor is killed."""
     ramp = (await world.start()).id
 
-    seen = await world.ride(ramp, None, until=["blind"], seconds=5)
+    seen = await world.ride(ramp, None, until=["blind"], seconds=20)
     for _ in range(30):
         await world.tick()
 
@@ -332,7 +332,7 @@ async def test_one_sources_defect_blinds_no_other_guardrail(database: Database) 
         watched = {"metric": "request-success-rate", "source": "application", "kill": True}
         ramp = (await world.start(guardrails=[watched])).id
         application = Application(world, harm=0.5)
-        for _ in range(15):
+        for _ in range(20):
             await application.serve()
             await world.tick()
         # Time in which one guardrail saw nothing is no pre-flight.

@@ -141,7 +141,7 @@ async def test_the_panel_says_who_does_not_report_and_who_vanished(world: RampWo
     silent = (ServiceReport(service="", evaluations=1_500, reports=False),)
     text = shown(Reporting(coverage=0.25, services=silent, vanished=("mail", "shop", "shop")))
 
-    assert "coverage 25%: evaluate without reporting: (no name) (1,500)" in text
+    assert "coverage 25 %: evaluate without reporting: (no name) (1 500)" in text
     assert "vanished without a goodbye: 1 of mail, 2 of shop" in text
     well = shown(
         Reporting(coverage=1.0, services=(ServiceReport(service="shop", evaluations=5, reports=True),), vanished=())

@@ -1,6 +1,5 @@
 """``rheostat ramp decisions``, ``rheostat ramp replay``: what was decided of a ramp, and whether it follows again."""
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,19 @@ from rich.console import Console
 from rich.table import Table
 
 from rheostat_server.cli.connection import CommandFailed, Connection
-from rheostat_server.cli.options import Session, connected, json_asked, json_option, print_json
+from rheostat_server.cli.options import Session, connected, json_asked, print_json
 from rheostat_server.cli.ramps import path_of_ramp
-from rheostat_server.cli.terminal import a_console, a_table, moment, print_table
+from rheostat_server.cli.terminal import a_console, a_table, moment, print_prose, print_table
 from rheostat_server.errors import Invalid
 from rheostat_server.ports.ramps import DecisionRow
 from rheostat_server.ramps.replay import Replayed, replay
+from rheostat_server.ramps.words import odds
 from rheostat_server.web.times import read_moment
 
 _PAGE = 1_000
 _SHOWN = 30
+_WIDE = 170
+"""From so many characters on the figures have columns of their own."""
 _LEGEND = (
     "EXPOSED, CONTROL: bad requests of all (users who failed for the first time), since the row before. "
     "M is the evidence of harm, E and A are the two proofs of the step."
@@ -49,8 +51,8 @@ def decisions(session: Session, ramp_or_flag: str, since: str | None, kinds: tup
         if not body["decisions"]:
             console.print("Nothing was decided that fits.")
             return
-        print_table(console, _table(body["decisions"]))
-        console.print(_LEGEND, style="dim")
+        print_table(console, log_table(body["decisions"], width=console.width))
+        print_prose(console, _LEGEND, style="dim")
 
     session.show(body, people)
 
@@ -58,7 +60,6 @@ def decisions(session: Session, ramp_or_flag: str, since: str | None, kinds: tup
 @click.command("replay")
 @click.argument("ramp_or_flag", required=False)
 @click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A log, instead: see above.")
-@json_option
 @connected
 def replay_log(session: Session, ramp_or_flag: str | None, file: Path | None) -> None:
     """Decide everything again, here, from the log alone: the rule is a function of what was read.
@@ -108,7 +109,7 @@ def _read(file: Path) -> list[dict[str, Any]]:
     try:
         told = msgspec.json.decode(file.read_bytes())["decisions"]
     except (msgspec.DecodeError, KeyError, TypeError) as error:
-        raise CommandFailed(f"{file} is no log: `rheostat ramp decisions RAMP --json > {file}` writes one") from error
+        raise CommandFailed(f"{file} is no log: `rheostat ramp decisions RAMP --json > log.json` writes one") from error
     return list(told)
 
 
@@ -133,22 +134,48 @@ def _print_difference(console: Console, row: dict[str, Any], again: Replayed) ->
         console.print(f"  {one.what}\n    then: {one.then}\n    now:  {one.now}", markup=False)
 
 
-def _table(told: Sequence[dict[str, Any]]) -> Table:
+def log_table(told: Sequence[dict[str, Any]], *, width: int) -> Table:
+    """Return the rows of a log as a table; where the terminal is narrow, the figures stand below the reason."""
+    return _wide_table(told) if width >= _WIDE else _narrow_table(told)
+
+
+def _wide_table(told: Sequence[dict[str, Any]]) -> Table:
     table = a_table(
         "WHEN (UTC)", "DECIDED", "STATUS", "AT", "GUARDRAIL", "EXPOSED", "CONTROL", "M", "E", "A", "WHY", fold="WHY"
     )
     for one in told:
-        detail = one["detail"]
-        kind = f"{one['kind']} by {detail['actor']}" if detail.get("actor") else one["kind"]
-        first = [moment(one["at"]), kind, detail["status"], f"{detail['exposure_ppm'] / 10_000:g} %"]
-        # A person's action looks at nothing; the figures beside it would be those of the row before.
-        seen = list(_seen(detail)) if detail.get("evidence") else []
-        for number, cells in enumerate(seen or [[""] * 6]):
+        first = [moment(one["at"]), *_decided(one)]
+        for number, cells in enumerate(_seen(one["detail"]) or [[""] * 6]):
             table.add_row(*(first if number == 0 else [""] * len(first)), *cells, one["why"] if number == 0 else "")
     return table
 
 
-def _seen(detail: dict[str, Any]) -> Iterator[list[str]]:
+def _narrow_table(told: Sequence[dict[str, Any]]) -> Table:
+    table = a_table("WHEN (UTC)", "DECIDED", "STATUS", "AT", "WHY, AND THE EVIDENCE", fold="WHY, AND THE EVIDENCE")
+    day = ""
+    for one in told:
+        date, time = moment(one["at"]).split()
+        lines = [one["why"]]
+        for name, exposed, control, m, e, a in _seen(one["detail"]):
+            arms = f"exposed {exposed}, control {control}" if control else exposed
+            lines.append(f"{name}: {arms}; M {m}, E {e}, A {a}")
+        table.add_row(time if date == day else f"{date}\n{time}", *_decided(one), "\n".join(lines))
+        day = date
+    return table
+
+
+def _decided(one: dict[str, Any]) -> list[str]:
+    detail = one["detail"]
+    kind = f"{one['kind']} by {detail['actor']}" if detail.get("actor") else one["kind"]
+    return [kind, detail["status"], f"{detail['exposure_ppm'] / 10_000:g} %"]
+
+
+def _seen(detail: dict[str, Any]) -> list[list[str]]:
+    # A person's action looks at nothing; the figures beside it would be those of the row before.
+    return list(_read_then(detail)) if detail.get("evidence") else []
+
+
+def _read_then(detail: dict[str, Any]) -> Iterator[list[str]]:
     readings = {reading["guardrail"]: reading for reading in detail["evidence"].get("readings", [])}
     for name, figures in (detail.get("guardrails") or {}).items():
         reading = readings.get(name, {})
@@ -158,7 +185,7 @@ def _seen(detail: dict[str, Any]) -> Iterator[list[str]]:
             arms = [str(figures["sight"]), ""]
         elif late := sum(_count(block, arm, "ended") for block in reading.get("late", []) for arm in _ARMS):
             arms[1] += f", {late} late"
-        yield [name, *arms, *(_odds(figures[f"log_{letter}"]) for letter in "mea")]
+        yield [name, *arms, *(odds(figures[f"log_{letter}"]) for letter in "mea")]
 
 
 _ARMS = ("treatment", "control")
@@ -171,10 +198,6 @@ def _arm(blocks: Sequence[dict[str, Any]], arm: str) -> str:
 
 def _count(block: dict[str, Any], arm: str, what: str) -> int:
     return int(block.get(arm, {}).get(what, 0))
-
-
-def _odds(log_value: float) -> str:
-    return "> 1e6" if log_value > math.log(1e6) else f"{math.exp(log_value):.3g}"
 
 
 COMMANDS = (decisions, replay_log)

@@ -10,6 +10,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rheostat_server.ramps.grades import BY_REQUESTS
+from rheostat_server.ramps.words import count
+
 STATUS_STYLES = {
     "arming": "cyan",
     "running": "green",
@@ -46,8 +49,10 @@ def ramp_panel(view: dict[str, Any], *, width: int, decisions: Sequence[dict[str
     standing = Text(line)
     standing.stylize(STATUS_STYLES.get(status, ""), 0, len(status) if line.startswith(status) else 0)
     parts: list[RenderableType] = [standing, Text(), _exposure(view), Text()]
+    timed = {one["name"] for one in (view.get("plan") or {}).get("guardrails", ()) if one.get("bound_ms") is not None}
     for guardrail in view.get("guardrails", []):
-        parts += [_evidence(guardrail), _arms(guardrail), Text()]
+        arms = _arms(guardrail, arming=_is_arming(view), timed=guardrail["name"] in timed)
+        parts += [_evidence(guardrail), arms, Text()]
     parts += _reporting(view.get("reporting") or {})
     parts += [_decision(decision) for decision in decisions] or [Text("nothing was decided yet", "dim")]
     labels = [view["flag"], view["environment"], f"rollout {view['rollout']}", f"proof: {view['proof']}"]
@@ -69,14 +74,14 @@ def decisions_that_fit(height: int) -> int:
     return max(1, min(_MOST_DECISIONS, height - _ROWS_WITHOUT_DECISIONS))
 
 
-def telling(decisions: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """Return the last ``count`` decisions that say something: of many holds in a row, the last."""
+def telling(decisions: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return the last ``most`` decisions that say something: of many holds in a row, the last."""
     told: list[dict[str, Any]] = []
     for decision in decisions:
         if told and told[-1]["kind"] == decision["kind"] == "hold":
             told.pop()
         told.append(decision)
-    return told[-count:] if count > 0 else []
+    return told[-most:] if most > 0 else []
 
 
 def _exposure(view: dict[str, Any]) -> RenderableType:
@@ -88,7 +93,7 @@ def _exposure(view: dict[str, Any]) -> RenderableType:
     )
     rows = Table.grid()
     rows.add_row(table)
-    rows.add_row(Text.assemble(f"{'steps':<10}", steps, " %"))
+    rows.add_row(Text.assemble(f"{'steps':<11}", steps, " %"))
     return rows
 
 
@@ -100,7 +105,13 @@ def _evidence(guardrail: dict[str, Any]) -> RenderableType:
         why = guardrail.get("detail")
         title.append(f"  no evidence: {guardrail['sight']}{f' ({why})' if why else ''}", "not bold yellow")
     table = _grid()
-    table.add_row("  harm", _toward(m, kill_line, "red"), f"{_figure(m)}, kills at {_figure(kill_line)}")
+    # One that may not kill has a line all the same, and stands still long before it.
+    line = f"kills at {_figure(kill_line)}" if guardrail["may_kill"] else "holds, does not kill"
+    table.add_row("  harm", _toward(m, kill_line, "red"), f"{_figure(m)}, {line}")
+    if guardrail.get("ceiling") is not None:
+        crossed = f"crossed at {_figure(guardrail['ceiling_line'])} ({100 * guardrail['ceiling']:.3g} %)"
+        bar = _toward(guardrail["c"], guardrail["ceiling_line"], "yellow")
+        table.add_row("  ceiling", bar, f"{_figure(guardrail['c'])}, {crossed}")
     table.add_row(
         "  proof", _toward(proof, advance_line, "green"), f"{_figure(proof)}, advances at {_figure(advance_line)}"
     )
@@ -110,19 +121,24 @@ def _evidence(guardrail: dict[str, Any]) -> RenderableType:
     return rows
 
 
-def _arms(guardrail: dict[str, Any]) -> RenderableType:
+def _is_arming(view: dict[str, Any]) -> bool:
+    return (view.get("standing") or {}).get("preflight_left_s") is not None
+
+
+def _arms(guardrail: dict[str, Any], *, arming: bool, timed: bool) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
-    for column in ("", "requests", "bad", "error rate", "failing users"):
+    bad = ("slow", "slow rate") if timed else ("bad", "error rate")
+    for column in ("", "requests", *bad, "failing users"):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
-    for arm, label in (("treatment", "  exposed"), ("control", "  control")):
+    for arm, label in (("treatment", "  to expose" if arming else "  exposed"), ("control", "  control")):
         seen = guardrail[arm]
         rate = seen.get("rate")
         table.add_row(
             label,
-            f"{seen['requests']:,}",
-            f"{seen['bad']:,}",
-            "-" if rate is None else f"{rate:.2%}",
-            f"{seen['failing']:,}",
+            count(seen["requests"]),
+            count(seen["bad"]),
+            "-" if rate is None else f"{100 * rate:.2f} %",
+            "-" if timed or guardrail["grade"] == BY_REQUESTS else count(seen["failing"]),
         )
     return table
 
@@ -131,16 +147,16 @@ def _reporting(reporting: dict[str, Any]) -> list[RenderableType]:
     """Return what a person should know of who reports: nothing where all is well."""
     lines: list[RenderableType] = []
     silent = [
-        f"{service['service'] or '(no name)'} ({service['evaluations']:,})"
+        f"{service['service'] or '(no name)'} ({count(service['evaluations'])})"
         for service in reporting.get("services", ())
         if not service["reports"]
     ]
     if silent:
-        covered = f"coverage {reporting['coverage']:.0%}"
+        covered = f"coverage {100 * reporting['coverage']:.0f} %"
         lines.append(Text.assemble((covered, "yellow"), f": evaluate without reporting: {', '.join(silent)}"))
     vanished = Counter(reporting.get("vanished", ()))
     if vanished:
-        who = ", ".join(f"{count} of {service or '(no name)'}" for service, count in sorted(vanished.items()))
+        who = ", ".join(f"{number} of {service or '(no name)'}" for service, number in sorted(vanished.items()))
         lines.append(Text.assemble(("vanished", "yellow"), f" without a goodbye: {who}"))
     return [*lines, Text()] if lines else []
 
@@ -172,13 +188,13 @@ def _bar(share: float, color: str) -> Text:
 
 def _figure(value: float) -> str:
     if not math.isfinite(value) or value >= 1e6:
-        return "over a million"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+        return "over 1 000 000"
+    return count(value) if value >= 100 else f"{value:.3g}"
 
 
 def _grid() -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=8)
+    table.add_column(width=9)
     table.add_column(width=_BAR_WIDTH)
     table.add_column(no_wrap=True)
     return table

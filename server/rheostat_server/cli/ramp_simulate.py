@@ -150,9 +150,9 @@ def _simulation(document: RampDocument, options: dict[str, Any]) -> Simulation:
     if options["baseline"] >= 1:
         raise CommandFailed("--baseline: where every request fails there is nothing to tell apart")
     if options["regression"] <= options["baseline"]:
+        harm, usual = (f"{100 * options[name]:.4g} %" for name in ("regression", "baseline"))
         raise CommandFailed(
-            f"--regression {options['regression']:.4g} is not above --baseline {options['baseline']:.4g} (as shares); "
-            "the harmless change is simulated beside it anyway"
+            f"--regression {harm} is not above --baseline {usual}; the harmless change is simulated beside it anyway"
         )
     if options["broken"] >= 1:
         raise CommandFailed("--broken: some account has to work")

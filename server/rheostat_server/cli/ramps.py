@@ -15,7 +15,7 @@ from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, common_options, connected
 from rheostat_server.cli.ramp_panel import ramp_panel, standing_line, status_text, telling
 from rheostat_server.cli.ramp_watch import ENDED, watch
-from rheostat_server.cli.terminal import a_table, moment, panel_width, print_table
+from rheostat_server.cli.terminal import a_table, moment, panel_width, print_prose, print_table
 from rheostat_server.cli.yaml_files import FileDocument, read_documents
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.simulation.estimate import outlook
@@ -59,10 +59,10 @@ def start(session: Session, flag: str | None, file: str | None, rps: float | Non
     def people(console: Console) -> None:
         _print_line(console, body)
         for note in body.get("notes", []):
-            console.print(f"  {note}")
+            print_prose(console, note, indent=2)
         for line in outlook(msgspec.convert(body["plan"], Plan), rps):
-            console.print(f"  {line}")
-        console.print(f"Watch it: rheostat ramp watch {body['flag']}", style="dim")
+            print_prose(console, line, indent=2)
+        console.print(f"Watch it: rheostat ramp watch {body['flag']}", style="dim", markup=False)
 
     session.show(body, people)
 
@@ -138,10 +138,13 @@ def _print_trial(console: Console, tried: list[dict[str, Any]]) -> None:
         if one["problem"]:
             console.print(Text(f"{one['name']}: {one['problem']}", "bold red"))
         for line in one["lines"]:
-            console.print(Text(line))
+            if line != f"{one['name']}: {one['problem']}":
+                console.print(Text(line))
         may = "may kill" if one["may_kill"] else "holds, does not kill"
         bound = "" if one["bound_ms"] is None else f", bad above {one['bound_ms']} ms"
-        why = f"from {one['history_minutes'] // 60} h of history" if one["unmeasured"] is None else one["unmeasured"]
+        why = f"from {one['history_minutes'] // 60} h of history"
+        if one["unmeasured"] is not None:
+            why = "not measured" if one["unmeasured"] == one["problem"] else one["unmeasured"]
         console.print(Text(f"{one['name']}: {may}{bound}; φ = {one['phi']:.3g} ({why})", "dim"))
 
 
@@ -220,4 +223,4 @@ def path_of_ramp(connection: Connection, ramp_or_flag: str) -> str:
 
 
 def _print_line(console: Console, view: dict[str, Any]) -> None:
-    console.print(f"{view['flag']}: {standing_line(view)}")
+    print_prose(console, f"{view['flag']}: {standing_line(view)}")

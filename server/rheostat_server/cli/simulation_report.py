@@ -107,7 +107,7 @@ _ROWS: tuple[tuple[str, Callable[[RuleSummary], str]], ...] = (
     ("  at the last step", lambda rule: _share(rule.arrived, rule.runs)),
     ("  after", lambda rule: _middle(rule.arrival_s, clock)),
     ("  10 – 90", lambda rule: _ends(rule.arrival_s, clock)),
-    ("  passed it", lambda rule: _share(rule.passed, rule.runs)),
+    ("  proved there", lambda rule: _share(rule.passed, rule.runs)),
     ("Harmful: killed", lambda rule: _share(rule.caught, rule.runs)),
     ("  after", lambda rule: _middle(rule.kill_s, clock)),
     ("  10 – 90", lambda rule: _ends(rule.kill_s, clock)),

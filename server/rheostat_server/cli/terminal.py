@@ -1,6 +1,7 @@
 """How things are printed: consoles, tables that can be cut and piped, times in few characters."""
 
 import sys
+import textwrap
 
 import click
 from rich.console import Console
@@ -41,6 +42,15 @@ def print_table(console: Console, table: Table) -> None:
     with console.capture() as capture:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def print_prose(console: Console, text: str, *, indent: int = 0, style: str = "") -> None:
+    """Print a sentence that in a terminal is broken between words, and further lines as far in as the first."""
+    room = " " * indent
+    lines = [room + text]
+    if console.is_terminal:
+        lines = textwrap.wrap(text, console.width, initial_indent=room, subsequent_indent=room, break_on_hyphens=False)
+    console.print("\n".join(lines), style=style, markup=False)
 
 
 def moment(text: str | None, none: str = "never") -> str:

@@ -21,6 +21,7 @@ from rheostat_server.cli.terminal import panel_width
 from rheostat_server.demo.application import FLAG
 from rheostat_server.demo.stage import Stage, set_stage
 from rheostat_server.demo.traffic import Traffic
+from rheostat_server.ramps.words import count
 
 FAULT = 0.3
 BACKGROUND = 0.001
@@ -157,9 +158,14 @@ async def _watch(
 
 
 def _shop_line(traffic: Traffic, *, broken: bool) -> Text:
-    state = Text(f"the new checkout now fails {FAULT:.0%} of its requests", "bold red") if broken else Text("healthy")
+    state = (
+        Text(f"the new checkout now fails {100 * FAULT:.0f} % of its requests", "bold red")
+        if broken
+        else Text("healthy")
+    )
     return Text.assemble(
-        f"the shop: {traffic.sent:,} requests, error rate of the last 5 s {traffic.error_rate(5):.2%}; ", state
+        f"the shop: {count(traffic.sent)} requests, error rate of the last 5 s {100 * traffic.error_rate(5):.2f} %; ",
+        state,
     )
 
 
@@ -172,12 +178,14 @@ def _family_words(family: str) -> str:
 def _opening(*, harmless: bool, rate: float, users: int) -> Text:
     text = Text()
     text.append("Rheostat: a ramp that watches itself\n\n", "bold")
-    text.append(f"A shop serves {rate:g} requests/s of {users:,} users; {BACKGROUND:.1%} of requests fail anyway.\n")
+    background = f"{100 * BACKGROUND:.1f} % of requests fail anyway"
+    text.append(f"A shop serves {rate:g} requests/s of {count(users)} users; {background}.\n")
     if harmless:
         text.append(f"Its new checkout ({FLAG}) is fine: the ramp has to take it to 100 %.\n\n")
     else:
         text.append(
-            f"Its new checkout ({FLAG}) will break for {FAULT:.0%} of its requests in the middle of the ramp.\n\n"
+            f"Its new checkout ({FLAG}) will break for {100 * FAULT:.0f} % of its requests "
+            "in the middle of the ramp.\n\n"
         )
     text.append(f"{'shortened for the demo':<32}{'here':<20}in production\n", "dim")
     for name, here, production in SHORTENED:
@@ -193,13 +201,15 @@ def _ending(view: dict[str, Any], traffic: Traffic, took_s: float | None, *, har
         if took_s is not None:
             text.append(f"It took {took_s:.0f} s from the fault to the kill. ")
         text.append(
-            f"{traffic.failed:,} of {traffic.sent:,} requests failed in all;\n"
-            f"the error rate of the last 5 s is {traffic.error_rate(5):.2%}. "
+            f"{count(traffic.failed)} of {count(traffic.sent)} requests failed in all;\n"
+            f"the error rate of the last 5 s is {100 * traffic.error_rate(5):.2f} %. "
             "The flag stays off for everybody until a person revives it.\n"
         )
     elif view["status"] == "promoted":
         text.append("Promoted. ", "bold green")
-        text.append(f"Everyone has the new checkout; {traffic.failed:,} of {traffic.sent:,} requests failed in all.\n")
+        text.append(
+            f"Everyone has the new checkout; {count(traffic.failed)} of {count(traffic.sent)} requests failed in all.\n"
+        )
     expected = "promoted" if harmless else "killed"
     if view["status"] != expected:
         raise StoryBroken(f"the ramp was to be {expected}, and is {view['status']}: {view.get('why')}")

@@ -378,5 +378,5 @@ def _action(before: RampRow, after: RampRow, decision: Decision) -> str | None:
 def _summary(row: RampRow, decision: Decision) -> str:
     at = f"{ppm_to_percent(row.state.exposure_ppm):g} %"
     if isinstance(decision, KillRamp):
-        return f"{row.flag} was taken back: {decision.why}"
+        return f"{row.flag} was killed: {decision.why}"
     return f"{row.flag} is {row.state.status.value} at {at}: {row.state.why}"

@@ -167,13 +167,15 @@ def _hindrance(plan: Plan, state: State, now_ms: int) -> Hold | None:
     unseen = [_blindness(guardrail, seen) for guardrail, seen in _eyes(plan, state) if seen.sight is not Sight.SEEN]
     if unseen:
         return Hold(under_way(state), "waiting for evidence: " + "; ".join(unseen))
-    above = list(_above_ceilings(plan, state, now_ms))
-    if above:
-        return Hold(Status.HELD, "; ".join(above))
+    # Both are told: that a service is above its ceiling does not say whose fault it is, and M does.
+    suspicions = list(_above_ceilings(plan, state, now_ms))
     if state.exposed_since_ms is not None:
         holding = [figures(plan, guardrail, state) for guardrail, seen in _eyes(plan, state) if seen.holding]
         if holding:
-            return Hold(Status.HELD, "; ".join(holding) + "; nobody new is exposed until M is below 3")
+            suspicions += [*holding, "nobody new is exposed until M is below 3"]
+    if suspicions:
+        return Hold(Status.HELD, "; ".join(suspicions))
+    if state.exposed_since_ms is not None:
         doubts = list(crowd_doubts(plan, state, now_ms))
         if doubts:
             return Hold(Status.HELD, "; ".join(doubts))

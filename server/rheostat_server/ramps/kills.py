@@ -59,7 +59,7 @@ async def kill_flag(tx: Transaction, environment: EnvironmentRow, order: KillOrd
     if not new and not served:
         return (f"{flag.key} was killed in {environment.key} already: {standing[0].reason}",)
     what = "the flag" if scope is KillScope.FLAG else f"rollout {', '.join(str(kill.rollout) for kill in wanted)}"
-    summary = f"{flag.key} was taken back in {environment.key} ({what}): {order.reason}"
+    summary = f"{flag.key} was killed in {environment.key} ({what}): {order.reason}"
     await tx.audit.add(
         _entry(environment, new, flag=flag.key, action="flag.kill", summary=summary, actor=order.actor, at_ms=at_ms)
     )

@@ -37,6 +37,8 @@ from rheostat_server.ramps.stats import absolute_step, kill_step, log_m, log_mea
 
 BLIND_AFTER = 3
 """Observations without evidence after which a ramp is blind; nobody counts further."""
+STARTING_MS = 15_000
+"""How long after its start a ramp is not called blind yet: applications take it up, and report, within seconds."""
 WATCHED_INTERVALS = 3
 """The most that the time between two observations counts as watched, in intervals of the plan."""
 DEFAULT_ACCEPTABLE = 0.005
@@ -141,12 +143,13 @@ def _observed(
     before = state.guardrails.get(guardrail.name, GuardrailState())
     sight, detail = _sight(plan, guardrail, state, reading, crowd)
     seen = sight is Sight.SEEN
+    starting = at_ms - state.started_ms < STARTING_MS
     after = replace(
         before,
         cursor=reading.cursor or before.cursor,
         sight=sight,
         detail=detail,
-        blind_count=0 if seen else min(before.blind_count + 1, BLIND_AFTER),
+        blind_count=0 if seen or starting else min(before.blind_count + 1, BLIND_AFTER),
         blind_since_ms=None if seen else at_ms if before.blind_since_ms is None else before.blind_since_ms,
     )
     for block in reading.late:

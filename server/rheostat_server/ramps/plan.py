@@ -153,13 +153,17 @@ def remarks(plan: Plan) -> tuple[str, ...]:
     if not plan.guarded:
         lines.append("unguarded: it moves by time alone, and nothing takes the variant back")
     if plan.low_evidence:
-        lines.append("low evidence: there are few users, or their number is not known")
+        few = "the number of users is not known" if plan.users is None else f"there are only {count(plan.users)} users"
+        lines.append(f"low evidence: {few}")
     if plan.manual:
         lines.append("with so few users a person moves each step; the guard only kills")
-    if plan.guarded:
+    if any(guardrail.grade == BY_UNITS and guardrail.may_kill for guardrail in plan.guardrails):
         for step in plan.steps:
             users = users_to_kill(plan, step.exposure_ppm)
-            can = "has too few to compare with" if users is None else f"can kill after {users} failing users"
+            can = f"can kill after {users} failing users"
+            if users is None:
+                alone = treated_share(plan, step.exposure_ppm) >= 1
+                can = f"leaves {'nobody' if alone else 'too few'} to compare with"
             lines.append(f"{exposure(step.exposure_ppm)} {can}")
     lines += _rather_held(plan)
     for guardrail in plan.guardrails:
@@ -207,9 +211,10 @@ def _budget(plan: Plan) -> Iterator[str]:
                 "where nobody is left to compare with, it kills"
             )
     if plan.missing_kill:
-        yield "it kills too when users who are exposed stay away; missing_users: hold makes it hold only"
+        yield "exposed users who stay away kill it, too; with missing_users: hold they only hold it"
     if plan.budget_parts > 1:
-        yield f"{plan.alpha:.3g} of harmless ramps may be killed, shared by {plan.budget_parts} ways to kill"
+        most = f"{100 * plan.alpha:.3g} %"
+        yield f"at most {most} of harmless ramps are killed, by the {plan.budget_parts} ways to kill together"
 
 
 def _guardrails(

@@ -20,7 +20,7 @@ from rheostat_server.ramps.model import (
     State,
     Status,
 )
-from rheostat_server.ramps.observe import acceptable_rate, added
+from rheostat_server.ramps.observe import BLIND_AFTER, acceptable_rate, added
 from rheostat_server.ramps.stats import PROOF_BAR, requests_needed
 from rheostat_server.ramps.words import about, count, duration, exposure
 
@@ -152,11 +152,15 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             since_ms = state.entered_ms if state.soaking_since_ms is None else state.soaking_since_ms
             return f"soaking at {at}, {duration(plan.soak_s - (now_ms - since_ms) / 1000)} left"
         case Status.RUNNING:
-            return f"running at {at}{_of_steps(plan, state)}: {_next(plan, state, guardrails, now_ms)}"
+            # With nobody exposed there is no proof to be had, nor asked for.
+            alone = treated_share(plan, state.exposure_ppm) == 0
+            next_words = state.why if alone and plan.guarded else _next(plan, state, guardrails, now_ms)
+            return f"running at {at}{_of_steps(plan, state)}: {next_words.removeprefix(f'{at}: ')}"
         case _ if state.status in LIVE and under_way(state) is Status.ARMING:
             return f"{state.status.value} while arming: {state.why}"
         case _ if state.status in LIVE:
-            return f"{state.status.value} at {at}{_of_steps(plan, state)}: {state.why}"
+            # Why is written for the log, where it says at which exposure.
+            return f"{state.status.value} at {at}{_of_steps(plan, state)}: {state.why.removeprefix(f'{at}: ')}"
         case _:
             return f"{state.status.value}, exposure {at}: {state.why}"
 
@@ -180,7 +184,11 @@ def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             return f"{slowest.name} cannot be proved at the control's present rate, then {then}"
         needed = about(slowest.requests_to_proof)
         if slowest.seconds_to_proof is None:
-            return f"needs {needed} more requests to prove, none is coming, then {then}"
+            # What met the new exposure takes some intervals to be reported and read.
+            fresh = now_ms - state.entered_ms < BLIND_AFTER * plan.interval_s * 1000
+            return f"needs {needed} more requests to prove, {'' if fresh else 'none is coming, '}then {then}"
+        if dwell_s > slowest.seconds_to_proof:
+            return f"{duration(dwell_s)} and {needed} more requests to prove, then {then}"
         time = f"~{_roughly(slowest.seconds_to_proof)} at the present rate"
         return f"needs {needed} more requests ({time}) to prove, then {then}"
     if dwell_s > 0:

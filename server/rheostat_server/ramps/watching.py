@@ -160,7 +160,7 @@ def now_lines(one: Watched) -> tuple[str, ...]:
     if look.arms:
         for arm, seen in sorted(look.arms.items(), reverse=True):
             who = "the whole service" if one.guardrail.queries and one.guardrail.queries.armless else arm
-            rate = f", {seen.bad / seen.requests:.2%}" if seen.requests else ""
+            rate = f", {100 * seen.bad / seen.requests:.2f} %" if seen.requests else ""
             shown = f"{count(seen.requests)} requests in {duration(look.seconds)}, {count(seen.bad)} bad{rate}"
             lines.append(f"{name}: {who} has {count(seen.series)} series: {shown}")
     else:

@@ -91,7 +91,9 @@ def outlook(plan: Plan, rps: float | None) -> tuple[str, ...]:
             lines.append(f"if it is harmless: {exposure(first_ppm)} is proved after {about(needed)} treated requests")
         else:
             total_s = sum(seconds for _, _, seconds in found.proofs)
-            lines.append(f"if it is harmless: past {exposure(last_ppm)} after ~{duration(total_s)}, as proof comes")
+            # Of the last step there is nothing to be past of.
+            far = "every step is proved" if last_ppm == plan.steps[-1].exposure_ppm else f"past {exposure(last_ppm)}"
+            lines.append(f"if it is harmless: {far} after ~{duration(total_s)}, as proof comes")
     return tuple(lines)
 
 

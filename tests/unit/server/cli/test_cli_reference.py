@@ -33,3 +33,10 @@ def test_every_command_and_option_is_explained() -> None:
         assert f"### `{path}" in reference()
         silent = [one.name for one in command.params if isinstance(one, click.Option) and not one.help]
         assert silent == [], path
+
+
+def test_no_command_has_an_option_twice() -> None:
+    """Each option of a command is its own: two of one name make click warn whoever runs it."""
+    for path, command in commands(rheostat, "rheostat"):
+        names = [name for one in command.params for name in one.opts]
+        assert sorted(names) == sorted(set(names)), path

@@ -124,6 +124,21 @@ def test_an_outage_that_lasts_is_not_the_change() -> None:
     assert state.step > 0
 
 
+def test_suspicion_is_told_beside_the_ceiling() -> None:
+    """A ceiling says that too much fails, and M whose fault it is: a ramp that both hold gives both reasons."""
+    plan, state = at_half()
+    state, _ = through(plan, state, range(15, 300, 15))
+    state, _ = through(plan, state, range(45, 60, 15))
+    suspected = seeing(state, holding=True, log_m=3.0)
+    decision = decide(plan, suspected, 60 * SECOND)
+
+    assert isinstance(decision, Hold)
+    assert decision.why.startswith("errors: above its ceiling; ")
+    assert "; errors: " in decision.why
+    assert "M 20.1, kill line" in decision.why
+    assert decision.why.endswith("; nobody new is exposed until M is below 3")
+
+
 def test_two_minutes_without_requests_prove_no_recovery() -> None:
     """Where nobody came in the two minutes the look goes on."""
     plan, state = at_half()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.memory import KillProcess, Proof
 from rheostat_server.ramps.model import (
@@ -16,6 +17,7 @@ from rheostat_server.ramps.model import (
     Block,
     Guardrail,
     GuardrailState,
+    Hold,
     Sight,
     State,
     Status,
@@ -74,6 +76,20 @@ def test_missing_reading_is_blindness() -> None:
 
     assert seen(after).sight is Sight.QUERY_FAILED
     assert seen(after).blind_count == 1
+
+
+def test_ramp_that_just_started_is_not_blind_yet() -> None:
+    """In the first 15 s applications take the ramp up: nothing is seen, nothing goes up, and no blindness counts."""
+    plan = a_plan(preflight_s=600.0)
+    state = start(plan, MINUTE)
+    for second in range(1, 15):
+        blind = a_reading(sight=Sight.NO_TRAFFIC)
+        state = observe(plan, state, evidence_of(MINUTE + second * SECOND, blind))
+
+    assert (seen(state).sight, seen(state).blind_count) == (Sight.NO_TRAFFIC, 0)
+    assert decide(plan, state, MINUTE + 14 * SECOND) == Hold(Status.ARMING, "waiting for evidence: errors: no traffic")
+    later = observe(plan, state, evidence_of(MINUTE + 15 * SECOND, a_reading(sight=Sight.NO_TRAFFIC)))
+    assert seen(later).blind_count == 1
 
 
 def test_blindness_is_counted_from_its_first_observation() -> None:

@@ -241,7 +241,7 @@ def test_a_duration_is_a_share_of_requests_above_its_bound() -> None:
     assert plan.budget_parts == 3
     lines = remarks(plan)
     assert any(line.startswith("request-duration: above 1 % it holds") for line in lines)
-    assert "0.01 of harmless ramps may be killed, shared by 3 ways to kill" in lines
+    assert "at most 1 % of harmless ramps are killed, by the 3 ways to kill together" in lines
 
 
 def test_guardrails_that_were_looked_up_share_the_budget() -> None:
@@ -374,10 +374,12 @@ def test_person_is_told_after_how_many_users_each_step_can_kill() -> None:
         "1 % can kill after 3 failing users",
         "10 % can kill after 4 failing users",
         "50 % can kill after 11 failing users",
-        "100 % has too few to compare with",
+        "100 % leaves nobody to compare with",
     )
     assert users_to_kill(planned(a_document(100, holdback=5, missing_users="hold")), 1_000_000) == 142
-    assert users_to_kill(planned(a_document(100, holdback=0.1)), 1_000_000) is None
+    thin = planned(a_document(100, holdback=0.1))
+    assert users_to_kill(thin, 1_000_000) is None
+    assert "100 % leaves too few to compare with" in remarks(thin)
     shared = planned(a_document(50, guardrails=(GuardrailDocument(metric=RATE, threshold=99),)))
     assert (users_to_kill(plan, 500_000), users_to_kill(shared, 500_000)) == (11, 13)
 
@@ -404,6 +406,13 @@ def test_users_to_tell_a_regression(x: float, users: int) -> None:
     assert not can_tell_harm(users - 2, x, 0.01, 2)
     assert can_tell_harm(users + 2, x, 0.01, 2)
     assert can_tell_harm(users - 2, x, 0.01, 1)
+
+
+def test_nobody_is_told_when_errors_that_only_hold_would_kill() -> None:
+    """Where `errors` may not kill, no number of failing users is given."""
+    advisory = planned(a_document(1, 10, guardrails=(GuardrailDocument(metric=RATE, kill=False),)))
+
+    assert not any("failing users" in line for line in remarks(advisory))
 
 
 def test_holdback_does_not_forbid_the_last_step() -> None:

@@ -101,6 +101,15 @@ def test_no_traffic_gives_no_time() -> None:
     assert shown.guardrails[0].control.rate is None
 
 
+def test_step_that_just_began_is_not_said_to_lack_traffic() -> None:
+    """In the first three intervals of a step nothing can have been reported, and the line does not call that none."""
+    plan = a_plan()
+    state = running(plan)
+    soon = standing(plan, state, state.entered_ms + round(2.9 * plan.interval_s * 1000))
+
+    assert soon.line.endswith("needs ~460 more requests to prove, then 25 %")
+
+
 @pytest.mark.parametrize(("ended", "time"), [(700, "~78 s"), (6, "~3 h"), (60, "~15 min"), (10_000_000, "~1 s")])
 def test_times_read_in_their_own_unit(ended: int, time: str) -> None:
     """Seconds below a minute and a half, minutes below one and a half hours, then hours."""
@@ -117,7 +126,7 @@ def test_proved_step_waits_for_its_dwell() -> None:
 
     assert standing(plan, state, 20 * SECOND).line == "running at 5 % (step 1 of 4): 0:40 until 25 %"
     later = standing(plan, replace(state, why="5 %: 12 of 20 exposed users seen"), 2 * MINUTE)
-    assert later.line == "running at 5 % (step 1 of 4): 5 %: 12 of 20 exposed users seen, then 25 %"
+    assert later.line == "running at 5 % (step 1 of 4): 12 of 20 exposed users seen, then 25 %"
     assert later.guardrails[0].proved
     assert later.guardrails[0].requests_to_proof is None
 
@@ -221,3 +230,31 @@ def test_crowd_is_shown_with_its_doubts() -> None:
     few = standing(plan, replace(state, users=80), 2 * MINUTE).crowd
     assert (few.users, few.low_evidence) == (80, True)
     assert standing(plan, replace(start(plan, 0), crowd=crowd), MINUTE).crowd.doubts == ()
+
+
+def test_nobody_exposed_is_not_said_to_need_requests() -> None:
+    """Back at the start nothing is to be proved: the line has the reason, and no number of requests."""
+    plan = a_plan()
+    back = replace(running(plan), step=-1, exposure_ppm=0, why="0 %: at least 0:09 more")
+
+    assert standing(plan, back, 2 * MINUTE).line == "running at 0 % (back at the start): at least 0:09 more"
+
+
+def test_the_exposure_is_said_once() -> None:
+    """A reason that begins with the exposure does not repeat it in the line."""
+    plan = a_plan()
+    waiting = replace(
+        running(plan), status=Status.AWAITING_APPROVAL, why="5 %: with so few users a person moves each step"
+    )
+
+    assert standing(plan, waiting, 2 * MINUTE).line == (
+        "awaiting-approval at 5 % (step 1 of 4): with so few users a person moves each step"
+    )
+
+
+def test_dwell_that_outlasts_the_proof_is_what_is_waited_for() -> None:
+    """Where the proof comes before the least time on the step is over, the line has both, and no earlier time."""
+    plan = a_plan()
+    shown = standing(plan, at_first_step(plan), 10 * SECOND)
+
+    assert shown.line == "running at 5 % (step 1 of 4): 0:50 and ~460 more requests to prove, then 25 %"

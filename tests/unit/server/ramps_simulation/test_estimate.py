@@ -58,6 +58,8 @@ def test_outlook_in_time_or_in_requests() -> None:
     assert timed[1] == "if it is harmless: past 50 % after ~4:12, as proof comes"
     assert "treated requests" in counted[0]
     assert counted[1] == "if it is harmless: 1 % is proved after ~1 400 treated requests"
+    held_back = outlook(replace(PLAN, holdback_ppm=100_000), 1_000)
+    assert held_back[1].startswith("if it is harmless: every step is proved after ~")
     assert outlook(replace(PLAN, guarded=False, guardrails=()), 10) == ()
 
 

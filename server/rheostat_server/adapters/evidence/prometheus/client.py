@@ -217,5 +217,5 @@ def _short(text: str) -> str:
 
 def _line(error: BaseException) -> str:
     # Without the address of the library's object, or the name of its pool.
-    text = re.sub(r"^(<[^<>]*>|HTTPS?ConnectionPool\([^()]*\)): ", "", str(error))
+    text = re.sub(r"^(<[^<>]*>|HTTPS?Connection(?:Pool)?\([^()]*\)): ", "", str(error))
     return _short(text) or type(error).__name__
