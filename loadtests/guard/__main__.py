@@ -4,22 +4,28 @@
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+import msgspec
 from loadtests.guard.open_loop import open_ride
 from loadtests.guard.rivals import Rivals
 from loadtests.guard.scenarios import CLIMB, HOUR, MANY, Scenario, a_plan, harmful, harmless
 
 from rheostat_server.cli.simulation_pool import run_all
 from rheostat_server.cli.simulation_report import clock
+from rheostat_server.ramps.ladder import treated_share
+from rheostat_server.ramps.model import Plan
+from rheostat_server.ramps.phi import phi_of
 from rheostat_server.ramps.simulation.crowd import Activity, Crowd, Group, Traffic, regression
 from rheostat_server.ramps.simulation.draws import upper_bound
-from rheostat_server.ramps.simulation.rides import Ending, ride, ride_argo, ride_flagger
+from rheostat_server.ramps.simulation.rides import Ending, ride, ride_argo, ride_flagger, stream_of
 from rheostat_server.ramps.simulation.runs import argo_of, flagger_of, percentiles
+from rheostat_server.ramps.simulation.stream import View
 from rheostat_server.ramps.words import count
 
 SCENARIOS = {scenario.name: scenario for scenario in (*harmless(), *harmful())}
@@ -39,11 +45,12 @@ def run_one(name: str, index: int, *, rivals: bool = True) -> Outcome:
     seed = f"{name}:{index}"
     crowd = Crowd(scenario.traffic, seed)
     most_s, onset_s = scenario.most_s, scenario.onset_s
+    plan = measured(scenario.plan, crowd, scenario.history_s) if scenario.history_s else scenario.plan
     if scenario.schedule is None:
-        guard, _ = ride(scenario.plan, crowd, most_s=most_s, onset_s=onset_s, until_soak=not scenario.harmful)
+        guard, _ = ride(plan, crowd, most_s=most_s, onset_s=onset_s, until_soak=not scenario.harmful)
     else:
         guard = open_ride(
-            scenario.plan,
+            plan,
             crowd,
             scenario.schedule,
             block_s=scenario.block_s,
@@ -58,6 +65,21 @@ def run_one(name: str, index: int, *, rivals: bool = True) -> Outcome:
         ride_flagger(flagger_of(scenario.plan), crowd, most_s=most_s, onset_s=onset_s),
         ride_argo(argo_of(scenario.plan), crowd, most_s=most_s, onset_s=onset_s),
     )
+
+
+def measured(plan: Plan, crowd: Crowd, history_s: float) -> Plan:
+    """Return the plan with φ as the hours before show it: of whole minutes of the same crowd, nobody exposed."""
+    stream = stream_of(plan, crowd)
+    nobody = View(epoch=0, exposure_ppm=0, drawn=treated_share(plan, plan.steps[0].exposure_ppm), served=0.0)
+    minutes = []
+    for minute in range(round(history_s / 60)):
+        told = stream.blocks(60.0 * minute, 60.0 * (minute + 1), [nobody], math.inf)
+        arms = [arm for one in told for arm in (one.block.treatment, one.block.control)]
+        minutes.append((sum(arm.ended for arm in arms), sum(arm.bad for arm in arms)))
+    phi = phi_of(minutes)
+    assert phi is not None, "the history is too short"
+    guardrails = tuple(msgspec.structs.replace(guardrail, phi=phi) for guardrail in plan.guardrails)
+    return msgspec.structs.replace(plan, guardrails=guardrails)
 
 
 def outcomes(scenario: Scenario, share: float) -> list[Outcome]:

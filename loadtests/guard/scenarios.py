@@ -59,6 +59,8 @@ class Scenario(NamedTuple):
     least_kills: float | None = None
     within_s: float | None = None
     stays: bool = False
+    history_s: float = 0.0
+    """So much of the same traffic before the ramp φ is measured on; 0: the plan says it."""
     rivals: bool = True
     cost: float = 0.2
     """About how long a run takes (s), for the fast subset."""
@@ -216,14 +218,15 @@ def harmless() -> Iterator[Scenario]:
     drift = Group(1.0, lambda at, variant: min(0.1, 0.002 + at.t_s / HOUR * 0.02))
     yield Scenario("errors that drift upwards", _pareto(100, 20_000, drift), ladder, 500)
     requests = Guardrail(name="requests", family=Family.APPLICATION, grade=3, phi=5.0)
-    for minutes in (5, 30):
+    for minutes, history_s in ((5, 0.0), (30, 0.0), (5, 6 * HOUR), (30, 6 * HOUR)):
         bursts = Group(0.02, waves(0.005, 0.5, 4 * minutes * MINUTE, minutes * MINUTE))
         yield Scenario(
-            f"grade 3, φ = 5: bursts of {minutes} min",
+            f"grade 3, φ {'of 6 h of history' if history_s else '= 5'}: bursts of {minutes} min",
             _pareto(100, 20_000, *flat(0.005, bursts)),
             a_plan(guardrails=(requests,)),
             400,
             schedule=CLIMB,
+            history_s=history_s,
             rivals=False,
         )
     slow = Guardrail(name="slow", family=Family.REPORTED, grade=2)
