@@ -148,6 +148,10 @@ def harmless() -> Iterator[Scenario]:
         broken = Group(share, steady(1.0))
         traffic = _pareto(100, 2000, *flat(0.005, broken))
         yield Scenario(f"2 000 Pareto users, {100 * share:g} % broken accounts", traffic, ladder, 1000)
+    there_and_back: Schedule = tuple((index * 10 * MINUTE, index % 2) for index in range(4))
+    yield Scenario(
+        "1 → 5 → 1 → 5 % among 1 % broken accounts", traffic, a_plan(1, 5), 400, schedule=there_and_back, rivals=False
+    )
     for minutes in (6, 10, 15):
         clocks = Group(0.02, steady(0.0), minutes * MINUTE)
         traffic = _pareto(100, 2000, *flat(0.001, clocks))

@@ -15,6 +15,7 @@ QUICK = {
     "p_t = 1.1 p_c at 1 %": 30,
     "2 000 Pareto users, 0.3 % broken accounts": 20,
     "2 000 Pareto users, 1 % broken accounts": 20,
+    "1 → 5 → 1 → 5 % among 1 % broken accounts": 12,
     "2 % of accounts fail every 6 min": 20,
     "2 % of accounts fail every 15 min": 12,
     "50 users": 30,
