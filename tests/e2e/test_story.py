@@ -164,8 +164,10 @@ async def test_without_prometheus_a_ramp_never_begins(play: Play) -> None:
 
 async def test_each_request_counts_once_where_both_are_scraped(play: Play) -> None:
     """With the application and the server scraped by one Prometheus, each guardrail sees each request once."""
-    application = {"metric": "request-success-rate", "threshold": 99, "source": "application", "kill": True}
-    document = {**RAMP, "steps": [50, 100], "preflight": "30s", "guardrails": [application]}
+    watched = {"metric": "request-success-rate", "name": "application-errors"}
+    application = {**watched, "threshold": 99, "source": "application", "kill": True}
+    read_back = {"metric": "request-success-rate", "source": "prometheus"}
+    document = {**RAMP, "steps": [50, 100], "preflight": "30s", "guardrails": [application, read_back]}
     async with play(with_prometheus=True, background=0.02) as (stage, traffic):
         sent_before = traffic.sent
         ramp_id = (await stage.start_ramp(document))["id"]
