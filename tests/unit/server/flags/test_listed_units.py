@@ -1,7 +1,6 @@
 """What units get that come into, or go from, a segment's lists: told against what they get, one by one."""
 
 from collections import Counter
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,35 +12,12 @@ from rheostat.model.flag import Answer, Condition, Flag, FlagType, Operator, Rul
 from rheostat.model.window import Window
 from rheostat_server.flags.changed import MOST_UNITS
 from rheostat_server.flags.moved import MOST_STEPS, movements, movements_by_flag
-from rheostat_server.flags.movement import ATTRIBUTES, Movement
+from rheostat_server.flags.movement import ATTRIBUTES
 from rheostat_server.flags.movement_words import movement_lines
-from tests.builders import a_clause, a_flag, a_prerequisite, a_rollout, a_rule, a_snapshot
+from tests.builders import a_clause, a_flag, a_prerequisite, a_rollout, a_rule
+from tests.unit.server.flags.segment_edits import VARIANTS, a_ruleset, asking, edited, in_segment, units
 
 USERS = 100_000
-VARIANTS = {name: name for name in ("a", "b", "c", "d")}
-
-
-def a_ruleset(*flags: Flag, **over: Any) -> Ruleset:
-    return Ruleset.of(a_snapshot(*flags, **over))
-
-
-def in_segment(key: str) -> Condition:
-    return Condition(segment=key)
-
-
-def asking(segment: str = "beta", **changes: Any) -> Flag:
-    """A flag that serves `on` to the members of a segment."""
-    return a_flag(rules=(a_rule("members", in_segment(segment)),), **changes)
-
-
-def edited(before: Segment, after: Segment, *flags: Flag) -> dict[str, Movement]:
-    return movements(a_ruleset(*flags, segments=(before,)), a_ruleset(*flags, segments=(after,)))
-
-
-def units(found: Movement) -> dict[tuple[str | None, str | None], int]:
-    return {(one.from_, one.to): one.units for one in found.units if one.because is None}
-
-
 names_of_units = st.lists(st.sampled_from([f"u{number}" for number in range(12)]), max_size=6, unique=True)
 conditions = st.recursive(
     st.sampled_from(

@@ -9,41 +9,18 @@ from hypothesis import strategies as st
 
 from rheostat.engine.evaluate import Ruleset
 from rheostat.model.context import Context
-from rheostat.model.flag import Answer, Condition, Flag, FlagType, Operator, Segment
+from rheostat.model.flag import Answer, FlagType, Operator, Segment
 from rheostat.model.kill import KillScope
 from rheostat.model.shares import TOTAL_PPM
 from rheostat_server.flags.changed import changed_segments
 from rheostat_server.flags.moved import movements, movements_by_flag
-from rheostat_server.flags.movement import ATTRIBUTES, Movement
+from rheostat_server.flags.movement import ATTRIBUTES
 from rheostat_server.flags.movement_words import movement_lines
 from rheostat_server.flags.seen import seen_movements
-from tests.builders import a_clause, a_flag, a_kill, a_prerequisite, a_rollout, a_rule, a_snapshot
+from tests.builders import a_clause, a_flag, a_kill, a_prerequisite, a_rollout, a_rule
+from tests.unit.server.flags.segment_edits import VARIANTS, a_ruleset, asking, edited, in_segment, units
 
 USERS = 100_000
-VARIANTS = {name: name for name in ("a", "b", "c", "d")}
-
-
-def a_ruleset(*flags: Flag, **over: Any) -> Ruleset:
-    return Ruleset.of(a_snapshot(*flags, **over))
-
-
-def in_segment(key: str) -> Condition:
-    return Condition(segment=key)
-
-
-def asking(segment: str = "beta", **changes: Any) -> Flag:
-    """A flag that serves `on` to the members of a segment."""
-    return a_flag(rules=(a_rule("members", in_segment(segment)),), **changes)
-
-
-def edited(before: Segment, after: Segment, *flags: Flag) -> dict[str, Movement]:
-    return movements(a_ruleset(*flags, segments=(before,)), a_ruleset(*flags, segments=(after,)))
-
-
-def units(found: Movement) -> dict[tuple[str | None, str | None], int]:
-    return {(one.from_, one.to): one.units for one in found.units if one.because is None}
-
-
 layered = st.builds(
     lambda exposure_ppm, split, salt, bucket_by, span: a_rollout(
         exposure_ppm,
