@@ -10,6 +10,7 @@ from rheostat.model.flag import Flag, Rollout
 from rheostat.model.serving import rollout_of, serve
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused
+from rheostat_server.outcomes.sampling import MOST_UNITS
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
@@ -26,8 +27,6 @@ from rheostat_server.shared.state import read_served_layers
 UNIT_KEY_BYTES = 32
 FORMER_RAMPS = 20
 """So many of a flag's last ramps are asked how many users they saw."""
-SAMPLED_UNITS = 2_000
-"""Users of a window that are sampled of a ramp; those of several windows are the same."""
 LATELY_MS = 86_400_000
 """How long what a former ramp saw still tells how many users there are."""
 
@@ -164,7 +163,7 @@ def new_row(
 def _users_lately(former: Sequence[RampRow], rollout: str, at_ms: int) -> int | None:
     """Return how many users the last ramp of this rollout saw, if it was lately and long enough to tell.
 
-    Of more than a sample nobody counts them, and all that is known is that they are not few.
+    Of more than ``MOST_UNITS`` only a share is counted, and all that is known is that they are not few.
     """
     for row in former:
         observed_ms = row.state.observed_ms
@@ -172,7 +171,7 @@ def _users_lately(former: Sequence[RampRow], rollout: str, at_ms: int) -> int | 
             continue
         users = row.state.crowd.users
         if observed_ms - row.started_at_ms >= TELLING_PREFLIGHT_S * 1000 and users:
-            return users if users < SAMPLED_UNITS else None
+            return users if users < MOST_UNITS else None
     return None
 
 
