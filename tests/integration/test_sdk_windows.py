@@ -205,11 +205,14 @@ LISTENS = """
 import os, sys, threading
 from rheostat import Rheostat
 flags = Rheostat(bootstrap=sys.argv[1], cache_dir=sys.argv[2])
+def say(*words):
+    # One write a line: a forked child writes into the same pipe, and what ``print`` writes in parts would mix.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 def tell(key):
-    print(os.getpid(), key, flags.boolean(key), flush=True)
+    say(os.getpid(), key, flags.boolean(key))
 flags.on_change("sale", tell)
 {then}
-print(os.getpid(), "ready", flush=True)
+say(os.getpid(), "ready")
 sys.stdin.read()
 flags.close()
 """
