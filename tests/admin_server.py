@@ -12,7 +12,7 @@ import pytest
 from rheostat.clock import ManualClock
 from rheostat_server.access.seed import Seeded, seed
 from rheostat_server.adapters.storage.postgres.pool import Database
-from rheostat_server.bootstrap import Node
+from rheostat_server.bootstrap.node import Node
 from rheostat_server.http_server import HttpServer
 from rheostat_server.listening import listen, url_of
 from rheostat_server.ports.storage import Transaction

@@ -7,13 +7,15 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import Evidence
 from rheostat_server.ramps.ladder import levels, treated_share
-from rheostat_server.ramps.model import Evidence, KillRamp, Plan, Refuse, State, Status
+from rheostat_server.ramps.model import Plan, State, Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.simulation.crowd import Crowd
 from rheostat_server.ramps.simulation.rides import LATE_S, Ending, evidence_of, views_of
 from rheostat_server.ramps.simulation.stream import Stream, Told, View
 from rheostat_server.ramps.transition import moved, start, transition
+from rheostat_server.ramps.verdicts import KillRamp, Refuse
 
 Schedule: TypeAlias = tuple[tuple[float, int], ...]
 """(s since the first exposure, index of the step that begins then), ascending."""

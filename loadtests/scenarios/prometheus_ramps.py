@@ -28,7 +28,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from rheostat.clock import SystemClock
 from rheostat.middleware.metrics import BUCKETS
 from rheostat_server.access.seed import seed
-from rheostat_server.bootstrap import Node
+from rheostat_server.bootstrap.node import Node
 from rheostat_server.database import OpenDatabase
 from rheostat_server.http_server import HttpServer
 from rheostat_server.listening import listen, url_of

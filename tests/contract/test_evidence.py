@@ -6,7 +6,8 @@ import pytest
 
 from rheostat.model.evaluation import Arm
 from rheostat_server.adapters.storage.postgres.pool import Database
-from rheostat_server.ramps.model import ArmTotals, Block, Family, Reading, Sight
+from rheostat_server.ramps.evidence import ArmTotals, Block, Reading, Sight
+from rheostat_server.ramps.model import Family
 from tests.contract.evidence_feeders import EXPOSURE_PPM, Feeder, feeding
 from tests.integration.prometheus_server import PrometheusServer, running_prometheus
 

@@ -6,7 +6,8 @@ import msgspec
 
 from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import NEVER, Batch, FailingUnit, FailingUnits, Row, SampledUnit, SampledUnits
-from rheostat_server.ramps.model import ArmTotals, GuardrailState
+from rheostat_server.ramps.evidence import ArmTotals
+from rheostat_server.ramps.model import GuardrailState
 
 FIRST_STEP = 1
 """The entry of units that the first step exposes: the level before it is the start's."""

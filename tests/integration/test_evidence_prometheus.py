@@ -27,7 +27,8 @@ from rheostat_server.outcomes.model import ArmCount
 from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ports.ramps import EpochMark
 from rheostat_server.ramps.controller import labels_of
-from rheostat_server.ramps.model import Action, Family, Guardrail, Measure, Plan, Sight, Step
+from rheostat_server.ramps.evidence import Sight
+from rheostat_server.ramps.model import Action, Family, Guardrail, Measure, Plan, Step
 from rheostat_server.ramps.watching import Watching
 from tests.integration.prometheus_server import PrometheusServer, prometheus, running_prometheus
 from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, ROLLOUT, Application, RampWorld, ramp_world

@@ -17,7 +17,8 @@ from rheostat_server.adapters.evidence.prometheus.source import PrometheusEviden
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ports.evidence import Question
 from rheostat_server.ports.ramps import EpochMark
-from rheostat_server.ramps.model import ArmTotals, Family, Guardrail, Measure, Plan, Reading, Sight, Step
+from rheostat_server.ramps.evidence import ArmTotals, Reading, Sight
+from rheostat_server.ramps.model import Family, Guardrail, Measure, Plan, Step
 from rheostat_server.ramps.queries import queries_of
 from rheostat_server.ramps.terms import Queries
 from rheostat_server.ramps.watching import Watched, Watching, faults_of

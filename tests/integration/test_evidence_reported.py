@@ -16,7 +16,8 @@ from rheostat_server.outcomes.service import OutcomeService
 from rheostat_server.outcomes.silence import RECOVERY_MS, SILENT_MS
 from rheostat_server.ports.evidence import Crowd, CrowdQuestion, Question
 from rheostat_server.ports.ramps import EpochMark
-from rheostat_server.ramps.model import ArmTotals, Family, Guardrail, Measure, Plan, Reading, Sight
+from rheostat_server.ramps.evidence import ArmTotals, Reading, Sight
+from rheostat_server.ramps.model import Family, Guardrail, Measure, Plan
 from tests.data_plane import World, a_batch, a_row, failing, sampled
 
 PLAN = Plan(

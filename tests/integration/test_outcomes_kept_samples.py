@@ -17,7 +17,8 @@ from rheostat_server.outcomes.model import Increment, SlowCount
 from rheostat_server.outcomes.service import OutcomeService
 from rheostat_server.ports.evidence import Question
 from rheostat_server.ports.ramps import EpochMark
-from rheostat_server.ramps.model import ArmTotals, Family, Guardrail, Measure, Plan
+from rheostat_server.ramps.evidence import ArmTotals
+from rheostat_server.ramps.model import Family, Guardrail, Measure, Plan
 from tests.data_plane import World, a_batch, a_row, orphaned, sampled
 
 BOUNDS = (100, 500)

@@ -27,7 +27,7 @@ from rheostat_server.errors import StorageUnavailable
 from rheostat_server.outcomes.grouping import WINDOW_MS
 from rheostat_server.outcomes.model import InboxRow
 from rheostat_server.outcomes.service import OutcomeService
-from rheostat_server.ramps.model import ArmTotals
+from rheostat_server.ramps.evidence import ArmTotals
 from tests.builders import a_flag, a_rollout
 from tests.data_plane import World, a_batch, a_row, failing, orphaned, sampled
 

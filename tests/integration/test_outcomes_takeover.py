@@ -11,7 +11,7 @@ from rheostat.model.outcome import NEVER, Batch, FailingUnit, FailingUnits, Row,
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.outcomes.service import OutcomeService
 from rheostat_server.ramps.controller import RampController
-from rheostat_server.ramps.model import ArmTotals, Block
+from rheostat_server.ramps.evidence import ArmTotals, Block
 from rheostat_server.ramps.records import DecisionRecord
 from tests.integration.ramp_world import WINDOW_MS, RampWorld, ramp_world
 
@@ -109,7 +109,7 @@ async def test_takeovers_and_disorder_lose_nothing_and_count_nothing_twice(world
         await deliver(number)
         if chance.random() < 0.2:
             # The leader read, and died before it could write.
-            await leader._evidence(await world.row(ramp))
+            await leader._gathering.evidence(await world.row(ramp))
             leader = await taken_over(leader, leaders)
         await world.tick(leader)
     await deliver(SECONDS + 20)

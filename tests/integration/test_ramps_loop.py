@@ -10,7 +10,8 @@ from rheostat_server.adapters.evidence.reported import ReportedEvidence
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
 from rheostat_server.ports.evidence import EvidenceSource, Question
-from rheostat_server.ramps.model import Action, Family, Reading, State
+from rheostat_server.ramps.evidence import Reading
+from rheostat_server.ramps.model import Action, Family, State
 from rheostat_server.ramps.replay import replay
 from tests.integration.ramp_world import Application, RampWorld, ramp_world, without_cursors
 

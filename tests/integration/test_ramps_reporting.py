@@ -13,7 +13,8 @@ from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
 from rheostat_server.cli.ramp_panel import ramp_panel
 from rheostat_server.ports.evidence import EvidenceSource, Question
-from rheostat_server.ramps.model import Action, Evidence, Family, Reading, Sight
+from rheostat_server.ramps.evidence import Evidence, Reading, Sight
+from rheostat_server.ramps.model import Action, Family
 from rheostat_server.ramps.wire import Reporting, ServiceReport
 from tests.integration.ramp_world import Application, RampWorld, ramp_world
 
@@ -88,16 +89,16 @@ async def test_a_crowd_that_cannot_be_read_keeps_no_guardrail_from_its_evidence(
     ramp = (await world.start()).id
     application = Application(world)
     await application.serve(200)
-    working = world.controller._crowd_source
+    working = world.controller._gathering._crowd_source
 
     class Broken(ReportedEvidence):
         async def crowd(self, question: Any) -> Any:
             raise ZeroDivisionError
 
-    world.controller._crowd_source = Broken(world.storage)
+    world.controller._gathering._crowd_source = Broken(world.storage)
     await world.tick()
     assert (await last_evidence(world, ramp)).crowd == ()
-    world.controller._crowd_source = working
+    world.controller._gathering._crowd_source = working
     await world.tick()
 
     told = await last_evidence(world, ramp)

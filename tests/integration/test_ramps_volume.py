@@ -8,7 +8,8 @@ import pytest
 from rheostat.model.outcome import Batch, SampledUnit, SampledUnits
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.ports.evidence import Question
-from rheostat_server.ramps.model import Family, Reading, Sight
+from rheostat_server.ramps.evidence import Reading, Sight
+from rheostat_server.ramps.model import Family
 from tests.integration.ramp_world import WINDOW_MS, Application, RampWorld, ramp_world
 
 UNITS = 300_000

@@ -12,22 +12,12 @@ import msgspec
 from msgspec.structs import replace
 
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import ArmTotals, Evidence, Sight
 from rheostat_server.ramps.ladder import treated_share
-from rheostat_server.ramps.model import (
-    LIVE,
-    Action,
-    ArmTotals,
-    Decision,
-    Evidence,
-    Gate,
-    Plan,
-    Sight,
-    State,
-    Status,
-    Step,
-)
+from rheostat_server.ramps.model import LIVE, Action, Gate, Plan, State, Status, Step
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.transition import act, start, transition
+from rheostat_server.ramps.verdicts import Decision
 from tests.proofs.scenarios import SLOW
 from tests.unit.server.ramps.ramp_builders import ERRORS, REQUESTS, SECOND, a_block, a_plan, a_reading, evidence_of
 from tests.unit.server.ramps.ramp_crowds import Chance, Crowd, evidence_from

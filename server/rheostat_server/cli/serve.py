@@ -15,7 +15,7 @@ from rheostat_server.errors import StartupRefused, Unavailable
 def serve(host: str | None, port: str | None, data_dir: str | None) -> None:
     """Run the server. All other settings come from RHEOSTAT_… variables."""
     # Not at the top: every other command starts faster without the server's own parts.
-    from rheostat_server.bootstrap import run
+    from rheostat_server.bootstrap.serving import run
     from rheostat_server.settings import read_settings
 
     given = {"RHEOSTAT_HOST": host, "RHEOSTAT_PORT": port, "RHEOSTAT_DATA_DIR": data_dir}

@@ -15,7 +15,7 @@ from rheostat_server.errors import StartupRefused, Unavailable
 @json_option
 def reset(data_dir: str | None) -> None:
     """Make a new admin token and revoke the former. Works on the server's machine, running or not."""
-    from rheostat_server.bootstrap import reset_admin_token
+    from rheostat_server.bootstrap.serving import reset_admin_token
     from rheostat_server.settings import read_settings
 
     environ = {**os.environ, **({"RHEOSTAT_DATA_DIR": data_dir} if data_dir else {})}

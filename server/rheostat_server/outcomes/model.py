@@ -5,7 +5,7 @@ from typing import NamedTuple
 import msgspec
 
 from rheostat_server.outcomes.sampling import Sampling
-from rheostat_server.ramps.model import ArmTotals
+from rheostat_server.ramps.evidence import ArmTotals
 
 
 class SlowCount(msgspec.Struct, frozen=True, array_like=True):

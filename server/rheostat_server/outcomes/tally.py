@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rheostat_server.outcomes.model import ArmCount, SlowCount
-from rheostat_server.ramps.model import ArmTotals
+from rheostat_server.ramps.evidence import ArmTotals
 
 
 @dataclass(slots=True)

@@ -6,7 +6,8 @@ from typing import Protocol
 import msgspec
 
 from rheostat_server.ports.ramps import EpochMark
-from rheostat_server.ramps.model import Block, Guardrail, Plan, Reading
+from rheostat_server.ramps.evidence import Block, Reading
+from rheostat_server.ramps.model import Guardrail, Plan
 from rheostat_server.ramps.terms import Queries, Term
 
 

@@ -9,9 +9,10 @@ import math
 
 from msgspec.structs import replace
 
+from rheostat_server.ramps.evidence import ArmTotals, Block
 from rheostat_server.ramps.grades import REPORTS, SEEING
 from rheostat_server.ramps.memory import CeilingMemory, Retreat
-from rheostat_server.ramps.model import ArmTotals, Block, Guardrail, GuardrailState, Plan
+from rheostat_server.ramps.model import Guardrail, GuardrailState, Plan
 from rheostat_server.ramps.stats import (
     ASSUMED_PHI,
     FEWEST_EVENTS_PER_PHI,

@@ -11,25 +11,20 @@ from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import RheostatServerError, Unavailable, VersionConflict
 from rheostat_server.outcomes.pruning import forget_evaluations, forget_units
-from rheostat_server.ports.evidence import Crowd, CrowdQuestion, CrowdSource, EvidenceSource, Question
+from rheostat_server.ports.evidence import CrowdSource, EvidenceSource
 from rheostat_server.ports.metrics import Metrics, RampLabels
-from rheostat_server.ports.ramps import EpochMark, RampRow
+from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import Evidence
+from rheostat_server.ramps.gathering import Gathering
 from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
 from rheostat_server.ramps.lease import Lease, LeaseLostError
-from rheostat_server.ramps.model import (
-    Decision,
-    Evidence,
-    Family,
-    GuardrailState,
-    KillRamp,
-    Reading,
-    Sight,
-)
+from rheostat_server.ramps.model import Family, GuardrailState
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.records import decided, worth_keeping
 from rheostat_server.ramps.transition import transition
+from rheostat_server.ramps.verdicts import Decision, KillRamp
 from rheostat_server.ramps.writing import (
     Announce,
     Served,
@@ -65,7 +60,6 @@ class RampController:
     ) -> None:
         self._storage = storage
         self._sources = sources
-        self._crowd_source = crowd
         self._clock = clock
         self._metrics = metrics
         self._announce = announce
@@ -73,9 +67,9 @@ class RampController:
         self.lease = Lease(storage, clock, node)
         self._due: dict[str, float] = {}
         self._moving: dict[str, asyncio.Task[None]] = {}
-        self._marks: dict[str, tuple[EpochMark, ...]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._gathering = Gathering(storage, sources, clock, crowd, self._places)
 
     async def start(self) -> None:
         """Begin to contend for the lease, and to move ramps while holding it."""
@@ -114,7 +108,7 @@ class RampController:
             rows = await tx.ramps.live()
         live = {row.id for row in rows}
         self._metrics.forget_ramps(live)
-        self._marks = {ramp_id: marks for ramp_id, marks in self._marks.items() if ramp_id in live}
+        self._gathering.keep(live)
         self._due = {ramp_id: due for ramp_id, due in self._due.items() if ramp_id in live}
         now = self._clock.monotonic()
         # Half a tick early rather than a whole one late.
@@ -136,7 +130,7 @@ class RampController:
         """Move one ramp. Whatever goes wrong with it stops no other."""
         try:
             self._touch(row)
-            evidence = await self._evidence(row)
+            evidence = await self._gathering.evidence(row)
             await self._carry_out(row, evidence, token)
         except VersionConflict:
             # A person was faster. The next tick sees what they did, and reads the same evidence again.
@@ -150,79 +144,6 @@ class RampController:
         except Exception:
             # One ramp's defect must not blind the others.
             log.exception("ramp_not_moved", ramp=row.id, flag=row.flag)
-
-    async def _epochs(self, row: RampRow) -> tuple[EpochMark, ...]:
-        marks = self._marks.get(row.id)
-        if marks is None or marks[-1].epoch != row.state.epoch:
-            async with self._places, self._storage.transaction() as tx:
-                marks = tuple(await tx.ramps.epochs(row.id))
-            if marks:
-                self._marks[row.id] = marks
-        return marks
-
-    async def _exposed_units(self, row: RampRow) -> int:
-        """Return how many exposed units were seen in the present step; as many as were known, where nobody can say.
-
-        They are wanted for going on alone, and must not keep the ramp from being watched.
-        """
-        try:
-            async with self._places, self._storage.transaction() as tx:
-                return await tx.outcomes.distinct_exposed_units(row.id, row.state.epoch)
-        except Unavailable as error:
-            log.warning("exposed_units_unknown", ramp=row.id, error=str(error))
-        except Exception:
-            log.exception("exposed_units_unknown", ramp=row.id)
-        return row.state.exposed_units
-
-    async def _evidence(self, row: RampRow) -> Evidence:
-        state = row.state
-        marks = await self._epochs(row)
-        at_ms = self._clock.wall_ms()
-
-        by_source: dict[EvidenceSource | None, list[Question]] = {}
-        for guardrail in row.plan.guardrails:
-            question = Question(
-                ramp=row.id,
-                environment_id=row.environment_id,
-                plan=row.plan,
-                guardrail=guardrail,
-                marks=marks,
-                asked_ms=at_ms,
-                exposed_epoch=0 if state.exposed_since_ms is None else state.exposed_epoch,
-                cursor=state.guardrails.get(guardrail.name, GuardrailState()).cursor,
-            )
-            by_source.setdefault(self._sources.get(guardrail.family), []).append(question)
-        exposed_units, crowd, rounds = await asyncio.gather(
-            self._exposed_units(row),
-            self._crowd(row, at_ms),
-            asyncio.gather(*(_ask(source, asked) for source, asked in by_source.items())),
-        )
-        readings = {reading.guardrail: reading for group in rounds for reading in group}
-        return Evidence(
-            at_ms=at_ms,
-            readings=tuple(readings[guardrail.name] for guardrail in row.plan.guardrails),
-            exposed_units=exposed_units,
-            crowd=crowd.blocks,
-            crowd_cursor=crowd.cursor,
-            arrivals_by_level=crowd.arrivals_by_level,
-            coverage=crowd.coverage,
-            vanished=crowd.vanished,
-        )
-
-    async def _crowd(self, row: RampRow, at_ms: int) -> Crowd:
-        """Return what SDKs report of the ramp, whatever its guardrails read; nothing to a ramp that has none."""
-        cursor = row.state.crowd_cursor
-        if not row.plan.guardrails:
-            return Crowd(cursor=cursor)
-        question = CrowdQuestion(
-            ramp=row.id, environment_id=row.environment_id, flag=row.flag, asked_ms=at_ms, cursor=cursor
-        )
-        try:
-            return await self._crowd_source.crowd(question)
-        except Exception:
-            # The guardrails still see, and may have to kill.
-            log.exception("crowd_failed", ramp=row.id)
-            return Crowd(cursor=cursor)
 
     async def _carry_out(self, row: RampRow, evidence: Evidence, token: int) -> None:
         observed = observe(row.plan, row.state, evidence)
@@ -336,23 +257,6 @@ class RampController:
                 # Or no ramp would ever move again.
                 log.exception("tick_failed")
             await asyncio.sleep(max(0.01, self._tick_seconds - (self._clock.monotonic() - began)))
-
-
-async def _ask(source: EvidenceSource | None, questions: Sequence[Question]) -> tuple[Reading, ...]:
-    """Ask one source for all guardrails of a ramp that read it, in one round."""
-    if source is None:
-        detail = f"this node has no source for {questions[0].guardrail.family.value}; set RHEOSTAT_PROMETHEUS_URL"
-    else:
-        try:
-            return await source.read_all(questions)
-        except Exception:
-            # The other guardrails still see, and may have to kill.
-            first = questions[0]
-            log.exception("source_failed", ramp=first.ramp, family=first.guardrail.family.value)
-            detail = "its source failed"
-    return tuple(
-        Reading(guardrail=question.guardrail.name, sight=Sight.QUERY_FAILED, detail=detail) for question in questions
-    )
 
 
 def labels_of(row: RampRow) -> RampLabels:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from rheostat_server.ramps.evidence import Block
 from rheostat_server.ramps.memory import Stretch
-from rheostat_server.ramps.model import Block
 from rheostat_server.ramps.words import count, rate
 
 CRASH_MS = 300_000

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from rheostat_server.ramps.crash import is_crash, stretched
+from rheostat_server.ramps.evidence import Block, Evidence
 from rheostat_server.ramps.ladder import stated_ppm, treated_share
 from rheostat_server.ramps.memory import CrowdMemory, KillProcess
-from rheostat_server.ramps.model import Block, Evidence, Plan, State
+from rheostat_server.ramps.model import Plan, State
 from rheostat_server.ramps.silence import (
     FEWEST_EXPECTED,
     LOG_WHOLE,

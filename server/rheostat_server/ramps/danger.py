@@ -3,9 +3,10 @@
 import enum
 import math
 
+from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.grades import BY_SAMPLES, BY_UNITS, SEEING, events, fewest_events, grade_of, size
 from rheostat_server.ramps.ladder import drawn_ppm
-from rheostat_server.ramps.model import ArmTotals, Guardrail, GuardrailState, Measure, Plan, State
+from rheostat_server.ramps.model import Guardrail, GuardrailState, Measure, Plan, State
 from rheostat_server.ramps.observe import added
 from rheostat_server.ramps.stats import RELATIVE_SHARE, log_kill_bar
 from rheostat_server.ramps.words import count, exposure, odds, rate

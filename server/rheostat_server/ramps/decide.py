@@ -16,32 +16,16 @@ from rheostat_server.ramps.crowd import (
     unwhole_words,
 )
 from rheostat_server.ramps.danger import Danger, danger, figures
+from rheostat_server.ramps.evidence import Sight
 from rheostat_server.ramps.few import FEW_USERS, is_few, is_manual, users_seen
 from rheostat_server.ramps.grades import BY_SAMPLES, BY_UNITS, first_grade
 from rheostat_server.ramps.ladder import START, is_last, min_units, step_at, treated_share
 from rheostat_server.ramps.memory import Retreat
-from rheostat_server.ramps.model import (
-    LIVE,
-    Advance,
-    Begin,
-    Decision,
-    Gate,
-    Guardrail,
-    GuardrailState,
-    Hold,
-    KillRamp,
-    Plan,
-    Promote,
-    Refuse,
-    Sight,
-    Soak,
-    State,
-    Status,
-    StepBack,
-)
+from rheostat_server.ramps.model import LIVE, Gate, Guardrail, GuardrailState, Plan, State, Status
 from rheostat_server.ramps.observe import BLIND_AFTER
 from rheostat_server.ramps.silence import LONGEST_PREFLIGHT, REQUESTS_TO_ARM
 from rheostat_server.ramps.stats import LOG_PROOF_BAR, PROOF_BAR
+from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 from rheostat_server.ramps.words import count, duration, exposure, odds, rate
 
 _HALF_PPM = 500_000

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from rheostat_server.ramps.evidence import ArmTotals, Block, Sight
 from rheostat_server.ramps.memory import CrowdMemory
-from rheostat_server.ramps.model import ArmTotals, Block, Family, Guardrail, GuardrailState, Sight
+from rheostat_server.ramps.model import Family, Guardrail, GuardrailState
 from rheostat_server.ramps.stats import FEWEST_EVENTS_PER_PHI, FEWEST_FAILING_UNITS, restarted
 
 BY_UNITS = 1

@@ -3,7 +3,8 @@
 import math
 
 from rheostat.model.shares import TOTAL_PPM
-from rheostat_server.ramps.model import UNSAID, Block, Plan, State, Step
+from rheostat_server.ramps.evidence import UNSAID, Block
+from rheostat_server.ramps.model import Plan, State, Step
 
 START = -1
 """The step of a ramp that stands at the exposure it started from."""

@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from rheostat_server.ramps.ceiling import ceiling_counted, crossed, retreating, settled
 from rheostat_server.ramps.crowd import crowd_after, is_uncovered
+from rheostat_server.ramps.evidence import ArmTotals, Block, Evidence, Reading, Sight
 from rheostat_server.ramps.grades import (
     BY_UNITS,
     REPORTS,
@@ -19,20 +20,7 @@ from rheostat_server.ramps.grades import (
 )
 from rheostat_server.ramps.ladder import START, stated_ppm, treated_share
 from rheostat_server.ramps.memory import CrowdMemory, Proof, Retreat
-from rheostat_server.ramps.model import (
-    LIVE,
-    ArmTotals,
-    Block,
-    Evidence,
-    Family,
-    Guardrail,
-    GuardrailState,
-    Measure,
-    Plan,
-    Reading,
-    Sight,
-    State,
-)
+from rheostat_server.ramps.model import LIVE, Family, Guardrail, GuardrailState, Measure, Plan, State
 from rheostat_server.ramps.stats import absolute_step, kill_step, log_m, log_mean_exp, relative_step, still_holds
 
 BLIND_AFTER = 3

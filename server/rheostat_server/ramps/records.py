@@ -7,7 +7,9 @@ import msgspec
 from msgspec.structs import replace
 
 from rheostat_server.ports.ramps import DecisionRow
-from rheostat_server.ramps.model import Action, Decision, Evidence, Plan, State, Status
+from rheostat_server.ramps.evidence import Evidence
+from rheostat_server.ramps.model import Action, Plan, State, Status
+from rheostat_server.ramps.verdicts import Decision
 
 Event: TypeAlias = Literal["start", "covered", "uncovered", "ended", "aborted"]
 """What befalls a ramp by neither the rule nor a person's action on it: its start, another ramp on its rollout that

@@ -7,10 +7,11 @@ import msgspec
 
 from rheostat_server.ports.ramps import DecisionRow
 from rheostat_server.ramps.decide import decide
-from rheostat_server.ramps.model import Decision, Plan, State
+from rheostat_server.ramps.model import Plan, State
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.transition import act, restored, start, transition
+from rheostat_server.ramps.verdicts import Decision
 
 _SAME = 1e-9
 """Logarithms differ in their last digits from one machine's arithmetic to another's; no more than that."""

@@ -8,18 +8,11 @@ from rheostat_server.ramps.ceiling import log_ceiling_bar
 from rheostat_server.ramps.crowd import crowd_doubts
 from rheostat_server.ramps.danger import kill_bar
 from rheostat_server.ramps.decide import proved, under_way
+from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.few import is_few
 from rheostat_server.ramps.grades import events, grade_of
 from rheostat_server.ramps.ladder import START, is_last, step_at, treated_share
-from rheostat_server.ramps.model import (
-    LIVE,
-    ArmTotals,
-    Guardrail,
-    GuardrailState,
-    Plan,
-    State,
-    Status,
-)
+from rheostat_server.ramps.model import LIVE, Guardrail, GuardrailState, Plan, State, Status
 from rheostat_server.ramps.observe import BLIND_AFTER, acceptable_rate, added
 from rheostat_server.ramps.stats import PROOF_BAR, requests_needed
 from rheostat_server.ramps.words import about, count, duration, exposure

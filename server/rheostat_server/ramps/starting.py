@@ -17,7 +17,8 @@ from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.few import TELLING_PREFLIGHT_S
 from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.model import Family, Plan
-from rheostat_server.ramps.plan import off_variant_faults, plan_of, remarks
+from rheostat_server.ramps.plan import off_variant_faults, plan_of
+from rheostat_server.ramps.remarks import remarks
 from rheostat_server.ramps.transition import start
 from rheostat_server.ramps.validate import validate_ramp
 from rheostat_server.ramps.watching import Watched, now_lines

@@ -9,32 +9,14 @@ from rheostat_server.errors import Conflict
 from rheostat_server.ramps.ceiling import begun_anew, crossed, retreating
 from rheostat_server.ramps.crowd import at_first_exposure, in_new_step, is_short, mismatched
 from rheostat_server.ramps.decide import under_way
+from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.few import is_manual, users_seen
 from rheostat_server.ramps.grades import first_grade
 from rheostat_server.ramps.ladder import START, is_last, leaving, levels, step_at, treated_share
 from rheostat_server.ramps.memory import Proof, Retreat
-from rheostat_server.ramps.model import (
-    LIVE,
-    Action,
-    Advance,
-    ArmTotals,
-    Begin,
-    Decision,
-    Family,
-    Gate,
-    GuardrailState,
-    Hold,
-    KillRamp,
-    Measure,
-    Plan,
-    Promote,
-    Refuse,
-    Soak,
-    State,
-    Status,
-    StepBack,
-)
+from rheostat_server.ramps.model import LIVE, Action, Family, Gate, GuardrailState, Measure, Plan, State, Status
 from rheostat_server.ramps.observe import acceptable_after
+from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 
 _NOTHING = ArmTotals()
 

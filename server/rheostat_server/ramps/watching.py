@@ -14,7 +14,7 @@ from rheostat_server.ramps.guardrails import DURATION
 from rheostat_server.ramps.label_map import PRESETS, MetricMap
 from rheostat_server.ramps.model import Family, Guardrail, Measure
 from rheostat_server.ramps.phi import LEAST_BAD, LEAST_MINUTES, phi_of
-from rheostat_server.ramps.plan import PHI_WITHOUT_HISTORY, SLOW_CEILING, min_difference
+from rheostat_server.ramps.plan_guardrails import PHI_WITHOUT_HISTORY, SLOW_CEILING, min_difference
 from rheostat_server.ramps.queries import before_start, buckets_of, queries_of, seconds_to_unit
 from rheostat_server.ramps.terms import Queries
 from rheostat_server.ramps.words import count, duration

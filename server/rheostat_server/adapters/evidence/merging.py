@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from rheostat_server.ramps.model import Block
+from rheostat_server.ramps.evidence import Block
 from rheostat_server.ramps.observe import added
 
 RECENT_INTERVALS = 3

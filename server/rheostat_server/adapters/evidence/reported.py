@@ -17,7 +17,8 @@ from rheostat_server.outcomes.model import InboxRow, SlowCount
 from rheostat_server.outcomes.pruning import BATCH_ROWS, in_batches
 from rheostat_server.ports.evidence import Crowd, CrowdQuestion, Question
 from rheostat_server.ports.storage import Storage, Transaction
-from rheostat_server.ramps.model import ArmTotals, Block, Guardrail, Measure, Reading, Sight
+from rheostat_server.ramps.evidence import ArmTotals, Block, Reading, Sight
+from rheostat_server.ramps.model import Guardrail, Measure
 from rheostat_server.ramps.observe import added
 
 REPORTING_MS = 300_000

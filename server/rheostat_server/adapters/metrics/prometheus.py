@@ -14,7 +14,7 @@ from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import Outcome
 from rheostat_server.outcomes.model import ArmCount
 from rheostat_server.ports.metrics import RampLabels
-from rheostat_server.ramps.model import Sight
+from rheostat_server.ramps.evidence import Sight
 
 _RAMP = ("project", "environment", "flag", "ramp", "arm", "exposure_ppm", "node")
 _SIGHT = ("project", "environment", "flag", "ramp", "guardrail")

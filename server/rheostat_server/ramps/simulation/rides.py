@@ -24,8 +24,9 @@ from rheostat_server.ramps.counting import (
     flagger_round,
 )
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import ArmTotals, Block, Evidence, Reading, Sight
 from rheostat_server.ramps.ladder import is_last, levels, treated_share
-from rheostat_server.ramps.model import LIVE, ArmTotals, Block, Evidence, Measure, Plan, Reading, Sight, State, Status
+from rheostat_server.ramps.model import LIVE, Measure, Plan, State, Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.simulation.crowd import Crowd, Moment
 from rheostat_server.ramps.simulation.draws import poisson

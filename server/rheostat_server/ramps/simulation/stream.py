@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rheostat_server.ramps.model import ArmTotals, Block
+from rheostat_server.ramps.evidence import ArmTotals, Block
 from rheostat_server.ramps.simulation.crowd import Crowd, Group, Moment
 from rheostat_server.ramps.simulation.draws import poisson
 

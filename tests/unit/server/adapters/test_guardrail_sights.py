@@ -2,7 +2,7 @@
 
 from rheostat.clock import ManualClock
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
-from rheostat_server.ramps.model import Sight
+from rheostat_server.ramps.evidence import Sight
 
 
 def sights(metrics: PrometheusMetrics) -> dict[tuple[str, str], list[str]]:

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from rheostat_server.cli.ramp_panel import ramp_panel
+from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.memory import CeilingMemory
-from rheostat_server.ramps.model import ArmTotals, GuardrailState, Measure, Plan, State
+from rheostat_server.ramps.model import GuardrailState, Measure, Plan, State
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, REQUESTS, a_plan, running, seeing

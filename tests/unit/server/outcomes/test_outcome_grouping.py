@@ -23,7 +23,7 @@ from rheostat_server.outcomes.reporting import (
     reporters_of,
     reports_of,
 )
-from rheostat_server.ramps.model import ArmTotals
+from rheostat_server.ramps.evidence import ArmTotals
 from tests.data_plane import a_batch, a_row, failing, orphaned, sampled
 
 NOW = 1_767_225_600_000

@@ -7,23 +7,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import ArmTotals, Block, Evidence, Reading, Sight
 from rheostat_server.ramps.memory import KillProcess
-from rheostat_server.ramps.model import (
-    ArmTotals,
-    Block,
-    Decision,
-    Evidence,
-    Family,
-    Guardrail,
-    GuardrailState,
-    Plan,
-    Reading,
-    Sight,
-    State,
-    Step,
-)
+from rheostat_server.ramps.model import Family, Guardrail, GuardrailState, Plan, State, Step
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.transition import start, transition
+from rheostat_server.ramps.verdicts import Decision
 
 ERRORS = Guardrail(name="errors", family=Family.REPORTED, grade=1)
 REQUESTS = Guardrail(name="application-errors", family=Family.APPLICATION, grade=3, phi=5.0)

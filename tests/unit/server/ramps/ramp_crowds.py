@@ -9,8 +9,9 @@ from bisect import bisect
 from collections.abc import Callable
 from itertools import accumulate
 
+from rheostat_server.ramps.evidence import ArmTotals, Block, Evidence, Reading, Sight
 from rheostat_server.ramps.ladder import drawn_ppm, levels, treated_share
-from rheostat_server.ramps.model import LIVE, ArmTotals, Block, Evidence, Measure, Plan, Reading, Sight, State
+from rheostat_server.ramps.model import LIVE, Measure, Plan, State
 from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import MINUTE, SECOND, poisson, tick
 from tests.unit.server.ramps.ramp_rides import Ride

@@ -8,26 +8,12 @@ from msgspec.structs import replace
 
 from rheostat_server.ramps.ceiling import PROBE_MS, ceiling_phi, crossed, log_ceiling_bar
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import ArmTotals, Block, Sight
 from rheostat_server.ramps.memory import CeilingMemory, KillProcess, Retreat
-from rheostat_server.ramps.model import (
-    Action,
-    ArmTotals,
-    Block,
-    Decision,
-    Family,
-    Guardrail,
-    GuardrailState,
-    Hold,
-    KillRamp,
-    Measure,
-    Plan,
-    Sight,
-    State,
-    Status,
-    StepBack,
-)
+from rheostat_server.ramps.model import Action, Family, Guardrail, GuardrailState, Measure, Plan, State, Status
 from rheostat_server.ramps.observe import acceptable_rate
 from rheostat_server.ramps.transition import act, start
+from rheostat_server.ramps.verdicts import Decision, Hold, KillRamp, StepBack
 from tests.unit.server.ramps.ramp_builders import (
     ERRORS,
     MINUTE,

@@ -4,10 +4,12 @@ import pytest
 from msgspec.structs import replace
 
 from rheostat_server.ramps.crash import CRASH_MS, is_crash, stretched
+from rheostat_server.ramps.evidence import ArmTotals, Block
 from rheostat_server.ramps.memory import Stretch
-from rheostat_server.ramps.model import Advance, ArmTotals, Block, Hold, KillRamp, Status
+from rheostat_server.ramps.model import Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.transition import start, transition
+from rheostat_server.ramps.verdicts import Advance, Hold, KillRamp
 from tests.unit.server.ramps.ramp_builders import (
     ERRORS,
     SECOND,

@@ -9,29 +9,15 @@ from msgspec.structs import replace
 
 from rheostat_server.ramps.crowd import VANISHED_MS, is_thin
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import UNSAID, ArmTotals, Block, Sight
 from rheostat_server.ramps.ladder import HELD_MS, leaving, stated_ppm
 from rheostat_server.ramps.memory import CrowdMemory, KillProcess, Proof, Stretch
-from rheostat_server.ramps.model import (
-    UNSAID,
-    Action,
-    Advance,
-    ArmTotals,
-    Begin,
-    Block,
-    Gate,
-    Hold,
-    KillRamp,
-    Plan,
-    Sight,
-    State,
-    Status,
-    Step,
-    StepBack,
-)
+from rheostat_server.ramps.model import Action, Gate, Plan, State, Status, Step
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.silence import LOG_WHOLE, log_whole, missing_step
 from rheostat_server.ramps.stats import kill_step, log_m
 from rheostat_server.ramps.transition import act, start, transition
+from rheostat_server.ramps.verdicts import Advance, Begin, Hold, KillRamp, StepBack
 from tests.unit.server.ramps.ramp_builders import (
     MINUTE,
     REQUESTS,

@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from rheostat_server.ramps.danger import Danger, danger
-from rheostat_server.ramps.model import ArmTotals, GuardrailState, Sight
+from rheostat_server.ramps.evidence import ArmTotals, Sight
+from rheostat_server.ramps.model import GuardrailState
 from tests.unit.server.ramps.ramp_builders import ERRORS, REQUESTS, a_plan, over_the_line
 
 

@@ -7,25 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from rheostat_server.ramps.decide import decide
-from rheostat_server.ramps.model import (
-    LIVE,
-    Advance,
-    ArmTotals,
-    Begin,
-    Gate,
-    Hold,
-    KillRamp,
-    Plan,
-    Promote,
-    Refuse,
-    Sight,
-    Soak,
-    State,
-    Status,
-    Step,
-    StepBack,
-)
+from rheostat_server.ramps.evidence import ArmTotals, Sight
+from rheostat_server.ramps.model import LIVE, Gate, Plan, State, Status, Step
 from rheostat_server.ramps.transition import start
+from rheostat_server.ramps.verdicts import Advance, Begin, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 from tests.unit.server.ramps.ramp_builders import (
     ERRORS,
     MINUTE,

@@ -9,8 +9,9 @@ from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.few import is_few, is_manual, users_seen
 from rheostat_server.ramps.ladder import min_units
 from rheostat_server.ramps.memory import CrowdMemory
-from rheostat_server.ramps.model import Action, Begin, Hold, State, Status, Step
+from rheostat_server.ramps.model import Action, State, Status, Step
 from rheostat_server.ramps.transition import act, start, transition
+from rheostat_server.ramps.verdicts import Begin, Hold
 from tests.unit.server.ramps.ramp_builders import MINUTE, a_plan, running, seeing
 
 

@@ -7,26 +7,14 @@ from msgspec.structs import replace
 
 from rheostat_server.ramps.danger import Danger, danger, figures, kill_bar
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import ArmTotals, Block, Evidence, Sight
 from rheostat_server.ramps.grades import events, fewest_events, grade_of, phi_of, saturated, size
 from rheostat_server.ramps.memory import CrowdMemory, KillProcess
-from rheostat_server.ramps.model import (
-    ArmTotals,
-    Begin,
-    Block,
-    Evidence,
-    Family,
-    Guardrail,
-    GuardrailState,
-    Hold,
-    KillRamp,
-    Measure,
-    Sight,
-    State,
-    Status,
-)
+from rheostat_server.ramps.model import Family, Guardrail, GuardrailState, Measure, State, Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.stats import kill_step, log_kill_bar, log_m
 from rheostat_server.ramps.transition import start, transition
+from rheostat_server.ramps.verdicts import Begin, Hold, KillRamp
 from tests.unit.server.ramps.ramp_builders import (
     ERRORS,
     MINUTE,

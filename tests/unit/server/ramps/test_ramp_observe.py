@@ -9,22 +9,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import ArmTotals, Block, Sight
 from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.memory import KillProcess, Proof
-from rheostat_server.ramps.model import (
-    LIVE,
-    ArmTotals,
-    Block,
-    Guardrail,
-    GuardrailState,
-    Hold,
-    Sight,
-    State,
-    Status,
-)
+from rheostat_server.ramps.model import LIVE, Guardrail, GuardrailState, State, Status
 from rheostat_server.ramps.observe import acceptable_after, acceptable_rate, observe
 from rheostat_server.ramps.stats import kill_step, log_m
 from rheostat_server.ramps.transition import start
+from rheostat_server.ramps.verdicts import Hold
 from tests.unit.server.ramps.ramp_builders import (
     ERRORS,
     MINUTE,

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from rheostat_server.ramps.danger import Danger, danger
+from rheostat_server.ramps.evidence import ArmTotals, Block
 from rheostat_server.ramps.memory import KillProcess
-from rheostat_server.ramps.model import ArmTotals, Block, Plan, Status
+from rheostat_server.ramps.model import Plan, Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.stats import kill_step, log_kill_bar, log_m
 from tests.unit.server.ramps.ramp_builders import (

@@ -10,7 +10,8 @@ from rheostat.model.flag import Rollout
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.few import can_tell_harm
 from rheostat_server.ramps.model import Family, Gate, Guardrail, Measure, Plan, Step
-from rheostat_server.ramps.plan import default_steps, plan_of, remarks, users_to_kill
+from rheostat_server.ramps.plan import default_steps, plan_of
+from rheostat_server.ramps.remarks import remarks, users_to_kill
 from rheostat_server.ramps.terms import Queries, Term
 
 ROLLOUT = Rollout(exposure_ppm=0, split={"on": 1.0}, salt="checkout-v2", fallback="off")

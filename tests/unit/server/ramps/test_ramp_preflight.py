@@ -3,9 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rheostat_server.ramps.model import Begin, Hold, Sight, State, Status
+from rheostat_server.ramps.evidence import Sight
+from rheostat_server.ramps.model import State, Status
 from rheostat_server.ramps.observe import WATCHED_INTERVALS, observe
 from rheostat_server.ramps.transition import start
+from rheostat_server.ramps.verdicts import Begin, Hold
 from tests.unit.server.ramps.ramp_builders import (
     ERRORS,
     MINUTE,

@@ -9,30 +9,12 @@ from msgspec.structs import replace
 
 from rheostat_server.ramps.crowd import crowd_doubts
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.evidence import ArmTotals, Sight
 from rheostat_server.ramps.ladder import START, step_at
 from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory, KillProcess, Retreat
-from rheostat_server.ramps.model import (
-    LIVE,
-    Advance,
-    ArmTotals,
-    Begin,
-    Family,
-    Gate,
-    Guardrail,
-    GuardrailState,
-    Hold,
-    KillRamp,
-    Plan,
-    Promote,
-    Refuse,
-    Sight,
-    Soak,
-    State,
-    Status,
-    Step,
-    StepBack,
-)
+from rheostat_server.ramps.model import LIVE, Family, Gate, Guardrail, GuardrailState, Plan, State, Status, Step
 from rheostat_server.ramps.transition import transition
+from rheostat_server.ramps.verdicts import Advance, Begin, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 from tests.unit.server.ramps.ramp_builders import MINUTE
 
 NOW = 100 * MINUTE

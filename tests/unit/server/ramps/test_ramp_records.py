@@ -3,8 +3,9 @@
 import msgspec
 from msgspec.structs import replace
 
+from rheostat_server.ramps.evidence import ArmTotals, Block, Evidence, Sight
 from rheostat_server.ramps.memory import CrowdMemory
-from rheostat_server.ramps.model import ArmTotals, Block, Evidence, Plan, Sight, State
+from rheostat_server.ramps.model import Plan, State
 from rheostat_server.ramps.records import KEEP_EVERY_MS, DecisionRecord, decided, kept_cursor, worth_keeping
 from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import MINUTE, a_plan, a_reading, evidence_of, running, tick

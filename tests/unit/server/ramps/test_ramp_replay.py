@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from rheostat_server.ports.ramps import DecisionRow
+from rheostat_server.ramps.evidence import Evidence
 from rheostat_server.ramps.ladder import treated_share
-from rheostat_server.ramps.model import Action, Evidence, Status
+from rheostat_server.ramps.model import Action, Status
 from rheostat_server.ramps.records import KINDS, SHORT_CURSOR, acted, decided, happened, kept_cursor
 from rheostat_server.ramps.replay import Difference, Replayed, replay
 from rheostat_server.ramps.transition import act, start

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory, Proof
-from rheostat_server.ramps.model import ArmTotals, Plan, State, Status
+from rheostat_server.ramps.model import Plan, State, Status
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.stats import requests_needed
 from rheostat_server.ramps.transition import start

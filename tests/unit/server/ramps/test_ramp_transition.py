@@ -7,32 +7,23 @@ from msgspec.structs import replace
 
 from rheostat.model.shares import TOTAL_PPM
 from rheostat_server.errors import Conflict
+from rheostat_server.ramps.evidence import ArmTotals, Sight
 from rheostat_server.ramps.memory import KillProcess, Proof
 from rheostat_server.ramps.model import (
     LIVE,
     Action,
-    Advance,
-    ArmTotals,
-    Begin,
-    Decision,
     Family,
     Gate,
     Guardrail,
     GuardrailState,
-    Hold,
-    KillRamp,
     Measure,
     Plan,
-    Promote,
-    Refuse,
-    Sight,
-    Soak,
     State,
     Status,
     Step,
-    StepBack,
 )
 from rheostat_server.ramps.transition import act, overlay, start, transition
+from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, a_plan, running, seeing
 
 KILL = KillProcess(log_s=(1.0,) * 6, spent=0.5, treatment_events=4)

@@ -3,7 +3,7 @@
 from rheostat_server.adapters.evidence.prometheus.blocks import SETTLE_MS, Counted, counted_blocks, reported_blocks
 from rheostat_server.adapters.evidence.prometheus.cursor import Growth
 from rheostat_server.ports.ramps import EpochMark
-from rheostat_server.ramps.model import ArmTotals, Block
+from rheostat_server.ramps.evidence import ArmTotals, Block
 
 ARMING = EpochMark(1, 100_000, 0)
 FIRST = EpochMark(2, 100_000, 10_000)

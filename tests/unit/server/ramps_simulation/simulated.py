@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rheostat_server.ramps.model import ArmTotals
+from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.simulation.crowd import Activity, Crowd, Group, Traffic, steady
 from rheostat_server.ramps.simulation.stream import Stream, Told, View
 

@@ -9,7 +9,7 @@ from rheostat.model.outcome import Outcome
 from rheostat_server.adapters.evidence.merging import merged
 from rheostat_server.adapters.evidence.prometheus.cursor import Growth
 from rheostat_server.ports.ramps import EpochMark
-from rheostat_server.ramps.model import ArmTotals, Block
+from rheostat_server.ramps.evidence import ArmTotals, Block
 
 FAILING = "rheostat_failing_units_total"
 REPORTED = "rheostat_reported_requests_total"

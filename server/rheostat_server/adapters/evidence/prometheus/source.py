@@ -30,7 +30,8 @@ from rheostat_server.adapters.evidence.prometheus.cursor import (
     write_cursor,
 )
 from rheostat_server.ports.evidence import Question
-from rheostat_server.ramps.model import Block, Family, Reading, Sight
+from rheostat_server.ramps.evidence import Block, Reading, Sight
+from rheostat_server.ramps.model import Family
 from rheostat_server.ramps.promql import counters_of, filled_in
 from rheostat_server.ramps.queries import DEFAULT_ARM_LABEL, DEFAULT_ARMS, application_errors
 from rheostat_server.ramps.terms import Queries, Term

@@ -1,0 +1,1 @@
+"""The composition: settings become adapters, services, routes, and a running server."""
