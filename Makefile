@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# Many tests wait for something rather than compute: one process more than there are cores.
+SIDE_BY_SIDE := --numprocesses=$(shell echo $$(( $$(nproc) + 1 ))) --dist=worksteal
 # What has every branch tested, by these alone: the engine, the model and the rules of ramps.
 RULES := tests/unit/sdk/engine tests/unit/sdk/model tests/unit/server/ramps
 
@@ -34,8 +36,9 @@ test: .venv/test.stamp
 ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
 else
-	$(BIN)/python -m pytest $(RULES) --cov --cov-report=term
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(RULES))
+	$(BIN)/python -m pytest $(RULES) $(SIDE_BY_SIDE) --cov --cov-report=term
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(RULES)) $(SIDE_BY_SIDE) -m "not alone"
+	$(BIN)/python -m pytest tests -m alone
 endif
 
 lint: .venv/test.stamp

@@ -46,6 +46,7 @@ async def test_a_few_percent_of_errors_are_found(play: Play, with_prometheus: bo
         assert view["status"] == "killed", view
 
 
+@pytest.mark.alone
 async def test_a_fault_of_a_fifth_is_over_within_five_seconds(play: Play) -> None:
     """At 200 requests/s of 2 000 users and 10 % exposure, 20 % errors: five seconds after the onset all are safe."""
     async with play(with_prometheus=False, rate=200, users=2_000) as (stage, traffic):

@@ -166,6 +166,7 @@ async def test_a_leader_that_was_frozen_writes_nothing_and_nothing_is_lost(nodes
     assert msgspec.structs.replace(last.state, guardrails={}) == msgspec.structs.replace(row.state, guardrails={})
 
 
+@pytest.mark.alone
 async def test_a_leader_frozen_inside_a_transaction_loses_its_locks_first(nodes: Cluster) -> None:
     """Its locks fall by the server's limits before anybody takes over; and a person can kill with nobody leading."""
     ramp = await a_ramp(nodes)
