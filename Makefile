@@ -67,6 +67,7 @@ bench-guard: .venv/test.stamp
 
 docs: .venv/run.stamp
 	$(BIN)/python -m rheostat_server.cli.reference > docs/reference/cli.md
+	$(BIN)/python -m rheostat_server.cli.ramp_states > docs/reference/ramp-states.md
 
 lock:
 	@scripts/lock-requirements

@@ -13,6 +13,7 @@ from rheostat_server.cli.documents import check
 from rheostat_server.cli.groups import Group
 from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, common_options, connected
+from rheostat_server.cli.ramp_actions import may_now
 from rheostat_server.cli.ramp_panel import ramp_panel, standing_line, status_text, telling
 from rheostat_server.cli.ramp_watch import ENDED, watch
 from rheostat_server.cli.terminal import a_table, moment, panel_width, print_prose, print_table
@@ -89,7 +90,7 @@ def try_guardrails(session: Session, file: str) -> None:
 @click.argument("ramp_or_flag", required=False)
 @connected
 def status(session: Session, ramp_or_flag: str | None) -> None:
-    """Show one ramp, by its id or its flag, or list all of the environment."""
+    """Show one ramp, by its id or its flag, and what may be done to it now; or list all of the environment."""
     connection = session.connection
     if ramp_or_flag is None:
         body = connection.get(f"{connection.of_environment}/ramps")
@@ -102,6 +103,7 @@ def status(session: Session, ramp_or_flag: str | None) -> None:
         decisions = connection.get(f"{path}/decisions", last=_DECISIONS_READ)["decisions"]
         shown = telling(decisions, _DECISIONS_SHOWN)
         console.print(ramp_panel(view, width=panel_width(console), decisions=shown), soft_wrap=False)
+        print_prose(console, may_now(view), style="dim")
 
     session.show(view, people)
 

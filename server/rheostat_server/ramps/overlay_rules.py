@@ -22,7 +22,8 @@ from rheostat_server.ramps.plan import replanned
 from rheostat_server.ramps.records import happened
 from rheostat_server.ramps.spoiling import spoiled_by, spoiled_by_segments
 from rheostat_server.ramps.starting import new_row
-from rheostat_server.ramps.transition import restored
+from rheostat_server.ramps.states import Cause
+from rheostat_server.ramps.transition import written_over
 from rheostat_server.ramps.writing import Served, audit_entry, end_overlay, following, write_new, write_next
 
 
@@ -120,7 +121,7 @@ class _Write:
         return await self._tx.ramps.lock_of_flag(self._environment.id, flag)
 
     async def _abort(self, row: RampRow, why: str) -> None:
-        state = restored(row.plan, row.state, self._at_ms, why)
+        state = written_over(row.plan, row.state, Cause.WRITE_ABORTED, self._at_ms, why)
         after = following(row, state, self._at_ms)
         decision = happened(after.version, state, "aborted", actor=self._actor, at_ms=self._at_ms)
         await write_next(self._tx, row, after, decision, self.served)
@@ -129,7 +130,7 @@ class _Write:
     async def _restart(self, row: RampRow, now: Flag, words: str) -> None:
         plan = await self._plan_afresh(row, now)
         why = f"started afresh, because {words} changed"
-        state = restored(row.plan, row.state, self._at_ms, why)
+        state = written_over(row.plan, row.state, Cause.WRITE_RESTARTED, self._at_ms, why)
         ended = following(row, state, self._at_ms)
         decision = happened(ended.version, state, "aborted", actor=self._actor, at_ms=self._at_ms)
         # The overlay that it covers stays covered: the new ramp goes on in its place.

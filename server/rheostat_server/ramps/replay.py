@@ -10,7 +10,8 @@ from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.model import Plan, State
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.records import DecisionRecord
-from rheostat_server.ramps.transition import act, restored, start, transition
+from rheostat_server.ramps.states import Cause
+from rheostat_server.ramps.transition import act, start, transition, written_over
 from rheostat_server.ramps.verdicts import Decision
 
 _SAME = 1e-9
@@ -68,7 +69,7 @@ def replay(rows: Iterable[DecisionRow]) -> Iterator[Replayed]:
         elif record.action is not None:
             state = act(plan, state, record.action, row.at_ms, record.reason or "")
         elif record.event == "aborted":
-            state = restored(plan, state, row.at_ms, record.why)
+            state = written_over(plan, state, Cause.WRITE_ABORTED, row.at_ms, record.why)
         seq = row.seq
         yield Replayed(seq, record.decision, again, state, tuple(_differences(record, again, state)))
 

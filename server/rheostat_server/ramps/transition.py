@@ -10,12 +10,14 @@ from rheostat_server.ramps.ceiling import begun_anew, crossed, retreating
 from rheostat_server.ramps.crowd import at_first_exposure, in_new_step, is_short, mismatched
 from rheostat_server.ramps.decide import under_way
 from rheostat_server.ramps.evidence import ArmTotals
-from rheostat_server.ramps.few import is_manual, users_seen
+from rheostat_server.ramps.few import users_seen
 from rheostat_server.ramps.grades import first_grade
 from rheostat_server.ramps.ladder import START, is_last, leaving, levels, step_at, treated_share
+from rheostat_server.ramps.legality import lawful, refused
 from rheostat_server.ramps.memory import Proof, Retreat
-from rheostat_server.ramps.model import LIVE, Action, Family, Gate, GuardrailState, Measure, Plan, State, Status
+from rheostat_server.ramps.model import LIVE, Action, Family, GuardrailState, Measure, Plan, State, Status
 from rheostat_server.ramps.observe import acceptable_after
+from rheostat_server.ramps.states import Cause
 from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 
 _NOTHING = ArmTotals()
@@ -38,28 +40,45 @@ def start(plan: Plan, now_ms: int) -> State:
 
 
 def transition(plan: Plan, state: State, decision: Decision, now_ms: int) -> State:
-    """Return the state after the decision. Only ``Hold`` leaves the exposure and its epoch as they were."""
+    """Return the state after the decision. Only ``Hold`` leaves the exposure and its epoch as they were.
+
+    Raises:
+        NotInTableError: the table of states has no such decision about a ramp that stands so.
+    """
     match decision:
         case Hold(status=status, why=why):
-            return replace(state, status=status, why=why)
+            return lawful(Cause.RULE_HOLD, plan, state, replace(state, status=status, why=why))
         case Begin(why=why):
-            return _first_exposure(plan, state, now_ms, why)
+            return lawful(Cause.RULE_BEGIN, plan, state, _first_exposure(plan, state, now_ms, why))
         case Refuse(why=why):
-            return restored(plan, state, now_ms, why)
+            return lawful(Cause.RULE_REFUSE, plan, state, restored(plan, state, now_ms, why))
         case Advance(to_step=to_step, why=why):
-            return moved(plan, state, to_step, now_ms, status=Status.RUNNING, why=why)
+            up = moved(plan, state, to_step, now_ms, status=Status.RUNNING, why=why)
+            return lawful(Cause.RULE_ADVANCE, plan, state, up)
         case StepBack(to_step=to_step, why=why):
             paused = state.status is Status.PAUSED
             status = Status.PAUSED if paused else Status.HELD
-            return _stepped_back(plan, state, moved(plan, state, to_step, now_ms, status=status, why=why), now_ms)
+            back = _stepped_back(plan, state, moved(plan, state, to_step, now_ms, status=status, why=why), now_ms)
+            return lawful(Cause.RULE_STEP_BACK, plan, state, back)
         case Soak(why=why):
-            return replace(state, status=Status.SOAKING, soaking_since_ms=now_ms, why=why)
+            soaking = replace(state, status=Status.SOAKING, soaking_since_ms=now_ms, why=why)
+            return lawful(Cause.RULE_SOAK, plan, state, soaking)
         case Promote(why=why):
-            return replace(state, status=Status.PROMOTED, entered_ms=now_ms, epoch=state.epoch + 1, why=why)
+            promoted = replace(state, status=Status.PROMOTED, entered_ms=now_ms, epoch=state.epoch + 1, why=why)
+            return lawful(Cause.RULE_PROMOTE, plan, state, promoted)
         case KillRamp(why=why):
-            return killed(state, now_ms, why)
+            return lawful(Cause.RULE_KILL, plan, state, killed(state, now_ms, why))
         case _:
             assert_never(decision)
+
+
+def written_over(plan: Plan, state: State, cause: Cause, now_ms: int, why: str) -> State:
+    """Return the state of a ramp that a write of the flag ended.
+
+    Raises:
+        NotInTableError: the table of states has no such end of a ramp that stands so.
+    """
+    return lawful(cause, plan, state, restored(plan, state, now_ms, why))
 
 
 def moved(plan: Plan, state: State, to_step: int, now_ms: int, *, status: Status, why: str) -> State:
@@ -103,26 +122,28 @@ def act(plan: Plan, state: State, action: Action, now_ms: int, why: str = "") ->
     """Return the state after a person's action; ``why`` is that person's reason, in words.
 
     Raises:
-        Conflict: the action is not allowed where the ramp stands; the message says where that is.
+        Conflict: the action is not allowed where the ramp stands; the message says where that is, and what is.
+        NotInTableError: the table of states does not know the action there.
     """
-    said = f": {why}" if why else ""
-    if action is Action.REVIVE:
-        if state.status is not Status.KILLED:
-            raise Conflict(f"only a killed ramp is revived; this one is {state.status}")
-        return restored(plan, state, now_ms, f"revived by a person, back at the exposure of the start{said}")
-    if state.status not in LIVE:
-        raise Conflict(f"the ramp is over: it is {state.status}")
+    if (words := refused(plan, state, action)) is not None:
+        raise Conflict(words)
+    return lawful(Cause.by_person(action), plan, state, _acted(plan, state, action, now_ms, f": {why}" if why else ""))
+
+
+def _acted(plan: Plan, state: State, action: Action, now_ms: int, said: str) -> State:
     match action:
         case Action.PAUSE:
-            return _pause(state, said)
+            return replace(state, status=Status.PAUSED, why=f"paused by a person{said}")
         case Action.RESUME:
-            return _resume(state, said)
+            return replace(state, status=under_way(state), why=f"resumed by a person{said}")
         case Action.APPROVE:
-            return _approve(plan, state, said)
+            return replace(state, approved_step=state.step, why=f"approved by a person{said}")
         case Action.ADVANCE:
-            return _advance(plan, state, now_ms, said)
+            return _advanced(plan, state, now_ms, said)
         case Action.KILL:
             return killed(state, now_ms, f"killed by a person{said}")
+        case Action.REVIVE:
+            return restored(plan, state, now_ms, f"revived by a person, back at the exposure of the start{said}")
         case _:
             return restored(plan, state, now_ms, f"aborted by a person{said}")
 
@@ -225,38 +246,9 @@ def _in_new_step(seen: GuardrailState, *, alone: bool) -> GuardrailState:
     )
 
 
-def _pause(state: State, said: str) -> State:
-    if state.status is Status.PAUSED:
-        raise Conflict("the ramp is paused already")
-    return replace(state, status=Status.PAUSED, why=f"paused by a person{said}")
-
-
-def _resume(state: State, said: str) -> State:
-    if state.status is not Status.PAUSED:
-        raise Conflict(f"only a paused ramp is resumed; this one is {state.status}")
-    return replace(state, status=under_way(state), why=f"resumed by a person{said}")
-
-
-def _approve(plan: Plan, state: State, said: str) -> State:
-    if under_way(state) is not Status.RUNNING:
-        raise Conflict(f"there is nothing to approve: the ramp is {under_way(state)}")
-    if state.approved_step == state.step:
-        raise Conflict("this step is approved already")
-    gated = step_at(plan, state.step).gate is Gate.MANUAL or is_manual(plan, state)
-    if not gated and state.status is not Status.AWAITING_APPROVAL:
-        raise Conflict("this step waits for no approval")
-    return replace(state, approved_step=state.step, why=f"approved by a person{said}")
-
-
-def _advance(plan: Plan, state: State, now_ms: int, said: str) -> State:
-    if state.status is Status.PAUSED:
-        raise Conflict("the ramp is paused; resume it first")
-    match under_way(state):
-        case Status.SOAKING:
-            raise Conflict("the ramp is at its last step and soaking")
-        case Status.ARMING:
-            return transition(plan, state, Begin(f"a person ended the pre-flight{said}"), now_ms)
-        case _ if is_last(plan, state):
-            return transition(plan, state, Soak(f"a person ended the last step{said}"), now_ms)
-        case _:
-            return transition(plan, state, Advance(state.step + 1, f"advanced by a person{said}"), now_ms)
+def _advanced(plan: Plan, state: State, now_ms: int, said: str) -> State:
+    if under_way(state) is Status.ARMING:
+        return transition(plan, state, Begin(f"a person ended the pre-flight{said}"), now_ms)
+    if is_last(plan, state):
+        return transition(plan, state, Soak(f"a person ended the last step{said}"), now_ms)
+    return transition(plan, state, Advance(state.step + 1, f"advanced by a person{said}"), now_ms)

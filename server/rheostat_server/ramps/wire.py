@@ -10,7 +10,8 @@ from rheostat.model.shares import ppm_to_percent
 from rheostat_server.outcomes.cover import coverage_of
 from rheostat_server.outcomes.model import ServiceCover
 from rheostat_server.ports.ramps import DecisionRow, KillRow, RampRow
-from rheostat_server.ramps.model import Plan
+from rheostat_server.ramps.legality import allowed
+from rheostat_server.ramps.model import Action, Plan
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.standing import GuardrailStanding, Standing, standing
 from rheostat_server.ramps.watching import Watched, now_lines
@@ -65,7 +66,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp. Exposures are percentages; ``step`` counts from 0, -1 is before the first.
 
     ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
-    when it started. ``reporting`` is told of one ramp that is live, and not in lists.
+    when it started. ``actions`` are what a person may do to it now; ``kill`` and ``revive`` are done to its flag.
+    ``reporting`` is told of one ramp that is live, and not in lists.
     """
 
     id: str
@@ -92,6 +94,7 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     notes: tuple[str, ...] = ()
     reporting: Reporting | None = None
+    actions: tuple[Action, ...] = ()
 
 
 class TrialArm(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +211,7 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         why=state.why,
         plan=plan,
         notes=notes,
+        actions=allowed(plan, state),
     )
 
 

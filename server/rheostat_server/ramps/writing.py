@@ -7,8 +7,10 @@ import msgspec
 from rheostat.model.kill import Kill
 from rheostat_server.ports.ramps import DecisionRow, EpochMark, KillRow, RampRow
 from rheostat_server.ports.storage import AuditEntry, Transaction
+from rheostat_server.ramps.decide import under_way
 from rheostat_server.ramps.model import LIVE, State, Status
 from rheostat_server.ramps.records import Event, happened
+from rheostat_server.ramps.states import Cause, outcomes
 from rheostat_server.ramps.transition import overlay
 
 Announce = Callable[[Sequence[int]], None]
@@ -97,23 +99,23 @@ async def write_next(
 
 async def cover(tx: Transaction, row: RampRow, at_ms: int, served: Served, *, actor: str) -> None:
     """Take away the overlay of a promoted ramp because another starts on its rollout."""
-    await _set_overlaid(tx, row, served, overlaid=False, event="covered", at_ms=at_ms, actor=actor)
+    await _set_overlaid(tx, row, served, cause=Cause.RAMP_COVERED, at_ms=at_ms, actor=actor)
 
 
 async def end_overlay(tx: Transaction, row: RampRow, at_ms: int, served: Served, *, actor: str) -> None:
     """End the overlay of a promoted ramp: the document's exposure is in force from now on."""
-    await _set_overlaid(tx, row, served, overlaid=False, event="ended", at_ms=at_ms, actor=actor)
+    await _set_overlaid(tx, row, served, cause=Cause.WRITE_ENDED, at_ms=at_ms, actor=actor)
 
 
 async def _uncover(tx: Transaction, ramp_id: str, at_ms: int, served: Served) -> None:
     row = await tx.ramps.lock(ramp_id)
     if row.state.status is Status.PROMOTED and not row.overlaid:
-        await _set_overlaid(tx, row, served, overlaid=True, event="uncovered", at_ms=at_ms, actor="controller")
+        await _set_overlaid(tx, row, served, cause=Cause.RAMP_UNCOVERED, at_ms=at_ms, actor="controller")
 
 
-async def _set_overlaid(
-    tx: Transaction, row: RampRow, served: Served, *, overlaid: bool, event: Event, at_ms: int, actor: str
-) -> None:
+async def _set_overlaid(tx: Transaction, row: RampRow, served: Served, *, cause: Cause, at_ms: int, actor: str) -> None:
+    [outcome] = outcomes(cause, row.state.status, under_way(row.state))
+    overlaid, event = outcome.in_force, msgspec.convert(cause.what, Event)
     after = msgspec.structs.replace(row, overlaid=overlaid, version=row.version + 1)
     await tx.ramps.save(after)
     await tx.ramps.add_decision(after.id, happened(after.version, after.state, event, actor=actor, at_ms=at_ms))

@@ -1,6 +1,6 @@
 """What a decision, or a person, changes."""
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +10,6 @@ from rheostat_server.errors import Conflict
 from rheostat_server.ramps.evidence import ArmTotals, Sight
 from rheostat_server.ramps.memory import KillProcess, Proof
 from rheostat_server.ramps.model import (
-    LIVE,
     Action,
     Family,
     Gate,
@@ -22,6 +21,7 @@ from rheostat_server.ramps.model import (
     Status,
     Step,
 )
+from rheostat_server.ramps.states import OVER
 from rheostat_server.ramps.transition import act, overlay, start, transition
 from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, a_plan, running, seeing
@@ -149,17 +149,17 @@ def test_step_back_ends_the_soak() -> None:
 
 
 @pytest.mark.parametrize(
-    ("decision", "status", "exposure_ppm"),
+    ("decision", "changes", "status", "exposure_ppm"),
     [
-        (Promote("w"), Status.PROMOTED, 250_000),
-        (KillRamp("errors", "w"), Status.KILLED, 0),
-        (Refuse("w"), Status.ABORTED, 10_000),
+        (Promote("w"), {"soaking_since_ms": 1}, Status.PROMOTED, 250_000),
+        (KillRamp("errors", "w"), {}, Status.KILLED, 0),
+        (Refuse("w"), {"exposed_since_ms": None}, Status.ABORTED, 10_000),
     ],
 )
-def test_ends_of_a_ramp(decision: Decision, status: Status, exposure_ppm: int) -> None:
+def test_ends_of_a_ramp(decision: Decision, changes: dict[str, Any], status: Status, exposure_ppm: int) -> None:
     """Promoted keeps the exposure, killed gives 0, refused the exposure at the start; each opens an epoch."""
     plan = a_plan(start_ppm=10_000)
-    before = at_step(plan, 1)
+    before = replace(at_step(plan, 1), **changes)
     after = transition(plan, before, decision, LATER)
 
     assert (after.status, after.exposure_ppm, after.epoch, after.why) == (status, exposure_ppm, before.epoch + 1, "w")
@@ -300,6 +300,6 @@ def test_only_the_killed_are_revived(status: Status) -> None:
     state = replace(at_step(plan), status=status)
     with pytest.raises(Conflict, match="only a killed ramp"):
         act(plan, state, Action.REVIVE, LATER)
-    if status not in LIVE:
+    if status in OVER:
         with pytest.raises(Conflict, match="the ramp is over"):
             act(plan, state, Action.ABORT, LATER)
