@@ -58,6 +58,9 @@ def start(session: Session, flag: str | None, file: str | None, rps: float | Non
 
     def people(console: Console) -> None:
         _print_line(console, body)
+        print_prose(
+            console, f"{body['strategy']}: steps {', '.join(f'{step:g}' for step in body['steps'])} %", indent=2
+        )
         for note in body.get("notes", []):
             print_prose(console, note, indent=2)
         for line in outlook(msgspec.convert(body["plan"], Plan), rps):
@@ -151,7 +154,13 @@ def _print_trial(console: Console, tried: list[dict[str, Any]]) -> None:
 def _act(session: Session, ramp_or_flag: str, action: str, reason: str | None) -> None:
     connection = session.connection
     body = connection.post(f"{path_of_ramp(connection, ramp_or_flag)}/{action}", {"reason": reason} if reason else {})
-    session.show(body, lambda console: _print_line(console, body))
+
+    def people(console: Console) -> None:
+        _print_line(console, body)
+        for note in body.get("notes", []):
+            print_prose(console, note, indent=2)
+
+    session.show(body, people)
 
 
 def _action(name: str, help_text: str, *, reason_required: bool = False) -> None:
@@ -166,7 +175,7 @@ def _action(name: str, help_text: str, *, reason_required: bool = False) -> None
 _action("pause", "Stay at this exposure. Evidence is still read, and still kills.")
 _action("resume", "Go on after a pause.")
 _action("approve", "Let a ramp through the manual gate at which it waits.")
-_action("advance", "Go up one step now, without proof.", reason_required=True)
+_action("advance", "Go up one step now, without proof; of a draft: start it now.", reason_required=True)
 _action("abort", "End the ramp and go back to the exposure in force when it started.", reason_required=True)
 
 
@@ -205,7 +214,10 @@ def _number(text: str) -> int | float:
 
 
 def path_of_ramp(connection: Connection, ramp_or_flag: str) -> str:
-    """Return the path of a ramp that is named by its id or by its flag (the live one then, else the newest)."""
+    """Return the path of a ramp that is named by its id or by its flag: the live one then, else the newest.
+
+    One that starts later goes before those that are over.
+    """
     base = f"{connection.of_environment}/ramps"
     of_flag = connection.get(base, flag=ramp_or_flag)["ramps"]
     if not of_flag:
@@ -214,10 +226,12 @@ def path_of_ramp(connection: Connection, ramp_or_flag: str) -> str:
         raise CommandFailed(
             f"there is no ramp of {ramp_or_flag!r} in {connection.environment}; `rheostat ramp status` lists them"
         )
-    live = [view for view in of_flag if view["status"] not in ENDED]
+    drafts = [view for view in of_flag if view["status"] == "draft"]
+    live = [view for view in of_flag if view["status"] not in ENDED and view not in drafts] or drafts
     if len(live) > 1:
         ids = ", ".join(f"{view['id']} ({view['rollout']})" for view in live)
-        raise CommandFailed(f"{ramp_or_flag} has several live ramps; name one: {ids}")
+        what = "several drafts" if live == drafts else "several live ramps"
+        raise CommandFailed(f"{ramp_or_flag} has {what}; name one: {ids}")
     newest = max(live or of_flag, key=lambda view: str(view["started_at"]))
     return f"{base}/{newest['id']}"
 

@@ -22,7 +22,10 @@ _NOTHING = ArmTotals()
 
 
 def start(plan: Plan, now_ms: int) -> State:
-    """Return the state of a ramp that starts now: arming, or without a pre-flight at its first step."""
+    """Return the state of a ramp that starts now: arming, or without a pre-flight at its first step.
+
+    Where it has windows or freezes the first step waits for the controller to look at the calendar.
+    """
     state = State(
         status=Status.ARMING,
         epoch=1,
@@ -34,7 +37,14 @@ def start(plan: Plan, now_ms: int) -> State:
     )
     if plan.preflight_s > 0:
         return state
+    if plan.advance_windows or plan.freezes:
+        return replace(state, why="no pre-flight was asked for; the first step waits for its window")
     return _first_exposure(plan, replace(state, epoch=0), now_ms, "no pre-flight was asked for")
+
+
+def drafted(plan: Plan, now_ms: int, starts_ms: int | None, why: str) -> State:
+    """Return the state of a ramp that starts later; till then nothing of it is in force."""
+    return State(exposure_ppm=plan.start_ppm, entered_ms=now_ms, started_ms=now_ms, starts_ms=starts_ms, why=why)
 
 
 def transition(plan: Plan, state: State, decision: Decision, now_ms: int) -> State:
@@ -110,7 +120,9 @@ def act(plan: Plan, state: State, action: Action, now_ms: int, why: str = "") ->
         if state.status is not Status.KILLED:
             raise Conflict(f"only a killed ramp is revived; this one is {state.status}")
         return restored(plan, state, now_ms, f"revived by a person, back at the exposure of the start{said}")
-    if state.status not in LIVE:
+    if state.status is Status.DRAFT and action is not Action.ABORT:
+        raise Conflict("the ramp has not started yet; advance starts it now, abort ends it")
+    if state.status not in LIVE | {Status.DRAFT}:
         raise Conflict(f"the ramp is over: it is {state.status}")
     match action:
         case Action.PAUSE:

@@ -65,7 +65,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp. Exposures are percentages; ``step`` counts from 0, -1 is before the first.
 
     ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
-    when it started. ``reporting`` is told of one ramp that is live, and not in lists.
+    when it started. ``reporting`` is told of one ramp that is live, and not in lists. ``strategy`` says where the steps
+    come from. ``start_at`` is when a draft starts; till then ``started_at`` is when it was made.
     """
 
     id: str
@@ -92,6 +93,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     notes: tuple[str, ...] = ()
     reporting: Reporting | None = None
+    strategy: str = "canary"
+    start_at: str | None = None
 
 
 class TrialArm(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +211,8 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         why=state.why,
         plan=plan,
         notes=notes,
+        strategy=plan.strategy,
+        start_at=rfc3339_or_none(state.starts_ms),
     )
 
 
