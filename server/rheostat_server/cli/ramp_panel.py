@@ -95,6 +95,8 @@ def _exposure(view: dict[str, Any]) -> RenderableType:
     rows = Table.grid()
     rows.add_row(table)
     rows.add_row(Text.assemble(f"{'steps':<11}", steps, f" %  ({view.get('strategy', 'canary')})"))
+    if shut := (view.get("standing") or {}).get("shut"):
+        rows.add_row(Text.assemble(f"{'calendar':<11}", (shut, "yellow")))
     return rows
 
 

@@ -135,7 +135,7 @@ async def start_ramp(
     await refuse_shared_line(tx, environment, flag.key, rollout, but=row.id)
     notes = (*_standing_before(row, earlier), *notes_of(plan, watched, at_ms))
     steps = ", ".join(f"{ppm_to_percent(step.exposure_ppm):g}" for step in plan.steps)
-    planned_for = "" if draft is None else ", as it was planned,"
+    planned_for = "" if draft is None else " as it was planned"
     summary = (
         f"a ramp of {flag.key} ({row.rollout}) started{planned_for}: steps {steps} %{f'; {reason}' if reason else ''}"
     )
