@@ -22,6 +22,22 @@ from rheostat_server.ramps.simulation.estimate import outlook
 
 _DECISIONS_READ = 200
 _DECISIONS_SHOWN = 8
+_FIELDS = (
+    "rollout",
+    "strategy",
+    "step_weight",
+    "first_weight",
+    "factor",
+    "max_weight",
+    "start_at",
+    "timezone",
+    "preflight",
+    "min_dwell",
+    "soak",
+    "holdback",
+    "users",
+)
+"""The fields of a ramp document that are options of ``ramp start`` by the same name."""
 
 
 @click.group(cls=Group)
@@ -35,6 +51,13 @@ def ramp() -> None:
 @click.option("-f", "--file", help="A ramp document; FLAG and the options below are then not needed.")
 @click.option("--rollout", help="A rule's rollout, instead of the default's.")
 @click.option("--steps", help="Percentages, such as 1,5,25,50,100.")
+@click.option("--strategy", help="canary, linear, exponential or blue-green. [default: canary]")
+@click.option("--step-weight", type=float, help="Of linear: percent from step to step.")
+@click.option("--first-weight", type=float, help="Of exponential: percent of the first step. [default: 1]")
+@click.option("--factor", type=float, help="Of exponential: how many times the one before each step is. [default: 2]")
+@click.option("--max-weight", type=float, help="Of linear and exponential: percent of the last step before 100.")
+@click.option("--start-at", help="Start later: an RFC 3339 time, or a local one with --timezone.")
+@click.option("--timezone", help="Of --start-at, such as Europe/Madrid.")
 @click.option("--preflight", help="How long to watch before the first step. [default: 10m]")
 @click.option("--no-preflight", is_flag=True, help="Expose at once, without watching who fails anyway.")
 @click.option("--min-dwell", help="The least time on each step. [default: 60s]")
@@ -196,9 +219,9 @@ def _document(connection: Connection, flag: str | None, file: str | None, option
         document["steps"] = [_number(part) for part in options["steps"].split(",")]
     if options["no_preflight"]:
         document["preflight"] = "0s"
-    for name in ("rollout", "preflight", "min_dwell", "soak", "holdback", "users"):
+    for name in _FIELDS:
         if options[name] is not None:
-            document[name] = plain(options[name]) if name == "holdback" else options[name]
+            document[name] = plain(options[name]) if isinstance(options[name], float) else options[name]
     if options["unguarded"]:
         document["unguarded"] = True
     check([FileDocument("the command line", document)])
