@@ -10,7 +10,7 @@ from rheostat_server.demo.story import FLAG_DOCUMENT
 from tests.e2e.conftest import Play
 from tests.e2e.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 OVER = {"killed", "aborted", "promoted"}
 SHORT: dict[str, Any] = {

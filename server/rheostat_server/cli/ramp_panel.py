@@ -96,7 +96,10 @@ def _exposure(view: dict[str, Any]) -> RenderableType:
     rows.add_row(table)
     rows.add_row(Text.assemble(f"{'steps':<11}", steps, f" %  ({view.get('strategy', 'canary')})"))
     if shut := (view.get("standing") or {}).get("shut"):
-        rows.add_row(Text.assemble(f"{'calendar':<11}", (shut, "yellow")))
+        calendar = Table.grid()
+        calendar.add_column(width=11)
+        calendar.add_row("calendar", Text(shut, "yellow"))
+        rows.add_row(calendar)
     return rows
 
 
