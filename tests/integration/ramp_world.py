@@ -28,6 +28,7 @@ from rheostat_server.ports.evidence import EvidenceSource
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow
 from rheostat_server.ramps.controller import RampController
+from rheostat_server.ramps.draft_runner import DraftRunner
 from rheostat_server.ramps.kills import KillOrder
 from rheostat_server.ramps.model import Action, Family, State
 from rheostat_server.ramps.overlay_rules import OverlayRules
@@ -185,6 +186,7 @@ class RampWorld:
         self.flags = FlagService(self.storage, self.clock, OverlayRules(), self.announced.extend)
         self.outcomes = OutcomeService(self.storage, self.metrics, self.clock, group_seconds=0)
         self.controller = self.another_controller("one")
+        self.drafts = DraftRunner(self.storage, self.clock, self.ramps.start_due, self.controller.lease)
         self.environment: EnvironmentRow
 
     def another_controller(self, node: str) -> RampController:

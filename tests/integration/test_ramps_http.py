@@ -14,7 +14,15 @@ from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.ports.access import TokenRow
 from rheostat_server.ramps.routes import ramp_routes
 from rheostat_server.web.app import create_app
-from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, ramp_document, ramp_world
+from tests.integration.ramp_world import (
+    ENVIRONMENT,
+    FLAG,
+    PROJECT,
+    RampWorld,
+    flag_document,
+    ramp_document,
+    ramp_world,
+)
 
 BASE = f"/api/v1/projects/{PROJECT}/environments/{ENVIRONMENT}"
 RAMPS = f"{BASE}/ramps"
@@ -198,3 +206,83 @@ async def test_the_api_describes_its_ramps(api: httpx.AsyncClient) -> None:
     names = [one["operationId"] for one in operations]
     assert len(names) == len(set(names)) == 12
     assert all(one.get("description") for one in operations)
+
+
+async def test_strategies_and_calendars_are_taken_and_shown(api: httpx.AsyncClient) -> None:
+    """The view has the strategy, the steps that it came to, and when the calendar lets it go up."""
+    window = {"days": "mon-wed", "from": "09:00", "to": "17:00", "timezone": "Europe/Madrid"}
+    freeze = {"from": "2026-01-05", "until": "2026-01-06", "timezone": "Europe/Madrid", "reason": "stocktaking"}
+
+    view = await started(
+        api, strategy="linear", steps=None, step_weight=20, max_weight=40, advance_windows=[window], freezes=[freeze]
+    )
+
+    assert (view["strategy"], view["steps"]) == ("linear", [20, 40, 100])
+    assert view["plan"]["advance_windows"][0]["from_minute"] == 540
+    assert view["notes"][-3:] == [
+        "it goes up only within mon-wed 09:00-17:00 Europe/Madrid; evidence and kills run always",
+        "frozen (stocktaking) from Mon 5 Jan 00:00 Europe/Madrid until Tue 6 Jan 00:00 Europe/Madrid",
+        "it begins to watch now; waits for the advance window: opens Tue 6 Jan 09:00 Europe/Madrid",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "hint"),
+    [
+        ({"strategy": "linear", "step_weight": 10}, "steps", "leave out steps, or say strategy: custom"),
+        ({"strategy": "linear", "steps": None, "step_weight": 60, "max_weight": 50}, "step_weight", "at most 50"),
+        ({"strategy": "exponential", "steps": None, "factor": 1}, "factor", "such as 2"),
+        ({"strategy": "blue-green", "steps": None, "holdback": 0}, "strategy", "unguarded: true"),
+        ({"advance_windows": [{"from": "09:00"}]}, "advance_windows[0].timezone", "Europe/Madrid"),
+        ({"freezes": [{"from": "2026-01-05"}]}, "freezes[0].until", "add until"),
+        ({"start_at": "2026-12-01T09:00"}, "start_at", "with timezone: Europe/Madrid"),
+    ],
+)
+async def test_what_cannot_be_planned_is_named_with_a_hint(
+    api: httpx.AsyncClient, document: dict[str, Any], path: str, hint: str
+) -> None:
+    """A bad combination is one fault, with its path and what to do; nothing is started."""
+    answer = await api.post(RAMPS, json=ramp_document(**document))
+
+    assert answer.status_code == 422
+    [fault] = answer.json()["faults"]
+    assert fault["path"] == path
+    assert hint in fault["hint"]
+    assert (await api.get(RAMPS)).json()["ramps"] == []
+
+
+async def test_a_ramp_is_planned_for_later_and_ended_or_started(api: httpx.AsyncClient, world: RampWorld) -> None:
+    """A draft has its time, is ended by an abort and started by an advance; of anything else it is a conflict."""
+    ends, starts = [await started(api, start_at="2026-12-01T09:00", timezone="Europe/Madrid") for _ in range(2)]
+    assert (ends["status"], ends["start_at"], ends["in_force"]) == ("draft", "2026-12-01T08:00:00.000Z", False)
+    assert ends["standing"]["line"] == "draft: starts Tue 1 Dec 09:00 Europe/Madrid (in 334 days)"
+
+    refused = await api.post(f"{RAMPS}/{ends['id']}/pause", json={})
+    ended = await api.post(f"{RAMPS}/{ends['id']}/abort", json={"reason": "never mind"})
+    begun = await api.post(f"{RAMPS}/{starts['id']}/advance", json={"reason": "today"})
+
+    assert (refused.status_code, ended.json()["status"], begun.json()["status"]) == (409, "aborted", "arming")
+    decisions = (await api.get(f"{RAMPS}/{starts['id']}/decisions")).json()["decisions"]
+    assert [one["kind"] for one in decisions] == ["draft", "start"]
+    again = await api.post(f"{RAMPS}/{ends['id']}/advance", json={"reason": "after all"})
+    assert again.status_code == 409
+    assert "the ramp is over" in again.json()["detail"]
+
+
+async def test_interlocks_answer_with_who_is_in_the_way(api: httpx.AsyncClient, world: RampWorld) -> None:
+    """An earlier rule on the same line is a fault of the rollout; a live ramp of the flag a conflict that names it."""
+    when = {"attribute": "country", "operator": "in", "values": ["ES"]}
+    rule = {"name": "sale", "when": when, "rollout": {"exposure": 25, "split": {"on": 1}, "fallback": "off"}}
+    await world.put(flag_document(environment={"rules": [rule]}))
+    faulty = await api.post(RAMPS, json=ramp_document())
+    await world.put(flag_document())
+    live = await started(api)
+    second = await api.post(RAMPS, json=ramp_document())
+
+    assert faulty.status_code == 422
+    [fault] = faulty.json()["faults"]
+    assert fault["path"] == "rollout"
+    assert fault["message"].startswith("the rule sale before it rolls out to 25 %")
+    assert "a salt of its own" in fault["hint"]
+    assert second.status_code == 409
+    assert live["id"] in second.json()["detail"]

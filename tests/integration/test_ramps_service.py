@@ -300,7 +300,9 @@ async def test_a_ramp_on_a_flag_that_is_killed_elsewhere_does_not_start_afresh(w
     when = {"attribute": "country", "operator": "in", "values": ["ES"]}
     rule = {"name": "sale", "when": when, "rollout": rollout}
     await world.put(flag_document(environment={"rules": [rule]}))
-    ramp, sale = (await world.start()).id, await world.start(rollout="sale")
+    sale = await world.start(rollout="sale")
+    await world.act(sale.id, Action.ABORT)
+    ramp = (await world.start()).id
     async with world.storage.transaction() as tx:
         row = await tx.ramps.get(sale.id)
         kill = kill_of_ramp(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from rheostat.model.advance_window import AdvanceWindowDocument, FreezeDocument
 from rheostat.model.context import TARGETING_KEY
 from rheostat.model.flag import DEFAULT_ROLLOUT, Condition, FlagType, Prerequisite
 from rheostat.model.kill import KillScope
@@ -139,6 +140,9 @@ class RampStrategy(enum.StrEnum):
 
     CANARY = "canary"
     CUSTOM = "custom"
+    LINEAR = "linear"
+    EXPONENTIAL = "exponential"
+    BLUE_GREEN = "blue-green"
 
 
 class StepDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -147,7 +151,7 @@ class StepDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     exposure: int | float
     min_dwell: str | None = None
     max_dwell: str | None = None
-    gate: Literal["manual"] | None = None
+    gate: Literal["manual", "none"] | None = None
 
 
 class HistoryDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -201,6 +205,10 @@ class RampDocument(
     ``auto``), ``alpha`` the ramp's budget of false kills. ``users`` is how many distinct units are expected. Below
     ``min_coverage`` (percent of evaluations that come from services which report) nothing goes up. ``missing_users``
     says what exposed users who stay away do: kill, or hold.
+
+    A ``strategy`` makes the steps from weights in percent: ``step_weight`` (linear), ``first_weight`` and ``factor``
+    (exponential), both up to ``max_weight``. ``gate`` is each step's that says none itself. ``timezone`` is that of
+    ``start_at``, and of the windows and freezes that have none.
     """
 
     flag: str
@@ -227,3 +235,12 @@ class RampDocument(
     min_coverage: int | float | None = None
     missing_users: Literal["kill", "hold"] = "kill"
     rule: Literal["guard"] = "guard"
+    step_weight: int | float | None = None
+    first_weight: int | float | None = None
+    max_weight: int | float | None = None
+    factor: int | float | None = None
+    gate: Literal["manual"] | None = None
+    advance_windows: tuple[AdvanceWindowDocument, ...] = ()
+    freezes: tuple[FreezeDocument, ...] = ()
+    start_at: str | None = None
+    timezone: str | None = None

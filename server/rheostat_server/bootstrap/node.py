@@ -49,6 +49,7 @@ from rheostat_server.projects.environments import EnvironmentService
 from rheostat_server.projects.routes import project_routes
 from rheostat_server.projects.service import ProjectService
 from rheostat_server.ramps.controller import RampController
+from rheostat_server.ramps.draft_runner import DraftRunner
 from rheostat_server.ramps.overlay_rules import OverlayRules
 from rheostat_server.ramps.routes import ramp_routes
 from rheostat_server.ramps.service import RampService
@@ -121,6 +122,9 @@ class Node:
         scout = None if prometheus is None else PrometheusScout(prometheus, replica_labels=replicas)
         watching = Watching(scout, label_map(settings))
         ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings), watching=watching)
+        self.drafts = DraftRunner(
+            storage, clock, ramps.start_due, self.controller.lease, tick_seconds=settings.tick_seconds
+        )
         flags = FlagService(storage, clock, watcher, announce, arrive=self.arrive)
         sample = ContextSample(settings.preview_sample, serves=self.hub.serves) if settings.preview_sample else None
         ofrep = Ofrep(self.hub, self.keyring, counter, clock, sample=sample)
@@ -133,6 +137,7 @@ class Node:
             counter,
             self.controller,
             self.schedule,
+            self.drafts,
         )
         self.app: Litestar = create_app(
             admin=[

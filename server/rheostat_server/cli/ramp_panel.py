@@ -14,6 +14,7 @@ from rheostat_server.ramps.grades import BY_REQUESTS
 from rheostat_server.ramps.words import count
 
 STATUS_STYLES = {
+    "draft": "cyan",
     "arming": "cyan",
     "running": "green",
     "soaking": "green",
@@ -93,7 +94,12 @@ def _exposure(view: dict[str, Any]) -> RenderableType:
     )
     rows = Table.grid()
     rows.add_row(table)
-    rows.add_row(Text.assemble(f"{'steps':<11}", steps, " %"))
+    rows.add_row(Text.assemble(f"{'steps':<11}", steps, f" %  ({view.get('strategy', 'canary')})"))
+    if shut := (view.get("standing") or {}).get("shut"):
+        calendar = Table.grid()
+        calendar.add_column(width=11)
+        calendar.add_row("calendar", Text(shut, "yellow"))
+        rows.add_row(calendar)
     return rows
 
 

@@ -23,6 +23,22 @@ from rheostat_server.ramps.simulation.estimate import outlook
 
 _DECISIONS_READ = 200
 _DECISIONS_SHOWN = 8
+_FIELDS = (
+    "rollout",
+    "strategy",
+    "step_weight",
+    "first_weight",
+    "factor",
+    "max_weight",
+    "start_at",
+    "timezone",
+    "preflight",
+    "min_dwell",
+    "soak",
+    "holdback",
+    "users",
+)
+"""The fields of a ramp document that are options of ``ramp start`` by the same name."""
 
 
 @click.group(cls=Group)
@@ -36,6 +52,13 @@ def ramp() -> None:
 @click.option("-f", "--file", help="A ramp document; FLAG and the options below are then not needed.")
 @click.option("--rollout", help="A rule's rollout, instead of the default's.")
 @click.option("--steps", help="Percentages, such as 1,5,25,50,100.")
+@click.option("--strategy", help="canary, linear, exponential or blue-green. [default: canary]")
+@click.option("--step-weight", type=float, help="Of linear: percent from step to step.")
+@click.option("--first-weight", type=float, help="Of exponential: percent of the first step. [default: 1]")
+@click.option("--factor", type=float, help="Of exponential: how many times the one before each step is. [default: 2]")
+@click.option("--max-weight", type=float, help="Of linear and exponential: percent of the last step before 100.")
+@click.option("--start-at", help="Start later: an RFC 3339 time, or a local one with --timezone.")
+@click.option("--timezone", help="Of --start-at, such as Europe/Madrid.")
 @click.option("--preflight", help="How long to watch before the first step. [default: 10m]")
 @click.option("--no-preflight", is_flag=True, help="Expose at once, without watching who fails anyway.")
 @click.option("--min-dwell", help="The least time on each step. [default: 60s]")
@@ -59,6 +82,9 @@ def start(session: Session, flag: str | None, file: str | None, rps: float | Non
 
     def people(console: Console) -> None:
         _print_line(console, body)
+        print_prose(
+            console, f"{body['strategy']}: steps {', '.join(f'{step:g}' for step in body['steps'])} %", indent=2
+        )
         for note in body.get("notes", []):
             print_prose(console, note, indent=2)
         for line in outlook(msgspec.convert(body["plan"], Plan), rps):
@@ -153,7 +179,13 @@ def _print_trial(console: Console, tried: list[dict[str, Any]]) -> None:
 def _act(session: Session, ramp_or_flag: str, action: str, reason: str | None) -> None:
     connection = session.connection
     body = connection.post(f"{path_of_ramp(connection, ramp_or_flag)}/{action}", {"reason": reason} if reason else {})
-    session.show(body, lambda console: _print_line(console, body))
+
+    def people(console: Console) -> None:
+        _print_line(console, body)
+        for note in body.get("notes", []):
+            print_prose(console, note, indent=2)
+
+    session.show(body, people)
 
 
 def _action(name: str, help_text: str, *, reason_required: bool = False) -> None:
@@ -168,7 +200,7 @@ def _action(name: str, help_text: str, *, reason_required: bool = False) -> None
 _action("pause", "Stay at this exposure. Evidence is still read, and still kills.")
 _action("resume", "Go on after a pause.")
 _action("approve", "Let a ramp through the manual gate at which it waits.")
-_action("advance", "Go up one step now, without proof.", reason_required=True)
+_action("advance", "Go up one step now, without proof; of a draft: start it now.", reason_required=True)
 _action("abort", "End the ramp and go back to the exposure in force when it started.", reason_required=True)
 
 
@@ -189,9 +221,9 @@ def _document(connection: Connection, flag: str | None, file: str | None, option
         document["steps"] = [_number(part) for part in options["steps"].split(",")]
     if options["no_preflight"]:
         document["preflight"] = "0s"
-    for name in ("rollout", "preflight", "min_dwell", "soak", "holdback", "users"):
+    for name in _FIELDS:
         if options[name] is not None:
-            document[name] = plain(options[name]) if name == "holdback" else options[name]
+            document[name] = plain(options[name]) if isinstance(options[name], float) else options[name]
     if options["unguarded"]:
         document["unguarded"] = True
     check([FileDocument("the command line", document)])
@@ -207,7 +239,10 @@ def _number(text: str) -> int | float:
 
 
 def path_of_ramp(connection: Connection, ramp_or_flag: str) -> str:
-    """Return the path of a ramp that is named by its id or by its flag (the live one then, else the newest)."""
+    """Return the path of a ramp that is named by its id or by its flag: the live one then, else the newest.
+
+    One that starts later goes before those that are over.
+    """
     base = f"{connection.of_environment}/ramps"
     of_flag = connection.get(base, flag=ramp_or_flag)["ramps"]
     if not of_flag:
@@ -216,10 +251,12 @@ def path_of_ramp(connection: Connection, ramp_or_flag: str) -> str:
         raise CommandFailed(
             f"there is no ramp of {ramp_or_flag!r} in {connection.environment}; `rheostat ramp status` lists them"
         )
-    live = [view for view in of_flag if view["status"] not in ENDED]
+    drafts = [view for view in of_flag if view["status"] == "draft"]
+    live = [view for view in of_flag if view["status"] not in ENDED and view not in drafts] or drafts
     if len(live) > 1:
         ids = ", ".join(f"{view['id']} ({view['rollout']})" for view in live)
-        raise CommandFailed(f"{ramp_or_flag} has several live ramps; name one: {ids}")
+        what = "several drafts" if live == drafts else "several live ramps"
+        raise CommandFailed(f"{ramp_or_flag} has {what}; name one: {ids}")
     newest = max(live or of_flag, key=lambda view: str(view["started_at"]))
     return f"{base}/{newest['id']}"
 

@@ -20,7 +20,8 @@ class RampRow(msgspec.Struct, frozen=True, kw_only=True):
     ``live``: a controller moves it. ``overlaid``: its exposure is in force over the document's. ``version``
     goes up by one with each save and is the number of the decision saved with it. ``declared_ppm`` is the
     document's exposure when the ramp started, ``start_ppm`` the one in force then; ``before_ramp`` is the ramp
-    whose overlay made the difference.
+    whose overlay made the difference. ``document`` is the JSON of the ``RampDocument`` of one that starts later, whose
+    plan is made anew then.
     """
 
     id: str
@@ -39,6 +40,7 @@ class RampRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at_ms: int
     before_ramp: str | None = None
     ended_at_ms: int | None = None
+    document: bytes | None = None
 
 
 class DecisionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +67,16 @@ class RampStore(Protocol):
         """Keep a new ramp.
 
         Raises:
-            Conflict: another ramp of this rollout is live.
+            Conflict: another ramp of this flag is live.
+        """
+        ...
+
+    async def begin(self, row: RampRow) -> None:
+        """Write all of a draft that starts; ``row.version`` is one above the version that was read.
+
+        Raises:
+            VersionConflict: it is no draft any more, or was changed; nothing was written.
+            Conflict: another ramp of this flag is live.
         """
         ...
 
@@ -97,12 +108,20 @@ class RampStore(Protocol):
         """Return every live ramp, by id."""
         ...
 
+    async def live_in(self, environment_id: int) -> list[RampRow]:
+        """Return an environment's live ramps, by id."""
+        ...
+
+    async def due(self, now_ms: int) -> list[RampRow]:
+        """Return the drafts whose time has come, in the order of their times."""
+        ...
+
     async def save(self, row: RampRow) -> None:
         """Write what may change of a ramp; ``row.version`` is one above the version that was read.
 
         Raises:
             VersionConflict: the stored version is another; nothing was written.
-            Conflict: another ramp of this rollout is live.
+            Conflict: another ramp of this flag is live.
         """
         ...
 

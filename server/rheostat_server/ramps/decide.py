@@ -26,6 +26,7 @@ from rheostat_server.ramps.observe import BLIND_AFTER
 from rheostat_server.ramps.silence import LONGEST_PREFLIGHT, REQUESTS_TO_ARM
 from rheostat_server.ramps.stats import LOG_PROOF_BAR, PROOF_BAR
 from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
+from rheostat_server.ramps.waiting import by_calendar
 from rheostat_server.ramps.words import count, duration, exposure, odds, rate
 
 _HALF_PPM = 500_000
@@ -37,11 +38,11 @@ def decide(plan: Plan, state: State, now_ms: int) -> Decision:
     """Return what to do at ``now_ms``. A ramp that is over is left where it is.
 
     It never goes up by more than one step, and never up, nor to a kill, on the word of a guardrail that sees nothing.
-    No pause, gate or missing approval stops a kill.
+    No pause, gate, window, freeze or missing approval stops a kill.
     """
     if state.status not in LIVE:
         return Hold(state.status, state.why)
-    return _safety(plan, state, now_ms) or _progress(plan, state, now_ms)
+    return _safety(plan, state, now_ms) or by_calendar(plan, state, _progress(plan, state, now_ms), now_ms)
 
 
 def under_way(state: State) -> Status:

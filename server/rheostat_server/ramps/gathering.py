@@ -12,6 +12,7 @@ from rheostat_server.ports.ramps import EpochMark, RampRow
 from rheostat_server.ports.storage import Storage
 from rheostat_server.ramps.evidence import Evidence, Reading, Sight
 from rheostat_server.ramps.model import Family, GuardrailState
+from rheostat_server.ramps.windows import shut_at
 
 log = structlog.get_logger()
 
@@ -72,6 +73,7 @@ class Gathering:
             arrivals_by_level=crowd.arrivals_by_level,
             coverage=crowd.coverage,
             vanished=crowd.vanished,
+            shut=shut_at(row.plan.advance_windows, row.plan.freezes, at_ms),
         )
 
     async def _epochs(self, row: RampRow) -> tuple[EpochMark, ...]:

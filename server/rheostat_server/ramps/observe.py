@@ -70,6 +70,7 @@ def observe(plan: Plan, state: State, evidence: Evidence) -> State:
         guardrails=guardrails,
         crowd=crowd,
         crowd_cursor=evidence.crowd_cursor or state.crowd_cursor,
+        shut=evidence.shut,
     )
 
 

@@ -10,6 +10,7 @@ from rheostat.model.flag import Flag, Rollout
 from rheostat.model.kill import KillScope
 from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
 from rheostat_server.errors import Fault, Invalid
+from rheostat_server.ramps.calendar_fields import freezes_of, windows_of
 from rheostat_server.ramps.few import BY_HAND_BELOW, FEW_USERS
 from rheostat_server.ramps.guardrails import SUCCESS_RATE
 from rheostat_server.ramps.ladder import treated_share
@@ -17,6 +18,7 @@ from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
 from rheostat_server.ramps.observe import DEFAULT_ACCEPTABLE
 from rheostat_server.ramps.plan_guardrails import ceiling_of, guardrails_of, reads_metrics
 from rheostat_server.ramps.remarks import users_to_kill
+from rheostat_server.ramps.strategies import made_steps, place_of_step, without_return
 from rheostat_server.ramps.words import count, exposure
 
 _LADDER = (10_000, 50_000, 100_000, 250_000, 500_000, TOTAL_PPM)
@@ -86,6 +88,9 @@ def plan_of(
         users=users,
         low_ppm=rollout.low,
         width_ppm=rollout.high - rollout.low,
+        strategy=document.strategy.value,
+        advance_windows=windows_of(document),
+        freezes=freezes_of(document),
     )
     faults = [*faults, *_faults(plan, rollout, asked_steps=len(document.steps))]
     if faults:
@@ -133,7 +138,7 @@ def default_steps(users: int | None) -> tuple[int, ...]:
 
 
 def _steps(document: RampDocument, start_ppm: int, users: int | None) -> tuple[Step, ...]:
-    asked = document.steps or tuple(StepDocument(exposure=ppm * 100 / TOTAL_PPM) for ppm in default_steps(users))
+    asked = made_steps(document) or tuple(StepDocument(exposure=ppm * 100 / TOTAL_PPM) for ppm in default_steps(users))
     shortest_s = _seconds(document.min_dwell, _MIN_DWELL_S)
     longest = document.max_dwell
     return tuple(
@@ -141,7 +146,7 @@ def _steps(document: RampDocument, start_ppm: int, users: int | None) -> tuple[S
             exposure_ppm=ppm,
             min_dwell_s=_seconds(step.min_dwell, shortest_s),
             max_dwell_s=_seconds(step.max_dwell or longest, 0.0) or None,
-            gate=Gate.NONE if step.gate is None else Gate.MANUAL,
+            gate=Gate.MANUAL if (step.gate or document.gate) == "manual" else Gate.NONE,
         )
         for step in asked
         if (ppm := percent_to_ppm(step.exposure)) > start_ppm
@@ -176,6 +181,7 @@ def _faults(plan: Plan, rollout: Rollout, *, asked_steps: int) -> Iterator[Fault
     width = plan.width_ppm
     if width * plan.start_ppm // TOTAL_PPM > width - width * plan.holdback_ppm // TOTAL_PPM:
         yield Fault("holdback", f"it would take the variant from users who have it at {exposure(plan.start_ppm)}")
+    yield from without_return(plan)
     if plan.guarded and plan.users is not None:
         yield from _too_few(plan, plan.users, asked_steps)
 
@@ -192,7 +198,7 @@ def _too_few(plan: Plan, users: int, asked_steps: int) -> Iterator[Fault]:
         first = _first_usable(plan, users)
         at = exposure(step.exposure_ppm)
         yield Fault(
-            f"steps[{i}]" if asked_steps else "users",
+            place_of_step(plan.strategy, i, named=asked_steps > 0),
             f"{at} exposes {exposed} of {count(users)} users, and can kill only after {needed} failing ones",
             f"the first usable step is {exposure(first)}"
             if first

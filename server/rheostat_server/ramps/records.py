@@ -11,9 +11,10 @@ from rheostat_server.ramps.evidence import Evidence
 from rheostat_server.ramps.model import Action, Plan, State, Status
 from rheostat_server.ramps.verdicts import Decision
 
-Event: TypeAlias = Literal["start", "covered", "uncovered", "ended", "aborted"]
-"""What befalls a ramp by neither the rule nor a person's action on it: its start, another ramp on its rollout that
-covers its overlay or uncovers it again, a write of the flag that ends its overlay or aborts it."""
+Event: TypeAlias = Literal["draft", "start", "covered", "uncovered", "ended", "aborted"]
+"""What befalls a ramp by neither the rule nor a person's action on it: that it is planned for later, its start,
+another ramp on its rollout that covers its overlay or uncovers it again, a write of the flag that ends its overlay or
+aborts it, or that it could not start when its time came."""
 
 KINDS = frozenset(
     {*(str(kind.__struct_config__.tag) for kind in get_args(Decision)), *map(str, Action), *get_args(Event)}
@@ -59,6 +60,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     actor: str | None = None
     reason: str | None = None
     plan: Plan | None = None
+    starts_ms: int | None = None
 
 
 def worth_keeping(before: State, after: State, at_ms: int) -> bool:
@@ -124,6 +126,7 @@ def _record(state: State) -> DecisionRecord:
         step=state.step,
         epoch=state.epoch,
         exposure_ppm=state.exposure_ppm,
+        starts_ms=state.starts_ms,
         guardrails={
             name: GuardrailFigures(
                 log_m=seen.log_m,

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from rheostat.model.document import RampStrategy
 from rheostat_server.ramps.few import HARM, USUAL, can_tell_harm
 from rheostat_server.ramps.grades import BY_REQUESTS, BY_UNITS
 from rheostat_server.ramps.ladder import treated_share
-from rheostat_server.ramps.model import Plan
+from rheostat_server.ramps.model import Measure, Plan
 from rheostat_server.ramps.stats import RELATIVE_SHARE, failing_users_to_kill
 from rheostat_server.ramps.words import count, exposure
 
@@ -20,6 +21,7 @@ def remarks(plan: Plan) -> tuple[str, ...]:
     lines = []
     if not plan.guarded:
         lines.append("unguarded: it moves by time alone, and nothing takes the variant back")
+    lines += _at_once(plan)
     if plan.low_evidence:
         few = "the number of users is not known" if plan.users is None else f"there are only {count(plan.users)} users"
         lines.append(f"low evidence: {few}")
@@ -43,6 +45,19 @@ def remarks(plan: Plan) -> tuple[str, ...]:
             lines.append(f"{guardrail.name}: {may}{why} φ = {guardrail.phi:.3g}")
     lines += _budget(plan)
     return tuple(lines)
+
+
+def _at_once(plan: Plan) -> Iterator[str]:
+    """Yield what is particular to a ramp that exposes everybody at once."""
+    if plan.strategy != RampStrategy.BLUE_GREEN or not plan.guarded:
+        return
+    yield "blue-green: all at once; the old variant stays warm, and a kill or an abort brings it back at once"
+    bounded = any(
+        guardrail.measure is Measure.ERRORS and guardrail.may_kill and guardrail.ceiling is not None
+        for guardrail in plan.guardrails
+    )
+    if plan.holdback_ppm == 0 and not bounded:
+        yield "nothing kills it for errors: it has no holdback, and no ceiling on errors"
 
 
 def _relative_alpha(plan: Plan) -> float:

@@ -11,7 +11,7 @@ from rheostat_server.ramps.model import Plan, State
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.states import Cause
-from rheostat_server.ramps.transition import act, start, transition, written_over
+from rheostat_server.ramps.transition import act, drafted, start, transition, written_over
 from rheostat_server.ramps.verdicts import Decision
 
 _SAME = 1e-9
@@ -57,7 +57,8 @@ def replay(rows: Iterable[DecisionRow]) -> Iterator[Replayed]:
         again: Decision | None = None
         if record.plan is not None:
             plan = record.plan
-            state = start(plan, row.at_ms)
+            later = record.event == "draft"
+            state = drafted(plan, row.at_ms, record.starts_ms, record.why) if later else start(plan, row.at_ms)
         elif plan is None:
             raise ValueError("the rows do not begin with the ramp's start")
         elif row.seq != seq + 1:

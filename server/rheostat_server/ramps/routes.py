@@ -33,7 +33,7 @@ _ASKED_BY_PATH = (
     (Action.PAUSE, "Stay at this exposure; evidence is still read, and still kills."),
     (Action.RESUME, "Go on after a pause."),
     (Action.APPROVE, "Let the ramp through the step that waits for a person."),
-    (Action.ADVANCE, "Go up one step now, without proof."),
+    (Action.ADVANCE, "Go up one step now, without proof. A draft starts now."),
     (Action.ABORT, "End the ramp; the exposure in force when it started comes back."),
 )
 
@@ -45,7 +45,7 @@ def ramp_routes(service: RampService) -> Router:
     async def start_ramp(
         project: FromPath[str], environment: FromPath[str], body: RawBody, principal: Caller
     ) -> RampView:
-        """Start the ramp that a document describes."""
+        """Start the ramp that a document describes; with a ``start_at`` to come, keep it as a draft until then."""
         return await service.start(project, environment, decode_plain(body), actor=principal.actor)
 
     @post(_ENVIRONMENT + "/guardrails/try", operation_class=takes(RampDocument), status_code=200)

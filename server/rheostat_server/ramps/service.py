@@ -10,12 +10,16 @@ from rheostat_server.outcomes.cover import COVER_MS
 from rheostat_server.ports.metrics import Metrics
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
+from rheostat_server.ramps.calendar_fields import start_ms_of
 from rheostat_server.ramps.controller import labels_of
+from rheostat_server.ramps.drafts import document_of, keep_draft, start_draft
 from rheostat_server.ramps.kills import KillOrder, kill_flag, revive_flag
-from rheostat_server.ramps.model import Action
+from rheostat_server.ramps.lease import LeaseLostError
+from rheostat_server.ramps.model import Action, Status
 from rheostat_server.ramps.records import KINDS, acted
 from rheostat_server.ramps.starting import Sources, ramp_document, start_ramp
 from rheostat_server.ramps.transition import act
+from rheostat_server.ramps.waiting import against_calendar
 from rheostat_server.ramps.watching import Watching, faults_of
 from rheostat_server.ramps.wire import (
     DecisionList,
@@ -59,11 +63,13 @@ class RampService:
     async def start(self, project: str, environment: str, data: object, *, actor: str) -> RampView:
         """Start the ramp that a document describes; its ``notes`` say what a person should know.
 
+        One with a ``start_at`` to come is kept as a draft until then.
+
         Raises:
             Invalid: the document has faults, or its plan cannot work; all are listed.
             NotFound: there is no such environment or flag.
             Refused: the flag is disabled there.
-            Conflict: the flag is killed there, or another ramp of the rollout is live.
+            Conflict: the flag is killed there, another ramp of it is live, or one on the same salt and unit.
         """
         document = ramp_document(data, environment)
         at_ms = self._clock.wall_ms()
@@ -71,14 +77,52 @@ class RampService:
         if faults := faults_of(watched):
             raise Invalid(faults, "the ramp")
 
+        starts_ms = start_ms_of(document)
+
         async def write(tx: Transaction) -> tuple[RampRow, tuple[str, ...]]:
             there = await tx.environments.get(project, environment)
+            if starts_ms is not None and starts_ms > at_ms:
+                return await keep_draft(
+                    tx, there, document, self._sources, starts_ms=starts_ms, actor=actor, at_ms=at_ms, watched=watched
+                )
             return await start_ramp(tx, there, document, self._sources, actor=actor, at_ms=at_ms, watched=watched)
 
         row, notes = await self._storage.run(write)
-        self._metrics.touch(labels_of(row))
-        self._announce([row.environment_id])
+        if not row.live:
+            return ramp_view(row, at_ms, notes)
+        if starts_ms is not None:
+            notes = (f"start_at, {document.start_at}, is past: it starts now", *notes)
+        self._started(row)
         return ramp_view(row, at_ms, notes)
+
+    async def start_draft(
+        self, draft: RampRow, *, actor: str, reason: str = "", token: int | None = None
+    ) -> tuple[RampRow, tuple[str, ...]]:
+        """Start a draft now, on the flag as it is now. ``token``: only under this lease.
+
+        Raises:
+            LeaseLostError: another node leads by now.
+            Conflict: it is no draft any more; or as ``start``.
+            Invalid, NotFound, Refused: as ``start``; it is still a draft.
+        """
+        document = document_of(draft)
+        at_ms = self._clock.wall_ms()
+        watched = () if document.unguarded else await self._watching.of(document, draft.plan.project, at_ms)
+        if faults := faults_of(watched):
+            raise Invalid(faults, "the ramp")
+
+        async def write(tx: Transaction) -> tuple[RampRow, tuple[str, ...]]:
+            if token is not None and not await tx.lease.hold(token):
+                raise LeaseLostError
+            return await start_draft(tx, draft, self._sources, actor=actor, at_ms=at_ms, reason=reason, watched=watched)
+
+        row, notes = await self._storage.run(write)
+        self._started(row)
+        return row, notes
+
+    async def start_due(self, draft: RampRow, token: int) -> None:
+        """Start a draft whose time has come, in the name of who planned it; raises as ``start_draft``."""
+        await self.start_draft(draft, actor=draft.started_by, token=token)
 
     async def try_guardrails(self, project: str, environment: str, data: object) -> TrialList:
         """Return what the queries of a ramp document's guardrails return now. Nothing is started.
@@ -150,34 +194,40 @@ class RampService:
     ) -> RampView:
         """Do what a person asks of a ramp: pause, resume, approve, advance or abort.
 
-        An abort brings back the exposure that was in force when the ramp started.
+        An abort brings back the exposure that was in force when the ramp started. A draft that is advanced starts now.
+        A person's word goes before windows and freezes, which the audit tells.
 
         Raises:
             NotFound: there is no such ramp.
             Conflict: the action is not allowed where the ramp stands.
         """
         at_ms = self._clock.wall_ms()
+        async with self._storage.transaction() as tx:
+            found = await self._of(tx, project, environment, ramp_id)
+        if found.state.status is Status.DRAFT and action is Action.ADVANCE:
+            begun, notes = await self.start_draft(found, actor=actor, reason=reason)
+            return ramp_view(begun, at_ms, notes)
 
-        async def write(tx: Transaction) -> tuple[RampRow, bool]:
-            await self._of(tx, project, environment, ramp_id)
+        async def write(tx: Transaction) -> tuple[RampRow, bool, tuple[str, ...]]:
             row = await tx.ramps.lock(ramp_id)
             after = following(row, act(row.plan, row.state, action, at_ms, reason), at_ms)
             served = Served()
             decision = acted(after.version, after.state, action, actor=actor, reason=reason, at_ms=at_ms)
             await write_next(tx, row, after, decision, served)
             await served.publish(tx, row.environment_id)
-            summary = f"{row.flag}: {after.state.why}"
+            notes = against_calendar(row.plan, row.state, after.state, at_ms)
+            summary = "; ".join((f"{row.flag}: {after.state.why}", *notes))
             await tx.audit.add(
                 audit_entry(after, f"ramp.{action}", summary, actor=actor, at_ms=at_ms, detail={"reason": reason})
             )
-            return after, bool(served)
+            return after, bool(served), notes
 
-        row, changed = await self._storage.run(write)
+        row, changed, notes = await self._storage.run(write)
         if changed:
             if row.live:
                 self._metrics.touch(labels_of(row))
             self._announce([row.environment_id])
-        return ramp_view(row, at_ms)
+        return ramp_view(row, at_ms, notes)
 
     async def kill(self, project: str, environment: str, order: KillOrder) -> KillAnswer:
         """Take a flag, or its ramping rollout, back; latched until it is revived. Twice is once.
@@ -222,6 +272,10 @@ class RampService:
         environment_id, answer = await self._storage.run(write)
         self._announce([environment_id])
         return answer
+
+    def _started(self, row: RampRow) -> None:
+        self._metrics.touch(labels_of(row))
+        self._announce([row.environment_id])
 
     @staticmethod
     async def _of(tx: Transaction, project: str, environment: str, ramp_id: str) -> RampRow:

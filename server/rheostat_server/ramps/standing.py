@@ -15,6 +15,8 @@ from rheostat_server.ramps.ladder import START, is_last, step_at, treated_share
 from rheostat_server.ramps.model import LIVE, Guardrail, GuardrailState, Plan, State, Status
 from rheostat_server.ramps.observe import BLIND_AFTER, acceptable_rate, added
 from rheostat_server.ramps.stats import PROOF_BAR, requests_needed
+from rheostat_server.ramps.waiting import releases, shut_words
+from rheostat_server.ramps.windows import distance
 from rheostat_server.ramps.words import about, count, duration, exposure
 
 # Larger figures mean nothing to people, and a float beyond 1e308 is not JSON.
@@ -93,6 +95,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a ramp stands. ``line`` is for one line of a terminal; ``why`` is the reason that the last decision gave.
 
     ``preflight_left_s`` is how much longer arming has to watch, with all guardrails seeing; ``None`` where it is over.
+    ``shut`` is what keeps a live ramp from going up by the calendar, in words; ``None`` where nothing does.
     """
 
     line: str
@@ -102,6 +105,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[GuardrailStanding, ...]
     crowd: CrowdStanding
     preflight_left_s: float | None = None
+    shut: str | None = None
 
 
 def standing(plan: Plan, state: State, now_ms: int) -> Standing:
@@ -117,6 +121,7 @@ def standing(plan: Plan, state: State, now_ms: int) -> Standing:
         exposure_ppm=state.exposure_ppm,
         why=state.why,
         preflight_left_s=_preflight_left_s(plan, state) if arming else None,
+        shut=(shut_words(state, now_ms) or None) if state.status in LIVE else None,
         guardrails=guardrails,
         crowd=_crowd(plan, state, now_ms),
     )
@@ -139,11 +144,16 @@ def _crowd(plan: Plan, state: State, now_ms: int) -> CrowdStanding:
 def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], now_ms: int) -> str:
     at = exposure(state.exposure_ppm)
     match state.status:
+        case Status.DRAFT:
+            off = "" if state.starts_ms is None else f" ({distance((state.starts_ms - now_ms) / 1000)})"
+            return f"draft: {state.why}{off}"
         case Status.ARMING:
-            return f"arming {duration(_preflight_left_s(plan, state))} left"
+            left_s = _preflight_left_s(plan, state)
+            return f"arming {_left(state, left_s, now_ms)}"
         case Status.SOAKING:
             since_ms = state.entered_ms if state.soaking_since_ms is None else state.soaking_since_ms
-            return f"soaking at {at}, {duration(plan.soak_s - (now_ms - since_ms) / 1000)} left"
+            left_s = plan.soak_s - (now_ms - since_ms) / 1000
+            return f"soaking at {at}, {_left(state, left_s, now_ms, waits=releases(plan, state))}"
         case Status.RUNNING:
             # With nobody exposed there is no proof to be had, nor asked for.
             alone = treated_share(plan, state.exposure_ppm) == 0
@@ -156,6 +166,12 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             return f"{state.status.value} at {at}{_of_steps(plan, state)}: {state.why.removeprefix(f'{at}: ')}"
         case _:
             return f"{state.status.value}, exposure {at}: {state.why}"
+
+
+def _left(state: State, left_s: float, now_ms: int, *, waits: bool = True) -> str:
+    """Return how much longer it takes; where that is over, what the ramp waits for."""
+    shut = shut_words(state, now_ms) if waits else ""
+    return shut if left_s <= 0 and shut else f"{duration(left_s)} left"
 
 
 def _preflight_left_s(plan: Plan, state: State) -> float:

@@ -17,11 +17,13 @@ from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.few import TELLING_PREFLIGHT_S
 from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.model import Family, Plan
+from rheostat_server.ramps.neighbours import line_faults, refuse_shared_line
 from rheostat_server.ramps.plan import off_variant_faults, plan_of
 from rheostat_server.ramps.remarks import remarks
 from rheostat_server.ramps.transition import start
 from rheostat_server.ramps.validate import validate_ramp
 from rheostat_server.ramps.watching import Watched, now_lines
+from rheostat_server.ramps.windows import calendar_remarks
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
 from rheostat_server.shared.state import read_served_layers
 
@@ -84,39 +86,35 @@ async def start_ramp(
     actor: str,
     at_ms: int,
     watched: Sequence[Watched] = (),
+    draft: RampRow | None = None,
+    reason: str = "",
 ) -> tuple[RampRow, tuple[str, ...]]:
     """Write a new ramp with all that it serves; return it, and what a person should know.
 
+    ``draft`` is the one whose time has come: it becomes the ramp.
+
     Raises:
-        Invalid: the plan cannot work.
+        Invalid: the plan cannot work, or who is exposed would not be drawn apart from what goes before.
         NotFound: there is no such flag.
         Refused: the flag is disabled there.
-        Conflict: the flag is killed there, or a ramp of this rollout is live.
+        Conflict: the flag is killed there, a ramp of it is live, or one of another flag on the same salt and unit.
     """
     _, flag = await locked_flag(tx, environment, document.flag)
-    rollout = _ramping(flag, document, environment.key)
+    if not flag.enabled:
+        raise Refused(f"{flag.key} is disabled in {environment.key}: enable it first, nobody would be exposed")
+    rollout = ramping(flag, document, environment.key)
     rows = await tx.ramps.lock_of_flag(environment.id, flag.key)
-    mine = [row for row in rows if row.rollout == document.rollout]
-    for row in mine:
+    for row in rows:
         if row.live:
-            raise Conflict(f"ramp {row.id} of this rollout is {row.state.status}; abort it first")
+            raise Conflict(
+                f"ramp {row.id} of {flag.key} ({row.rollout}) is {row.state.status} in {environment.key}, and a flag "
+                "has one ramp at a time: abort it first, or wait until it is over"
+            )
     kills = await tx.kills.in_force(environment.id, flag.key)
     if kills:
         raise Conflict(f"{flag.key} is killed in {environment.key} ({kills[0].reason}); revive it first")
-    earlier = mine[0] if mine else None
-    start_ppm = rollout.exposure_ppm if earlier is None else earlier.state.exposure_ppm
-    former = await tx.ramps.in_environment(environment.id, flag=flag.key, limit=FORMER_RAMPS)
-    plan = plan_of(
-        document,
-        project=environment.project,
-        rollout=rollout,
-        start_ppm=start_ppm,
-        family=sources.family,
-        interval_s=sources.interval_s,
-        scrape_s=sources.scrape_s,
-        users=_users_lately(former, document.rollout, at_ms),
-        watched={one.index: one.guardrail for one in watched},
-    )
+    earlier = next((row for row in rows if row.rollout == document.rollout), None)
+    plan = await planned(tx, environment, flag, document, sources, earlier=earlier, at_ms=at_ms, watched=watched)
     row = new_row(
         plan,
         environment.id,
@@ -125,17 +123,68 @@ async def start_ramp(
         actor=actor,
         at_ms=at_ms,
     )
+    if draft is not None:
+        row = msgspec.structs.replace(
+            row, id=draft.id, version=draft.version + 1, started_by=draft.started_by, document=draft.document
+        )
     served = Served()
     if earlier is not None:
         await cover(tx, earlier, at_ms, served, actor=actor)
-    await write_new(tx, row, served, actor=actor)
+    await write_new(tx, row, served, actor=actor, drafted=draft is not None)
     await served.publish(tx, environment.id)
-    now = [line for one in watched for line in now_lines(one)]
-    notes = (*_standing_before(row, earlier), *remarks(plan), *now)
+    await refuse_shared_line(tx, environment, flag.key, rollout, but=row.id)
+    notes = (*_standing_before(row, earlier), *notes_of(plan, watched, at_ms))
     steps = ", ".join(f"{ppm_to_percent(step.exposure_ppm):g}" for step in plan.steps)
-    summary = f"a ramp of {flag.key} ({row.rollout}) started: steps {steps} %"
+    planned_for = "" if draft is None else " as it was planned"
+    summary = (
+        f"a ramp of {flag.key} ({row.rollout}) started{planned_for}: steps {steps} %{f'; {reason}' if reason else ''}"
+    )
     await tx.audit.add(audit_entry(row, "ramp.start", summary, actor=actor, at_ms=at_ms, detail={"notes": notes}))
     return row, notes
+
+
+async def planned(
+    tx: Transaction,
+    environment: EnvironmentRow,
+    flag: Flag,
+    document: RampDocument,
+    sources: Sources,
+    *,
+    earlier: RampRow | None,
+    at_ms: int,
+    watched: Sequence[Watched],
+) -> Plan:
+    """Return the plan of a ramp on the flag as it is served. ``earlier`` is the ramp that is in force on its rollout.
+
+    Raises:
+        Invalid: the plan cannot work; all faults are listed.
+    """
+    rollout = ramping(flag, document, environment.key)
+    former = await tx.ramps.in_environment(environment.id, flag=flag.key, limit=FORMER_RAMPS)
+    faults = await line_faults(tx, environment, flag, document.rollout)
+    try:
+        plan = plan_of(
+            document,
+            project=environment.project,
+            rollout=rollout,
+            start_ppm=rollout.exposure_ppm if earlier is None else earlier.state.exposure_ppm,
+            family=sources.family,
+            interval_s=sources.interval_s,
+            scrape_s=sources.scrape_s,
+            users=_users_lately(former, document.rollout, at_ms),
+            watched={one.index: one.guardrail for one in watched},
+        )
+    except Invalid as error:
+        raise Invalid([*error.faults, *faults], "the ramp") from error
+    if faults:
+        raise Invalid(faults, "the ramp")
+    return plan
+
+
+def notes_of(plan: Plan, watched: Sequence[Watched], at_ms: int) -> tuple[str, ...]:
+    """Return what a person should know of a plan that starts at ``at_ms``."""
+    now = [line for one in watched for line in now_lines(one)]
+    return (*remarks(plan), *calendar_remarks(plan.advance_windows, plan.freezes, at_ms), *now)
 
 
 def new_row(
@@ -176,9 +225,12 @@ def _users_lately(former: Sequence[RampRow], rollout: str, at_ms: int) -> int | 
     return None
 
 
-def _ramping(flag: Flag, document: RampDocument, environment: str) -> Rollout:
-    if not flag.enabled:
-        raise Refused(f"{flag.key} is disabled in {environment}: enable it first, nobody would be exposed")
+def ramping(flag: Flag, document: RampDocument, environment: str) -> Rollout:
+    """Return the rollout that a ramp turns.
+
+    Raises:
+        Invalid: there is none of this name, or it could not be killed as the document says.
+    """
     rollout = rollout_of(flag, document.rollout)
     if rollout is None:
         named = [rule.name for rule in flag.rules if rule.answer.rollout is not None]

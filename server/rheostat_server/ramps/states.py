@@ -121,6 +121,7 @@ _DRAFT = frozenset({Status.DRAFT})
 
 _SAME = Outcome()
 _HELD, _BLIND, _WAITING = (Outcome(status) for status in (Status.HELD, Status.BLIND, Status.AWAITING_APPROVAL))
+_ARMS = Outcome(Status.ARMING, Exposure.START, Status.ARMING)
 _EXPOSED = Outcome(Status.RUNNING, Exposure.FIRST_STEP, Status.RUNNING)
 _UP = Outcome(Status.RUNNING, Exposure.NEXT_STEP, Status.RUNNING)
 _SOAKING = Outcome(Status.SOAKING, course=Status.SOAKING)
@@ -225,6 +226,9 @@ _PEOPLE = (
         courses=_SOAK,
         refused="the ramp is at its last step and soaking",
     ),
+    _row(
+        Cause.PERSON_ADVANCE, _DRAFT, *STARTS, when="it starts now, on the flag as it is; or is aborted where it cannot"
+    ),
     _row(Cause.PERSON_ADVANCE, _PAUSED, refused="the ramp is paused; resume it first"),
     _row(Cause.PERSON_ABORT, LIVE | _DRAFT, _ABORTED, when="an earlier ramp's overlay comes back"),
     _row(Cause.PERSON_KILL, LIVE, _KILLED, when="of the flag or its rollout: `rheostat flag kill`"),
@@ -245,9 +249,9 @@ _PEOPLE = (
         if cause.who == "person" and cause is not Cause.PERSON_REVIVE
     ),
     *(
-        _row(cause, _DRAFT, refused="the ramp has not begun: it is a {status}")
+        _row(cause, _DRAFT, refused="the ramp has not started yet; advance starts it now, abort ends it")
         for cause in Cause
-        if cause.who == "person" and cause not in {Cause.PERSON_REVIVE, Cause.PERSON_ABORT}
+        if cause.who == "person" and cause not in {Cause.PERSON_REVIVE, Cause.PERSON_ABORT, Cause.PERSON_ADVANCE}
     ),
 )
 

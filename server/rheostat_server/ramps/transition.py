@@ -24,7 +24,10 @@ _NOTHING = ArmTotals()
 
 
 def start(plan: Plan, now_ms: int) -> State:
-    """Return the state of a ramp that starts now: arming, or without a pre-flight at its first step."""
+    """Return the state of a ramp that starts now: arming, or without a pre-flight at its first step.
+
+    Where it has windows or freezes the first step waits for the controller to look at the calendar.
+    """
     state = State(
         status=Status.ARMING,
         epoch=1,
@@ -36,7 +39,14 @@ def start(plan: Plan, now_ms: int) -> State:
     )
     if plan.preflight_s > 0:
         return state
+    if plan.advance_windows or plan.freezes:
+        return replace(state, why="no pre-flight was asked for; the first step waits for its window")
     return _first_exposure(plan, replace(state, epoch=0), now_ms, "no pre-flight was asked for")
+
+
+def drafted(plan: Plan, now_ms: int, starts_ms: int | None, why: str) -> State:
+    """Return the state of a ramp that starts later; till then nothing of it is in force."""
+    return State(exposure_ppm=plan.start_ppm, entered_ms=now_ms, started_ms=now_ms, starts_ms=starts_ms, why=why)
 
 
 def transition(plan: Plan, state: State, decision: Decision, now_ms: int) -> State:
@@ -247,6 +257,8 @@ def _in_new_step(seen: GuardrailState, *, alone: bool) -> GuardrailState:
 
 
 def _advanced(plan: Plan, state: State, now_ms: int, said: str) -> State:
+    if state.status is Status.DRAFT:
+        return start(plan, now_ms)
     if under_way(state) is Status.ARMING:
         return transition(plan, state, Begin(f"a person ended the pre-flight{said}"), now_ms)
     if is_last(plan, state):

@@ -9,10 +9,11 @@ from rheostat.model.flag import DEFAULT_ROLLOUT
 from rheostat.model.kill import KillScope
 from rheostat_server.faults import Faults, Fields, is_number, items_at, plain_number, share_fault, spelled, type_name
 from rheostat_server.flags.keys import key_at
+from rheostat_server.ramps import calendar_fields, strategies
 from rheostat_server.ramps.guardrails import check_guardrails
+from rheostat_server.ramps.strategies import MOST_STEPS
 
 DEFAULT_ALPHA: Final = 0.01
-MOST_STEPS: Final = 100
 MOST_HOLDBACK: Final = 50
 
 _RAMP: Final = (
@@ -41,9 +42,12 @@ _RAMP: Final = (
     "missing_users",
     "unguarded",
     "rule",
+    "gate",
+    *strategies.FIELDS,
+    *calendar_fields.FIELDS,
 )
-_LATER: Final = ("advance_windows", "baseline", "analysis", "canaryAnalysis")
-_LATER_STRATEGIES: Final = ("linear", "exponential", "blue-green", "rolling", "a-b")
+_LATER: Final = ("baseline", "analysis", "canaryAnalysis")
+_LATER_STRATEGIES: Final = ("rolling", "a-b")
 _STEP: Final = ("exposure", "min_dwell", "max_dwell", "gate")
 
 
@@ -74,7 +78,9 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         fields.fault("unguarded", "a ramp with guardrails is guarded", "leave out one of the two")
     min_dwell, max_dwell = _dwell(fields)
     fields.choice("rule", ("guard",), later=("threshold",))
-    return RampDocument(
+    weights = strategies.check_weights(fields, strategy)
+    calendar = calendar_fields.check_calendar(fields)
+    document = RampDocument(
         flag=key_at(fields, "flag", "flag key") or "",
         environment=key_at(fields, "environment", "environment's key") or "",
         rollout=key_at(fields, "rollout", "rollout's name") or DEFAULT_ROLLOUT,
@@ -98,7 +104,18 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         unguarded=unguarded,
         min_coverage=fields.percent("min_coverage"),
         missing_users="hold" if fields.choice("missing_users", ("kill", "hold")) == "hold" else "kill",
+        gate=None if fields.choice("gate", ("manual",)) is None else "manual",
+        step_weight=weights.step_weight,
+        first_weight=weights.first_weight,
+        max_weight=weights.max_weight,
+        factor=weights.factor,
+        advance_windows=calendar.advance_windows,
+        freezes=calendar.freezes,
+        start_at=calendar.start_at,
+        timezone=calendar.timezone,
     )
+    strategies.check_return(fields, document)
+    return document
 
 
 def _dwell(fields: Fields) -> tuple[str | None, str | None]:
@@ -109,7 +126,7 @@ def _dwell(fields: Fields) -> tuple[str | None, str | None]:
 
 
 def _check_steps(fields: Fields, strategy: RampStrategy) -> tuple[StepDocument, ...]:
-    if fields.raw("steps") is None:
+    if fields.raw("steps") is None or strategies.makes_steps(strategy):
         if strategy is RampStrategy.CUSTOM:
             fields.fault("steps", "a custom ramp names its steps")
         return ()
@@ -137,11 +154,14 @@ def _check_step(data: Any, path: str, faults: Faults) -> StepDocument | None:
         step.required("exposure")
         exposure = step.percent("exposure")
         min_dwell, max_dwell = _dwell(step)
-        gate = step.choice("gate", ("manual",))
+        gate = step.choice("gate", ("manual", "none"))
         if exposure is None:
             return None
         return StepDocument(
-            exposure=exposure, min_dwell=min_dwell, max_dwell=max_dwell, gate=None if gate is None else "manual"
+            exposure=exposure,
+            min_dwell=min_dwell,
+            max_dwell=max_dwell,
+            gate="manual" if gate == "manual" else "none" if gate == "none" else None,
         )
     if not is_number(data):
         faults.add(path, f"a step is a percentage, or an object with an exposure, not {type_name(data)}")

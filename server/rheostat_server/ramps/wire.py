@@ -68,6 +68,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
     when it started. ``actions`` are what a person may do to it now; ``kill`` and ``revive`` are done to its flag.
     ``reporting`` is told of one ramp that is live, and not in lists.
+    ``strategy`` says where the steps come from. ``start_at`` is when a draft starts; till then ``started_at`` is when
+    it was made.
     """
 
     id: str
@@ -95,6 +97,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     reporting: Reporting | None = None
     actions: tuple[Action, ...] = ()
+    strategy: str = "canary"
+    start_at: str | None = None
 
 
 class TrialArm(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +216,8 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         plan=plan,
         notes=notes,
         actions=allowed(plan, state),
+        strategy=plan.strategy,
+        start_at=rfc3339_or_none(state.starts_ms),
     )
 
 

@@ -65,10 +65,10 @@ def following(row: RampRow, state: State, at_ms: int) -> RampRow:
     )
 
 
-async def write_new(tx: Transaction, row: RampRow, served: Served, *, actor: str) -> None:
-    """Keep a ramp that starts."""
+async def write_new(tx: Transaction, row: RampRow, served: Served, *, actor: str, drafted: bool = False) -> None:
+    """Keep a ramp that starts; ``drafted``: it was kept before, as a draft."""
     at_ms = row.started_at_ms
-    await tx.ramps.add(row)
+    await (tx.ramps.begin(row) if drafted else tx.ramps.add(row))
     await tx.ramps.add_epoch(row.id, epoch_mark(row, at_ms))
     await tx.ramps.add_decision(
         row.id, happened(row.version, row.state, "start", actor=actor, at_ms=at_ms, plan=row.plan)

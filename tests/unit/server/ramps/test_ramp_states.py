@@ -42,7 +42,7 @@ OTHERS = (Cause.WRITE_ENDED, Cause.RAMP_COVERED, Cause.RAMP_UNCOVERED)
 
 PEOPLE = {
     # status, and course where it counts: what a person may do there.
-    (Status.DRAFT, None): "abort",
+    (Status.DRAFT, None): "advance abort",
     (Status.ARMING, Status.ARMING): "pause advance abort kill",
     (Status.RUNNING, Status.RUNNING): "pause approve advance abort kill",
     (Status.HELD, Status.ARMING): "pause advance abort kill",

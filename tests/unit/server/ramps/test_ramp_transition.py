@@ -22,8 +22,9 @@ from rheostat_server.ramps.model import (
     Step,
 )
 from rheostat_server.ramps.states import OVER
-from rheostat_server.ramps.transition import act, overlay, start, transition
+from rheostat_server.ramps.transition import act, drafted, overlay, start, transition
 from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
+from rheostat_server.ramps.windows import AdvanceWindow, Freeze
 from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, a_plan, running, seeing
 
 KILL = KillProcess(log_s=(1.0,) * 6, spent=0.5, treatment_events=4)
@@ -303,3 +304,29 @@ def test_only_the_killed_are_revived(status: Status) -> None:
     if status in OVER:
         with pytest.raises(Conflict, match="the ramp is over"):
             act(plan, state, Action.ABORT, LATER)
+
+
+def test_a_draft_is_started_or_aborted_and_takes_no_other_action() -> None:
+    """What has not started can only be started or ended."""
+    plan = a_plan(start_ppm=20_000)
+    draft = drafted(plan, 5, 1_000, "starts Tue 1 Dec 09:00 UTC")
+    assert (draft.status, draft.exposure_ppm, draft.starts_ms, draft.epoch) == (Status.DRAFT, 20_000, 1_000, 0)
+
+    ended = act(plan, draft, Action.ABORT, LATER, "never mind")
+
+    assert (ended.status, ended.exposure_ppm) == (Status.ABORTED, 20_000)
+    assert ended.why == "aborted by a person: never mind"
+    assert act(plan, draft, Action.ADVANCE, LATER) == start(plan, LATER)
+    for action in set(Action) - {Action.ABORT, Action.ADVANCE, Action.REVIVE}:
+        with pytest.raises(Conflict, match="not started yet"):
+            act(plan, draft, action, LATER)
+
+
+def test_without_a_preflight_the_first_step_waits_for_the_calendar() -> None:
+    """With windows or freezes a ramp that exposes at once arms first: the controller looks at the calendar."""
+    for calendar in (
+        {"advance_windows": (AdvanceWindow(timezone="UTC"),)},
+        {"freezes": (Freeze(from_ms=0, until_ms=9),)},
+    ):
+        state = start(a_plan(preflight_s=0.0, **calendar), 0)
+        assert (state.status, state.exposed_since_ms) == (Status.ARMING, None)

@@ -33,11 +33,11 @@ FAULTY: list[tuple[object, str, str]] = [
     (a_ramp(flag="a b"), "flag", "1 to 128"),
     (a_ramp(enviroment="x"), "enviroment", "did you mean environment?"),
     (a_ramp(kind="flag"), "kind", "no kind flag"),
-    (a_ramp(advance_windows=[]), "advance_windows", "does not know this field yet"),
+    (a_ramp(baseline="on"), "baseline", "does not know this field yet"),
     (a_ramp(min_coverage=101), "min_coverage", "between 0 and 100"),
     (a_ramp(missing_users="ignore"), "missing_users", "no missing_users ignore"),
     (guarded(**ERRORS, min_difference="x"), f"{G}.min_difference", "not a"),
-    (a_ramp(strategy="linear"), "strategy", "linear yet"),
+    (a_ramp(strategy="rolling"), "strategy", "rolling yet"),
     (a_ramp(strategy="slow"), "strategy", "no strategy slow"),
     (a_ramp(strategy="custom"), "steps", "names its steps"),
     (a_ramp(steps=[]), "steps", "at least one"),
@@ -134,6 +134,14 @@ def test_a_full_ramp_is_kept_as_it_was_written() -> None:
         min_coverage=95,
         missing_users="hold",
         rule="guard",
+        gate="manual",
+        advance_windows=[
+            {"days": "mon-fri", "from": "09:00", "to": "17:00", "timezone": "Europe/Madrid"},
+            {"from": "22:00", "to": "24:00"},
+        ],
+        freezes=[{"from": "2026-12-24", "until": "2027-01-02", "reason": "holidays"}],
+        start_at="2026-12-01T09:00",
+        timezone="America/New_York",
     )
 
     ramp = validate_ramp(data)

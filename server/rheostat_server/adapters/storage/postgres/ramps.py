@@ -13,7 +13,7 @@ from rheostat_server.ramps.model import Plan, State
 
 _COLUMNS = """
 id, environment_id, flag, rollout, live, overlaid, version, plan, state, unit_key, declared_ppm, start_ppm,
-started_by, started_at_ms, before_ramp, ended_at_ms
+started_by, started_at_ms, before_ramp, ended_at_ms, document
 """
 _SELECT = f"SELECT {_COLUMNS} FROM ramps"  # noqa: S608 - constant text
 # Not FOR UPDATE: that would wait for, and hold up, the batches that add rows which refer to the ramp.
@@ -33,13 +33,14 @@ class PostgresRamps:
         self._connection = connection
 
     async def add(self, row: RampRow) -> None:
-        """Keep a new ramp, or raise ``Conflict`` when another of its rollout is live."""
+        """Keep a new ramp, or raise ``Conflict`` when another of its flag is live."""
         try:
             await self._connection.execute(
                 """
                 INSERT INTO ramps (id, environment_id, flag, rollout, status, live, overlaid, version, plan, state,
-                    unit_key, declared_ppm, start_ppm, before_ramp, started_by, started_at_ms, ended_at_ms)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                    unit_key, declared_ppm, start_ppm, before_ramp, started_by, started_at_ms, ended_at_ms, document,
+                    start_at_ms)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
                 """,
                 UUID(row.id),
                 row.environment_id,
@@ -58,9 +59,37 @@ class PostgresRamps:
                 row.started_by,
                 row.started_at_ms,
                 row.ended_at_ms,
+                None if row.document is None else row.document.decode(),
+                row.state.starts_ms,
             )
         except asyncpg.UniqueViolationError as error:
             raise _another(row) from error
+
+    async def begin(self, row: RampRow) -> None:
+        """Write all of a draft that starts, if the stored version is one below and still a draft."""
+        try:
+            done: str = await self._connection.execute(
+                """
+                UPDATE ramps SET status = $3, live = $4, overlaid = $5, version = $2, plan = $6, state = $7,
+                    unit_key = $8, declared_ppm = $9, start_ppm = $10, before_ramp = $11, started_at_ms = $12
+                WHERE id = $1 AND version = $2 - 1 AND status = 'draft'
+                """,
+                UUID(row.id),
+                row.version,
+                row.state.status.value,
+                row.live,
+                row.overlaid,
+                msgspec.json.encode(row.plan).decode(),
+                msgspec.json.encode(row.state).decode(),
+                row.unit_key,
+                row.declared_ppm,
+                row.start_ppm,
+                UUID(row.before_ramp) if row.before_ramp else None,
+                row.started_at_ms,
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise _another(row) from error
+        _moved_on(done, row)
 
     async def get(self, ramp_id: str) -> RampRow:
         """Return a ramp, or raise ``NotFound``."""
@@ -96,6 +125,18 @@ class PostgresRamps:
         """Return every live ramp, by id."""
         return [_row(row) for row in await self._connection.fetch(_SELECT + " WHERE live ORDER BY id")]
 
+    async def live_in(self, environment_id: int) -> list[RampRow]:
+        """Return an environment's live ramps, by id."""
+        rows = await self._connection.fetch(_SELECT + " WHERE live AND environment_id = $1 ORDER BY id", environment_id)
+        return [_row(row) for row in rows]
+
+    async def due(self, now_ms: int) -> list[RampRow]:
+        """Return the drafts whose time has come, in the order of their times."""
+        rows = await self._connection.fetch(
+            _SELECT + " WHERE status = 'draft' AND start_at_ms <= $1 ORDER BY start_at_ms, id", now_ms
+        )
+        return [_row(row) for row in rows]
+
     async def save(self, row: RampRow) -> None:
         """Write what may change of a ramp, if the stored version is one below."""
         try:
@@ -114,8 +155,7 @@ class PostgresRamps:
             )
         except asyncpg.UniqueViolationError as error:
             raise _another(row) from error
-        if done != "UPDATE 1":
-            raise VersionConflict(f"ramp {row.id} moved on from version {row.version - 1}")
+        _moved_on(done, row)
 
     async def add_epoch(self, ramp_id: str, mark: EpochMark) -> None:
         """Keep when an epoch began."""
@@ -193,7 +233,12 @@ def _uuid(ramp_id: str) -> UUID:
 
 
 def _another(row: RampRow) -> Conflict:
-    return Conflict(f"another ramp of rollout {row.rollout!r} of flag {row.flag!r} is live")
+    return Conflict(f"another ramp of flag {row.flag!r} is live")
+
+
+def _moved_on(done: str, row: RampRow) -> None:
+    if done != "UPDATE 1":
+        raise VersionConflict(f"ramp {row.id} moved on from version {row.version - 1}")
 
 
 def _decision(row: Any) -> DecisionRow:
@@ -218,4 +263,5 @@ def _row(row: Any) -> RampRow:
         started_at_ms=row["started_at_ms"],
         before_ramp=str(row["before_ramp"]) if row["before_ramp"] else None,
         ended_at_ms=row["ended_at_ms"],
+        document=row["document"].encode() if row["document"] else None,
     )
