@@ -174,6 +174,12 @@ async def test_a_restart_is_checked_as_a_start_is(world: RampWorld) -> None:
         await world.put(edited, restart=True)
     assert (await world.view(ramp)).status == "arming"
 
+    await put(world, "payments")
+    beside = await world.start(flag="payments")
+    with pytest.raises(Conflict, match=rf"ramp {beside.id} of payments \(default\) is arming on the same salt"):
+        await world.put(flag_document(rollout={"salt": "payments"}), restart=True)
+    await world.act(beside.id, Action.ABORT)
+
     await world.put(flag_document(environment={"rules": [a_rule(25, salt="apart")]}), restart=True)
     assert (await world.view(ramp)).status == "aborted"
     [now] = [view for view in (await world.ramps.all(PROJECT, ENVIRONMENT)).ramps if view.status == "arming"]

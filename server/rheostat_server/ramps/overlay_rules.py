@@ -18,7 +18,7 @@ from rheostat_server.ports.shared import NOTHING_SHARED, SharedChange
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.latching import kill_ended_by
 from rheostat_server.ramps.model import Plan
-from rheostat_server.ramps.neighbours import line_faults
+from rheostat_server.ramps.neighbours import line_faults, refuse_shared_line
 from rheostat_server.ramps.plan import replanned
 from rheostat_server.ramps.records import happened
 from rheostat_server.ramps.spoiling import spoiled_by, spoiled_by_segments
@@ -158,6 +158,7 @@ class _Write:
         try:
             if shared := await line_faults(self._tx, self._environment, now, row.rollout):
                 raise Invalid(shared, "the ramp")
+            await refuse_shared_line(self._tx, self._environment, now.key, rollout, but=row.id)
             return replanned(row.plan, now, rollout, start_ppm)
         except Invalid as error:
             faults = "; ".join(map(str, error.faults))

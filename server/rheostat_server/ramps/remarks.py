@@ -52,11 +52,13 @@ def _at_once(plan: Plan) -> Iterator[str]:
     if plan.strategy != RampStrategy.BLUE_GREEN or not plan.guarded:
         return
     yield "blue-green: all at once; the old variant stays warm, and a kill or an abort brings it back at once"
-    bounded = any(
+    if plan.holdback_ppm > 0:
+        return
+    yield "without a holdback nobody can tell whether users stay away, or their requests vanish"
+    if not any(
         guardrail.measure is Measure.ERRORS and guardrail.may_kill and guardrail.ceiling is not None
         for guardrail in plan.guardrails
-    )
-    if plan.holdback_ppm == 0 and not bounded:
+    ):
         yield "nothing kills it for errors: it has no holdback, and no ceiling on errors"
 
 

@@ -209,16 +209,17 @@ def test_blue_green_needs_a_way_back() -> None:
 def test_blue_green_says_what_watches_it() -> None:
     """At the start it is told that all are exposed at once, and where nothing kills for errors."""
     at_once = "blue-green: all at once; the old variant stays warm, and a kill or an abort brings it back at once"
+    silent = "without a holdback nobody can tell whether users stay away, or their requests vanish"
     blind = "nothing kills it for errors: it has no holdback, and no ceiling on errors"
 
     def told(**changes: Any) -> list[bool]:
         lines = remarks(planned(a_ramp("blue-green", **changes)))
-        return [at_once in lines, blind in lines]
+        return [at_once in lines, silent in lines, blind in lines]
 
-    assert told(holdback=2) == [True, False]
-    assert told(guardrails=[CEILING]) == [True, False]
-    assert told(guardrails=[SLOW]) == [True, True]
-    assert told(unguarded=True) == [False, False]
+    assert told(holdback=2) == [True, False, False]
+    assert told(guardrails=[CEILING]) == [True, True, False]
+    assert told(guardrails=[SLOW]) == [True, True, True]
+    assert told(unguarded=True) == [False, False, False]
 
 
 def test_a_document_made_in_python_needs_no_figures() -> None:

@@ -4,18 +4,21 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given
 from msgspec.structs import replace
 
+from rheostat.model.shares import TOTAL_PPM
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.memory import KillProcess
 from rheostat_server.ramps.model import Guardrail, Plan, State, Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.standing import standing
-from rheostat_server.ramps.transition import drafted, start, transition
+from rheostat_server.ramps.transition import drafted, overlay, start, transition
 from rheostat_server.ramps.verdicts import Advance, Begin, Hold, KillRamp, Promote, Soak, StepBack
 from rheostat_server.ramps.waiting import against_calendar, releases, shut_words
 from rheostat_server.ramps.windows import AdvanceWindow, Freeze, Shut
+from tests.unit.server.ramps import test_ramp_properties
 from tests.unit.server.ramps.ramp_builders import ERRORS, a_plan, a_reading, evidence_of, over_the_line, running, seeing
 
 NOW = 600_000
@@ -174,3 +177,25 @@ def test_a_draft_says_when_it_starts() -> None:
     assert standing(plan, draft, NOW).line == "draft: starts Tue 1 Dec 09:00 UTC (in 20 h)"
     assert standing(plan, shut(draft), NOW).shut is None
     assert standing(plan, State(why="starts later"), NOW).line == "draft: starts later"
+
+
+@given(situation=test_ramp_properties.situations())
+def test_while_it_is_shut_nobody_new_is_exposed_and_safety_is_as_ever(situation: tuple[Plan, State]) -> None:
+    """Whatever the plan and wherever the ramp stands: no decision exposes more, and what takes back is the same."""
+    plan, state = situation
+    now_ms = test_ramp_properties.NOW
+    open_now, shut_now = decide(plan, state, now_ms), decide(plan, shut(state), now_ms)
+
+    after = transition(plan, state, shut_now, now_ms)
+
+    assert answering(plan, after) <= answering(plan, state)
+    if shut_now != open_now:
+        assert isinstance(open_now, Begin | Advance | Promote)
+        assert isinstance(shut_now, Hold)
+        assert WHY in shut_now.why
+
+
+def answering(plan: Plan, state: State) -> int:
+    """How many of the line, in ppm, get the variant."""
+    live = overlay(plan, "ramp", state, "", server_scope=False)
+    return min(live.exposure_ppm, TOTAL_PPM - live.holdback_ppm)
