@@ -16,6 +16,7 @@ from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.few import TELLING_PREFLIGHT_S
 from rheostat_server.ramps.identifiers import time_ordered_id
+from rheostat_server.ramps.ladder import reached_ppm
 from rheostat_server.ramps.model import Family, Plan
 from rheostat_server.ramps.plan import off_variant_faults, plan_of
 from rheostat_server.ramps.remarks import remarks
@@ -104,7 +105,7 @@ async def start_ramp(
     if kills:
         raise Conflict(f"{flag.key} is killed in {environment.key} ({kills[0].reason}); revive it first")
     earlier = mine[0] if mine else None
-    start_ppm = rollout.exposure_ppm if earlier is None else earlier.state.exposure_ppm
+    start_ppm = rollout.exposure_ppm if earlier is None else reached_ppm(earlier.plan, earlier.state.exposure_ppm)
     former = await tx.ramps.in_environment(environment.id, flag=flag.key, limit=FORMER_RAMPS)
     plan = plan_of(
         document,
