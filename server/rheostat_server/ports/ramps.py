@@ -100,6 +100,10 @@ class RampStore(Protocol):
         """Return a flag's ramps that are live or overlaid, by id."""
         ...
 
+    async def lock_killed(self, environment_id: int, flag: str) -> list[RampRow]:
+        """Return, held, a flag's ramps that were killed and not revived, by id."""
+        ...
+
     async def in_environment(self, environment_id: int, *, flag: str | None = None, limit: int = 100) -> list[RampRow]:
         """Return an environment's ramps, newest first."""
         ...

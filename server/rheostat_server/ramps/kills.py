@@ -8,12 +8,12 @@ from rheostat.model.flag import DEFAULT_ROLLOUT, Flag
 from rheostat.model.kill import KillScope
 from rheostat.model.serving import rollout_of
 from rheostat.model.shares import ppm_to_percent
-from rheostat_server.errors import Conflict, Refused
+from rheostat_server.errors import Conflict, Fault, Invalid, Refused
 from rheostat_server.ports.ramps import KillRow, RampRow
 from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, Transaction
 from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
-from rheostat_server.ramps.model import Action, Status
+from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.records import acted
 from rheostat_server.ramps.starting import locked_flag
 from rheostat_server.ramps.transition import act
@@ -97,16 +97,18 @@ async def revive_flag(
     Raises:
         NotFound: there is no such flag.
         Conflict: it is not killed.
+        Invalid: there is no reason.
     """
+    if not reason.strip():
+        raise Invalid([Fault("reason", "it is empty", "say why it is safe now: the audit log keeps it")], "the request")
     _, flag = await locked_flag(tx, environment, flag_key)
     kills = await tx.kills.in_force(environment.id, flag.key)
     if not kills:
         raise Conflict(f"{flag.key} is not killed in {environment.key}")
     served = Served()
-    for kill in kills:
-        if kill.ramp_id is not None:
-            killed = await tx.ramps.lock(kill.ramp_id)
-            await _close(tx, killed, served, reason=reason, actor=actor, at_ms=at_ms)
+    # Not by the kills' own ramps: one kill of the flag ends all that are live on it, and names one.
+    for killed in await tx.ramps.lock_killed(environment.id, flag.key):
+        await _close(tx, killed, served, reason=reason, actor=actor, at_ms=at_ms)
     for kill in kills:
         await tx.kills.revive(kill.kill_id, at_ms=at_ms, by=actor, reason=reason)
         served.kills[kill.kill_id] = kill_body(kill, environment.project, environment.key, revived=True)
@@ -178,8 +180,6 @@ async def _end(tx: Transaction, row: RampRow, order: KillOrder, at_ms: int, serv
 
 
 async def _close(tx: Transaction, row: RampRow, served: Served, *, reason: str, actor: str, at_ms: int) -> None:
-    if row.state.status is not Status.KILLED:
-        return
     state = act(row.plan, row.state, Action.REVIVE, at_ms, reason)
     after = following(row, state, at_ms)
     decision = acted(after.version, state, Action.REVIVE, actor=actor, reason=reason, at_ms=at_ms)

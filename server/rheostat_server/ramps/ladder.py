@@ -34,6 +34,18 @@ def treated_share(plan: Plan, exposure_ppm: int) -> float:
     return min(width * exposure_ppm // TOTAL_PPM, width - held_back) / width
 
 
+def reached_ppm(plan: Plan, exposure_ppm: int) -> int:
+    """Return the exposure that exposes the same users as a promoted ramp of this plan, whose holdback may have stayed.
+
+    From there another ramp goes on: at the exposure itself it would expose at once those who are held back.
+    """
+    if not plan.keep_holdback:
+        return exposure_ppm
+    width = plan.width_ppm
+    free = width - width * plan.holdback_ppm // TOTAL_PPM
+    return min(exposure_ppm, -(-free * TOTAL_PPM // width))
+
+
 def drawn_ppm(plan: Plan, state: State) -> int:
     """Return the exposure at which arms are drawn now: while arming the first step's."""
     return plan.steps[0].exposure_ppm if state.exposed_since_ms is None else state.exposure_ppm

@@ -16,6 +16,7 @@ from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.few import TELLING_PREFLIGHT_S
 from rheostat_server.ramps.identifiers import time_ordered_id
+from rheostat_server.ramps.ladder import reached_ppm
 from rheostat_server.ramps.model import Family, Plan
 from rheostat_server.ramps.neighbours import line_faults, refuse_shared_line
 from rheostat_server.ramps.plan import off_variant_faults, plan_of
@@ -167,7 +168,7 @@ async def planned(
             document,
             project=environment.project,
             rollout=rollout,
-            start_ppm=rollout.exposure_ppm if earlier is None else earlier.state.exposure_ppm,
+            start_ppm=rollout.exposure_ppm if earlier is None else reached_ppm(earlier.plan, earlier.state.exposure_ppm),
             family=sources.family,
             interval_s=sources.interval_s,
             scrape_s=sources.scrape_s,

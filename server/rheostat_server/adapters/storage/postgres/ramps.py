@@ -9,7 +9,7 @@ import msgspec
 
 from rheostat_server.errors import Conflict, NotFound, VersionConflict
 from rheostat_server.ports.ramps import DecisionRow, EpochMark, RampRow
-from rheostat_server.ramps.model import Plan, State
+from rheostat_server.ramps.model import Plan, State, Status
 
 _COLUMNS = """
 id, environment_id, flag, rollout, live, overlaid, version, plan, state, unit_key, declared_ppm, start_ppm,
@@ -106,6 +106,16 @@ class PostgresRamps:
     async def of_flag(self, environment_id: int, flag: str) -> list[RampRow]:
         """Return a flag's ramps that are live or overlaid, by id."""
         return await self._of_flag(environment_id, flag, "")
+
+    async def lock_killed(self, environment_id: int, flag: str) -> list[RampRow]:
+        """Return, held, a flag's ramps that were killed and not revived, by id."""
+        rows = await self._connection.fetch(
+            _SELECT + " WHERE environment_id = $1 AND flag = $2 AND status = $3 ORDER BY id" + _HELD,
+            environment_id,
+            flag,
+            Status.KILLED.value,
+        )
+        return [_row(row) for row in rows]
 
     async def in_environment(self, environment_id: int, *, flag: str | None = None, limit: int = 100) -> list[RampRow]:
         """Return an environment's ramps, newest first."""
