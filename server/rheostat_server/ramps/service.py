@@ -14,9 +14,10 @@ from rheostat_server.ramps.controller import labels_of
 from rheostat_server.ramps.kills import KillOrder, kill_flag, revive_flag
 from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.records import KINDS, acted
-from rheostat_server.ramps.starting import Sources, ramp_document, start_ramp
+from rheostat_server.ramps.starter import Once, RampStarter, Started
+from rheostat_server.ramps.starting import Sources
 from rheostat_server.ramps.transition import act
-from rheostat_server.ramps.watching import Watching, faults_of
+from rheostat_server.ramps.watching import Watching
 from rheostat_server.ramps.wire import (
     DecisionList,
     KillAnswer,
@@ -53,11 +54,18 @@ class RampService:
         self._clock = clock
         self._metrics = metrics
         self._announce = announce
-        self._sources = sources
-        self._watching = watching or Watching()
+        self.starter = RampStarter(storage, clock, metrics, announce, sources=sources, watching=watching or Watching())
 
     async def start(self, project: str, environment: str, data: object, *, actor: str) -> RampView:
-        """Start the ramp that a document describes; its ``notes`` say what a person should know.
+        """Start the ramp that a document describes, as ``start_once``."""
+        return (await self.start_once(project, environment, data, actor=actor))[0]
+
+    async def start_once(
+        self, project: str, environment: str, data: object, *, actor: str, once: Once | None = None
+    ) -> tuple[RampView, bool]:
+        """Start the ramp that a document describes; its ``notes`` say what a person should know. Say whether it is new.
+
+        ``once``: the ramp that was started from this document before, if there is one, is returned in place.
 
         Raises:
             Invalid: the document has faults, or its plan cannot work; all are listed.
@@ -65,20 +73,18 @@ class RampService:
             Refused: the flag is disabled there.
             Conflict: the flag is killed there, or another ramp of the rollout is live.
         """
-        document = ramp_document(data, environment)
-        at_ms = self._clock.wall_ms()
-        watched = () if document.unguarded else await self._watching.of(document, project, at_ms)
-        if faults := faults_of(watched):
-            raise Invalid(faults, "the ramp")
+        return await self._started(self.starter.start(project, environment, data, actor=actor, once=once))
 
-        async def write(tx: Transaction) -> tuple[RampRow, tuple[str, ...]]:
-            there = await tx.environments.get(project, environment)
-            return await start_ramp(tx, there, document, self._sources, actor=actor, at_ms=at_ms, watched=watched)
+    async def restart(
+        self, project: str, environment: str, ramp_id: str, first: float | None, *, reason: str, actor: str
+    ) -> RampView:
+        """Start a ramp from the document of one that ended, at its first step or at the one with this exposure.
 
-        row, notes = await self._storage.run(write)
-        self._metrics.touch(labels_of(row))
-        self._announce([row.environment_id])
-        return ramp_view(row, at_ms, notes)
+        Raises:
+            Conflict, Refused, Invalid, NotFound: as ``RampStarter.restart``.
+        """
+        starting = self.starter.restart(project, environment, ramp_id, first, reason=reason, actor=actor)
+        return (await self._started(starting))[0]
 
     async def try_guardrails(self, project: str, environment: str, data: object) -> TrialList:
         """Return what the queries of a ramp document's guardrails return now. Nothing is started.
@@ -87,11 +93,10 @@ class RampService:
             Invalid: the document has faults, or a guardrail names what there is not.
             NotFound: there is no such environment.
         """
-        document = ramp_document(data, environment)
         async with self._storage.transaction() as tx:
-            await tx.environments.get(project, environment)
-        watched = await self._watching.of(document, project, self._clock.wall_ms())
-        return TrialList(tuple(map(trial_view, watched)))
+            there = await tx.environments.get(project, environment)
+        prepared = await self.starter.prepare(there, data)
+        return TrialList(tuple(map(trial_view, prepared.watched)))
 
     async def all(self, project: str, environment: str, *, flag: str | None = None, limit: int = 100) -> RampList:
         """Return an environment's ramps, newest first, or raise ``NotFound``."""
@@ -203,6 +208,10 @@ class RampService:
             flag,
             lambda tx, there, at_ms: revive_flag(tx, there, flag, reason=reason, actor=actor, at_ms=at_ms),
         )
+
+    async def _started(self, starting: Awaitable[Started]) -> tuple[RampView, bool]:
+        started = await starting
+        return ramp_view(started.row, self._clock.wall_ms(), started.notes), started.new
 
     async def _standing(
         self,

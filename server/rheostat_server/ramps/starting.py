@@ -12,16 +12,17 @@ from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused
 from rheostat_server.outcomes.sampling import MOST_UNITS
 from rheostat_server.ports.flags import FlagRow
-from rheostat_server.ports.ramps import RampRow
+from rheostat_server.ports.ramps import Origin, RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
+from rheostat_server.ramps.cutting import beginning_at
 from rheostat_server.ramps.few import TELLING_PREFLIGHT_S
 from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.model import Family, Plan
 from rheostat_server.ramps.plan import off_variant_faults, plan_of
+from rheostat_server.ramps.preparing import Prepared
 from rheostat_server.ramps.remarks import remarks
 from rheostat_server.ramps.transition import start
-from rheostat_server.ramps.validate import validate_ramp
-from rheostat_server.ramps.watching import Watched, now_lines
+from rheostat_server.ramps.watching import now_lines
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
 from rheostat_server.shared.state import read_served_layers
 
@@ -44,21 +45,6 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     scrape_s: float | None = None
 
 
-def ramp_document(data: object, environment: str) -> RampDocument:
-    """Return the document of a request that names the environment in its path.
-
-    Raises:
-        Invalid: it is no ramp document, or one for another environment; all faults are listed.
-    """
-    if isinstance(data, dict):
-        data = {"environment": environment, **data}
-    document = validate_ramp(data)
-    if document.environment != environment:
-        fault = Fault("environment", f"this is {document.environment!r}, and the request is for {environment!r}")
-        raise Invalid([fault], "the ramp")
-    return document
-
-
 async def locked_flag(tx: Transaction, environment: EnvironmentRow, key: str) -> tuple[FlagRow, Flag]:
     """Return a flag, its row held, as the environment serves it.
 
@@ -78,12 +64,11 @@ async def locked_flag(tx: Transaction, environment: EnvironmentRow, key: str) ->
 async def start_ramp(
     tx: Transaction,
     environment: EnvironmentRow,
-    document: RampDocument,
+    prepared: Prepared,
     sources: Sources,
     *,
     actor: str,
     at_ms: int,
-    watched: Sequence[Watched] = (),
 ) -> tuple[RampRow, tuple[str, ...]]:
     """Write a new ramp with all that it serves; return it, and what a person should know.
 
@@ -93,6 +78,7 @@ async def start_ramp(
         Refused: the flag is disabled there.
         Conflict: the flag is killed there, or a ramp of this rollout is live.
     """
+    document, origin, watched = prepared.document, prepared.origin, prepared.watched
     _, flag = await locked_flag(tx, environment, document.flag)
     rollout = _ramping(flag, document, environment.key)
     rows = await tx.ramps.lock_of_flag(environment.id, flag.key)
@@ -117,6 +103,8 @@ async def start_ramp(
         users=_users_lately(former, document.rollout, at_ms),
         watched={one.index: one.guardrail for one in watched},
     )
+    if origin.from_ppm is not None:
+        plan = beginning_at(plan, origin.from_ppm)
     row = new_row(
         plan,
         environment.id,
@@ -124,6 +112,7 @@ async def start_ramp(
         before=None if earlier is None else earlier.id,
         actor=actor,
         at_ms=at_ms,
+        origin=origin,
     )
     served = Served()
     if earlier is not None:
@@ -131,15 +120,26 @@ async def start_ramp(
     await write_new(tx, row, served, actor=actor)
     await served.publish(tx, environment.id)
     now = [line for one in watched for line in now_lines(one)]
-    notes = (*_standing_before(row, earlier), *remarks(plan), *now)
+    notes = (*prepared.notes, *_standing_before(row, earlier), *remarks(plan), *now)
     steps = ", ".join(f"{ppm_to_percent(step.exposure_ppm):g}" for step in plan.steps)
-    summary = f"a ramp of {flag.key} ({row.rollout}) started: steps {steps} %"
-    await tx.audit.add(audit_entry(row, "ramp.start", summary, actor=actor, at_ms=at_ms, detail={"notes": notes}))
+    again = "" if origin.restart_of is None else f" again, as ramp {origin.restart_of} was"
+    summary = f"a ramp of {flag.key} ({row.rollout}) started{again}: steps {steps} %"
+    detail: dict[str, object] = {"notes": notes, "digest": origin.digest, "restart_of": origin.restart_of}
+    if prepared.reason:
+        detail["reason"] = prepared.reason
+    await tx.audit.add(audit_entry(row, "ramp.start", summary, actor=actor, at_ms=at_ms, detail=detail))
     return row, notes
 
 
 def new_row(
-    plan: Plan, environment_id: int, *, declared_ppm: int, before: str | None, actor: str, at_ms: int
+    plan: Plan,
+    environment_id: int,
+    *,
+    declared_ppm: int,
+    before: str | None,
+    actor: str,
+    at_ms: int,
+    origin: Origin | None,
 ) -> RampRow:
     """Return the first state of a ramp, with a fresh key for its units' hashes. ``before``: the ramp it covers."""
     return RampRow(
@@ -158,6 +158,7 @@ def new_row(
         before_ramp=before,
         started_by=actor,
         started_at_ms=at_ms,
+        origin=origin,
     )
 
 

@@ -12,6 +12,8 @@ from rheostat_server.flags.keys import key_at
 from rheostat_server.ramps.guardrails import check_guardrails
 
 DEFAULT_ALPHA: Final = 0.01
+NO_TEMPLATE: Final = "none"
+"""In place of a template's key: it takes none."""
 MOST_STEPS: Final = 100
 MOST_HOLDBACK: Final = 50
 
@@ -41,6 +43,8 @@ _RAMP: Final = (
     "missing_users",
     "unguarded",
     "rule",
+    "template",
+    "to",
 )
 _LATER: Final = ("advance_windows", "baseline", "analysis", "canaryAnalysis")
 _LATER_STRATEGIES: Final = ("linear", "exponential", "blue-green", "rolling", "a-b")
@@ -98,7 +102,17 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         unguarded=unguarded,
         min_coverage=fields.percent("min_coverage"),
         missing_users="hold" if fields.choice("missing_users", ("kill", "hold")) == "hold" else "kill",
+        template=key_at(fields, "template", "template's key"),
+        to=_check_to(fields),
     )
+
+
+def _check_to(fields: Fields) -> int | float | None:
+    to = fields.percent("to")
+    if to is not None and to <= 0:
+        fields.fault("to", "a ramp goes up to more than 0 percent")
+        return None
+    return to
 
 
 def _dwell(fields: Fields) -> tuple[str | None, str | None]:
@@ -110,7 +124,7 @@ def _dwell(fields: Fields) -> tuple[str | None, str | None]:
 
 def _check_steps(fields: Fields, strategy: RampStrategy) -> tuple[StepDocument, ...]:
     if fields.raw("steps") is None:
-        if strategy is RampStrategy.CUSTOM:
+        if strategy is RampStrategy.CUSTOM and fields.raw("template") in (None, NO_TEMPLATE):
             fields.fault("steps", "a custom ramp names its steps")
         return ()
     steps: list[StepDocument] = []
