@@ -33,6 +33,7 @@ def ramp() -> None:
 @ramp.command("start")
 @click.argument("flag", required=False)
 @click.option("-f", "--file", help="A ramp document; FLAG and the options below are then not needed.")
+@click.option("--template", help="A template of the project; `none`: not even the environment's default.")
 @click.option("--rollout", help="A rule's rollout, instead of the default's.")
 @click.option("--steps", help="Percentages, such as 1,5,25,50,100.")
 @click.option("--preflight", help="How long to watch before the first step. [default: 10m]")
@@ -187,7 +188,7 @@ def _document(connection: Connection, flag: str | None, file: str | None, option
         document["steps"] = [_number(part) for part in options["steps"].split(",")]
     if options["no_preflight"]:
         document["preflight"] = "0s"
-    for name in ("rollout", "preflight", "min_dwell", "soak", "holdback", "users"):
+    for name in ("template", "rollout", "preflight", "min_dwell", "soak", "holdback", "users"):
         if options[name] is not None:
             document[name] = plain(options[name]) if name == "holdback" else options[name]
     if options["unguarded"]:
