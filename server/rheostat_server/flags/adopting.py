@@ -42,7 +42,7 @@ class AdoptService:
         Raises:
             NotFound: there is no such project, environment or flag.
             Invalid: there is no such rollout.
-            Conflict: a ramp is live, the flag is killed or archived, or no exposure is the same without the ramp.
+            Conflict: a ramp is live, or the flag is killed or archived.
         """
 
         async def work(tx: Transaction) -> tuple[FlagView, Mapping[int, int]]:
@@ -116,12 +116,6 @@ def _adopted(
             continue
         held = ramp.plan.holdback_ppm if ramp.plan.keep_holdback else 0
         ppm = exposure_to_declare(ramp.state.exposure_ppm, held, served.high - served.low)
-        if ppm is None:
-            raise Conflict(
-                f"rollout {ramp.rollout}: without ramp {ramp.id} no exposure keeps exactly its holdback of "
-                f"{ppm_to_percent(held):g} %; release it with another exposure: "
-                f"rheostat flag rollout {document.key} PERCENT"
-            )
         if ppm == served.exposure_ppm:
             continue
         percent = ppm_to_percent(ppm)

@@ -20,6 +20,7 @@ _OF_A_RAMP: Final = {
     "template": "a template takes no other template",
     "to": "how far a ramp goes is its own document's word",
 }
+_BLANK: Final = RampDocument(flag="any", environment="any")
 _PLAN: Final = frozenset(RampDocument.__struct_fields__) & frozenset(TemplateDocument.__struct_fields__)
 
 
@@ -43,7 +44,7 @@ def validate_template(data: object) -> TemplateDocument:
     for name in _OF_A_RAMP.keys() & data.keys():
         faults.add(name, _OF_A_RAMP[name], "leave it out")
     rest = {name: value for name, value in data.items() if name not in _OWN and name not in _OF_A_RAMP}
-    ramp = RampDocument(flag="any", environment="any")
+    ramp = _BLANK
     try:
         ramp = validate_ramp({**rest, "flag": "any", "environment": "any"})
     except Invalid as error:
@@ -54,7 +55,8 @@ def validate_template(data: object) -> TemplateDocument:
         owner=own.text("owner"),
         description=own.text("description", longest=65_536),
         tags=tags_at(own),
-        **{name: getattr(ramp, name) for name in _PLAN},
+        # What nobody wrote stays out of the document, where it could not be told from a word of its author.
+        **{name: value for name in _PLAN if (value := getattr(ramp, name)) != getattr(_BLANK, name) or name in rest},
     )
     return checked(document, faults, "template")
 
