@@ -1,7 +1,7 @@
 """The document that a ramp was started from: kept, started again, applied, adopted; and who moves by any of it."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -113,7 +113,7 @@ async def test_a_ramp_from_before_documents_were_kept_is_not_started_again(api: 
     ramp = (await started(api))["id"]
     await api.ask("POST", f"{RAMPS}/{ramp}/abort", {})
     async with api.world.storage.transaction() as tx:
-        await tx._connection.execute("UPDATE ramps SET origin = NULL, digest = NULL")
+        await cast(Any, tx)._connection.execute("UPDATE ramps SET origin = NULL, digest = NULL")
 
     assert (await api.ask("GET", f"{RAMPS}/{ramp}"))["document"] is None
     refused = await api.ask("POST", f"{RAMPS}/{ramp}/restart", {}, status=422)

@@ -70,8 +70,8 @@ def promote(session: Session, flag: str, json_file: Path | None, xml_file: Path 
     With --json the summary is all that is on standard output.
     """
     promoting = _Promoting(session, flag, options)
+    check_writable([json_file, xml_file])
     try:
-        check_writable([json_file, xml_file])
         with _terminable():
             found = promoting.run()
     except CommandFailed as error:
