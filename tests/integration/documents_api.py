@@ -46,10 +46,11 @@ class Api:
         self._client = client
         self.world = world
 
-    async def ask(self, method: str, path: str, body: Any = None, *, status: int = 200, **params: Any) -> Any:
-        """Send a request, which must be answered with this status; return the JSON."""
+    async def ask(self, method: str, path: str, body: Any = None, *, status: int | None = 200, **params: Any) -> Any:
+        """Send a request, which must be answered with this status (``None``: any good one); return the JSON."""
         answer = await self._client.request(method, path, json=body, params=params)
-        assert answer.status_code == status, f"{answer.status_code}: {answer.text}"
+        fits = answer.is_success if status is None else answer.status_code == status
+        assert fits, f"{answer.status_code}: {answer.text}"
         return answer.json() if answer.content else None
 
     async def apply(self, *documents: Any, status: int = 200, **how: Any) -> Any:

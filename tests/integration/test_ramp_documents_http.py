@@ -1,5 +1,6 @@
 """The document that a ramp was started from: kept, started again, applied, adopted; and who moves by any of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -67,6 +68,14 @@ async def test_a_document_is_started_once(api: Api) -> None:
     assert ended["notes"] == [f"ramp {ramp} of this document is aborted: nothing to do"]
     assert (await started(api, once="live"))["id"] != ramp
     await started(api, once="never", status=400)
+
+
+async def test_two_that_start_the_same_document_get_the_same_ramp(api: Api) -> None:
+    """However closely one follows the other: two runs of a pipeline begin one ramp."""
+    views = await asyncio.gather(*(api.ask("POST", RAMPS, ramp_document(), status=None, once="ever") for _ in range(5)))
+
+    assert len({view["id"] for view in views}) == 1
+    assert len((await api.ask("GET", RAMPS))["ramps"]) == 1
 
 
 async def test_an_ended_ramp_is_started_again(api: Api) -> None:

@@ -55,7 +55,8 @@ class RampsApplied:
         """Hold the rows of the flags' ramps: they come before environments in the order of locks."""
         ids = {row.key: row.id for row in catalogue.environments}
         for environment, flag in sorted({(ramp.document.environment, ramp.document.flag) for ramp, _ in self._ramps}):
-            await tx.ramps.lock_of_flag(ids[environment], flag)
+            if environment in ids:
+                await tx.ramps.lock_of_flag(ids[environment], flag)
 
     async def start(self, tx: Transaction, project: str, writer: Writer) -> list[AppliedChange]:
         """Start those that were never started, in the transaction that has written the rest; say what came of each.

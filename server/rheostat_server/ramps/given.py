@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+_EXACT = 2.0**53
+
 
 def as_given(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the document as it is kept: its kind before all else, whole numbers without a fraction."""
@@ -25,4 +27,6 @@ def _plain(value: Any) -> Any:
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    # Above 2^53 a float is not sure of its last digits, and there is nothing to make equal.
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < _EXACT
+    return int(value) if whole else value

@@ -23,6 +23,12 @@ def test_order_and_fractions_make_no_other_document() -> None:
     assert next(iter(as_given(turned))) == "kind"
 
 
+def test_any_number_has_a_digest() -> None:
+    """Also one that no document may hold: it is refused elsewhere, with its path."""
+    assert as_given({"users": 1e300})["users"] == 1e300
+    assert digest_of({"users": 1e300}) != digest_of({"users": 10**300})
+
+
 def test_what_is_written_otherwise_is_another_document() -> None:
     """Also a default that is written out, and true for 1."""
     others = [
