@@ -179,6 +179,9 @@ def test_errors_are_in_the_summaries(cli: Cli, tmp_path: Path) -> None:
     assert "this is for staging, and production is to be promoted" in cli.fails(
         "promote", "nothing", "--plan", plan, "-e", "production"
     )
+    several = a_plan(tmp_path, "".join(f"---\n{QUICK}environment: {name}\n" for name in ("production", "staging")))
+    assert "2 ramp documents for nothing" in cli.fails("promote", "nothing", "--plan", several)
+    assert "there is no flag" in cli.fails("promote", "nothing", "--plan", several, "-e", "staging")
     flags = a_plan(tmp_path, "kind: flag\nkey: a\n")
     assert "has no ramp document" in cli.fails("promote", "nothing", "--plan", flags)
 

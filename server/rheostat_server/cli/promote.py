@@ -242,9 +242,12 @@ class _Promoting:
         mine = {None, self._view["rollout"]}
         return [kill for kill in kills if kill.get("rollout") in mine]
 
+    def _environment(self) -> str | None:
+        return self._connection.environment if self._session.environment_given else None
+
     def _document(self) -> dict[str, Any]:
         plan = self._options["plan"]
-        data: dict[str, Any] = {} if plan is None else _ramp_in(plan, self._flag)
+        data: dict[str, Any] = {} if plan is None else _ramp_in(plan, self._flag, self._environment())
         if not self._session.environment_given:
             self._connection.environment = str(data.get("environment") or self._connection.environment)
         asked = {"flag": self._flag, "environment": self._connection.environment}
@@ -261,7 +264,7 @@ class _Promoting:
         return document
 
 
-def _ramp_in(plan: str, flag: str) -> dict[str, Any]:
+def _ramp_in(plan: str, flag: str, environment: str | None) -> dict[str, Any]:
     """Return the ramp document in a file, which may hold others beside it.
 
     Raises:
@@ -271,11 +274,13 @@ def _ramp_in(plan: str, flag: str) -> dict[str, Any]:
     ramps = [data for data in every if isinstance(data, dict) and data.get("kind") == "ramp"]
     if len(every) == 1 and not ramps and isinstance(every[0], dict) and "kind" not in every[0]:
         ramps = every
-    of_flag = [data for data in ramps if data.get("flag", flag) == flag] or ramps
-    if len(of_flag) != 1:
-        there = "no ramp document" if not of_flag else f"{len(of_flag)} ramp documents for {flag}"
-        raise CommandFailed(f"{plan} has {there}; one ramp is started at a time")
-    return of_flag[0]
+    for name, value in (("flag", flag), ("environment", environment)):
+        # Where none fits, what there is for another is told by what follows.
+        ramps = [data for data in ramps if value is None or data.get(name, value) == value] or ramps
+    if len(ramps) != 1:
+        there = "no ramp document" if not ramps else f"{len(ramps)} ramp documents for {flag}; name its --environment"
+        raise CommandFailed(f"{plan} has {there}")
+    return ramps[0]
 
 
 def _ends_at(document: dict[str, Any], to: float) -> bool:

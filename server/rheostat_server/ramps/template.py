@@ -90,13 +90,14 @@ def validate_with(given: Mapping[str, Any], template: TemplateDocument) -> tuple
         return validate_ramp(merged), taken
     except Invalid as error:
         alone = _faults_alone(given)
-        faults = [
-            fault
-            if fault in alone
-            else Fault(fault.path, f"{fault.message} (with the template {template.key})", fault.hint)
-            for fault in error.faults
-        ]
+        faults = [fault if fault in alone else _with(template, fault) for fault in error.faults]
         raise Invalid(faults, "the ramp document") from error
+
+
+def _with(template: TemplateDocument, fault: Fault) -> Fault:
+    hint = f"{NO_TEMPLATE} as template takes none"
+    message = f"{fault.message} (with the template {template.key})"
+    return Fault(fault.path, message, hint if fault.hint is None else f"{fault.hint}; {hint}")
 
 
 def unknown_template(key: str, known: Collection[str]) -> Fault:
