@@ -31,19 +31,17 @@ def validate_template(data: object) -> TemplateDocument:
         Invalid: it has faults; all of them are listed, each with its path.
     """
     faults = Faults()
-    if not isinstance(data, Mapping):
-        Fields(data, "", faults, _OWN)
-        faults.raise_any("the template document")
-        data = {}
-    own = Fields({name: value for name, value in data.items() if name in _OWN}, "", faults, _OWN)
-    own.required("key")
+    given = data if isinstance(data, Mapping) else {}
+    own = Fields({name: given[name] for name in _OWN if name in given} if given else data, "", faults, _OWN)
+    if isinstance(data, Mapping):
+        own.required("key")
     own.choice("kind", ("template",))
     key = key_at(own, "key", "template's key") or ""
     if key == NO_TEMPLATE:
         own.fault("key", f"{NO_TEMPLATE!r} means that a ramp takes no template", "choose another key")
-    for name in _OF_A_RAMP.keys() & data.keys():
+    for name in (name for name in _OF_A_RAMP if name in given):
         faults.add(name, _OF_A_RAMP[name], "leave it out")
-    rest = {name: value for name, value in data.items() if name not in _OWN and name not in _OF_A_RAMP}
+    rest = {name: value for name, value in given.items() if name not in _OWN and name not in _OF_A_RAMP}
     ramp = _BLANK
     try:
         ramp = validate_ramp({**rest, "flag": "any", "environment": "any"})
