@@ -1,7 +1,6 @@
 -- compatible_from: 1
 
--- A ramp that starts later is a draft until then: the document that it is planned from, and its time.
-ALTER TABLE ramps ADD COLUMN document text;
+-- A ramp that starts later is a draft until then.
 ALTER TABLE ramps ADD COLUMN start_at_ms bigint;
 CREATE INDEX ramps_drafts ON ramps (start_at_ms, id) WHERE status = 'draft';
 

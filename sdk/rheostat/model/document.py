@@ -190,16 +190,8 @@ class GuardrailDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_
     min_difference: int | float | None = None
 
 
-class RampDocument(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="ramp",
-):
-    """How one rollout of a flag is turned up. ``None`` leaves a figure to the plan's own default.
+class RampPlanDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """What ramps and templates of ramps have in common. ``None`` leaves a figure to the plan's own default.
 
     ``holdback`` is in percent (``keep_holdback``: also after promotion), ``acceptable`` in percent of requests (or
     ``auto``), ``alpha`` the ramp's budget of false kills. ``users`` is how many distinct units are expected. Below
@@ -211,8 +203,6 @@ class RampDocument(
     ``start_at``, and of the windows and freezes that have none.
     """
 
-    flag: str
-    environment: str
     steps: tuple[StepDocument, ...] = ()
     rollout: str = DEFAULT_ROLLOUT
     strategy: RampStrategy = RampStrategy.CANARY
@@ -244,3 +234,25 @@ class RampDocument(
     freezes: tuple[FreezeDocument, ...] = ()
     start_at: str | None = None
     timezone: str | None = None
+
+
+class RampDocument(RampPlanDocument, frozen=True, kw_only=True, tag_field="kind", tag="ramp"):
+    """How one rollout of a flag is turned up.
+
+    ``template`` names the template whose fields hold where this document has none of its own; ``none`` takes none, also
+    where the environment has one by default. ``to`` (percent) cuts the steps: it is the last one.
+    """
+
+    flag: str
+    environment: str
+    template: str | None = None
+    to: int | float | None = None
+
+
+class TemplateDocument(RampPlanDocument, frozen=True, kw_only=True, tag_field="kind", tag="template"):
+    """A named plan of a project: a ramp document without flag and environment."""
+
+    key: str
+    owner: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()

@@ -34,6 +34,9 @@ from rheostat_server.evaluation.explain_routes import explain_routes
 from rheostat_server.evaluation.ofrep import Ofrep
 from rheostat_server.evaluation.routes import ofrep_routes
 from rheostat_server.evaluation.sample import ContextSample
+from rheostat_server.flags.adopting import AdoptService
+from rheostat_server.flags.adopting_routes import adopt_routes
+from rheostat_server.flags.applied_ramps import AppliedRamps
 from rheostat_server.flags.apply import ApplyService
 from rheostat_server.flags.routes import flag_routes
 from rheostat_server.flags.seen import NOTHING_SEEN, SeenContexts
@@ -129,6 +132,9 @@ class Node:
         sample = ContextSample(settings.preview_sample, serves=self.hub.serves) if settings.preview_sample else None
         ofrep = Ofrep(self.hub, self.keyring, counter, clock, sample=sample)
         seen: SeenContexts = sample or NOTHING_SEEN
+        applying = ApplyService(
+            storage, clock, watcher, announce, arrive=self.arrive, seen=seen, ramps=AppliedRamps(ramps.starter)
+        )
         self.components: Sequence[Component] = (
             propagation,
             self.keyring,
@@ -146,11 +152,13 @@ class Node:
                     EnvironmentService(storage, self.keyring, clock, announce, arrive=self.arrive),
                 ),
                 access_routes(AccessService(storage, self.keyring, clock), clock),
-                flag_routes(flags, ApplyService(storage, clock, watcher, announce, arrive=self.arrive, seen=seen)),
+                flag_routes(flags, applying),
+                adopt_routes(AdoptService(storage, clock, watcher, announce, arrive=self.arrive)),
                 scheduled_routes(ScheduleService(storage, clock, watcher, seen)),
                 preview_routes(PreviewService(storage, clock, watcher, seen)),
                 shared_routes(SharedService("segment", storage, clock, watcher, announce, arrive=self.arrive)),
                 shared_routes(SharedService("layer", storage, clock, watcher, announce, arrive=self.arrive)),
+                shared_routes(SharedService("template", storage, clock, watcher, announce, arrive=self.arrive)),
                 usage_routes(UsageService(storage, clock)),
                 explain_routes(ExplainService(self.hub, clock)),
                 ramp_routes(ramps),

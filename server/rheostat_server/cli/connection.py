@@ -25,14 +25,15 @@ class Faulty(CommandFailed):
 
 
 class Unreachable(CommandFailed):
-    """The server does not answer at all."""
+    """The server does not answer at all, or only that it cannot now."""
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A good answer: its JSON, and the entity tag that came with it."""
+    """A good answer: its JSON, the entity tag that came with it, and its status."""
 
     body: Any
     etag: str | None
+    status: int = 200
 
 
 class Connection:
@@ -97,7 +98,7 @@ class Connection:
         ``seconds`` is how long to wait for the answer at most, where that is less than usual.
 
         Raises:
-            Unreachable: nobody answers.
+            Unreachable: nobody answers, or who answers cannot reach the database (503) or the server (502, 504).
             Faulty: what was sent has faults; the message lists them.
             CommandFailed: the server said no; the message says why and what to do.
         """
@@ -124,7 +125,8 @@ class Connection:
         if answer.status >= 400:
             raise _refusal(answer.status, answer.data, has_token=bool(self._token))
         try:
-            return Answered(msgspec.json.decode(answer.data) if answer.data else None, answer.headers.get("etag"))
+            body = msgspec.json.decode(answer.data) if answer.data else None
+            return Answered(body, answer.headers.get("etag"), answer.status)
         except msgspec.DecodeError as error:
             raise CommandFailed(f"{self.url} answers, but not as Rheostat does; is RHEOSTAT_URL right?") from error
 
@@ -150,4 +152,6 @@ def _refusal(status: int, data: bytes, *, has_token: bool) -> CommandFailed:
             else "Give a token: --token, RHEOSTAT_TOKEN, or `rheostat profile set default --token …`."
         )
     message = "\n".join(lines)
+    if status in {502, 503, 504}:
+        return Unreachable(message)
     return Faulty(message, lines[0], faults) if faults else CommandFailed(message)

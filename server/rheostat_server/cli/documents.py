@@ -15,6 +15,7 @@ from rheostat_server.cli.yaml_files import FileDocument, read_documents, to_yaml
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.flags.validate import validate_flag
 from rheostat_server.layers.validate import validate_layer
+from rheostat_server.ramps.template import validate_template
 from rheostat_server.ramps.validate import validate_ramp
 from rheostat_server.segments.validate import validate_segment
 
@@ -25,11 +26,13 @@ _MARKS = {
     "delete": ("-", "red"),
     "unchanged": ("=", "dim"),
     "skip": ("·", "dim"),
+    "start": ("+", "green"),
 }
 _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
     "flag": validate_flag,
     "segment": validate_segment,
     "layer": validate_layer,
+    "template": validate_template,
     "ramp": validate_ramp,
 }
 
@@ -37,16 +40,23 @@ _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@click.option("--prune", is_flag=True, help="Archive flags, and delete segments and layers, that the files lack.")
+@click.option("--prune", is_flag=True, help="Archive flags, and delete what else the files lack.")
+@click.option("--start-ramps", is_flag=True, help="Start the ramps among them whose documents were never started.")
 @connected
-def apply(session: Session, files: tuple[str, ...], dry_run: bool, prune: bool) -> None:
+def apply(session: Session, files: tuple[str, ...], dry_run: bool, prune: bool, start_ramps: bool) -> None:
     """Make the server hold what FILES say: all of it, or, when something is wrong, nothing.
 
-    Ramps among them are checked and not started; `rheostat ramp start -f FILE` does that.
+    Ramps among them are checked, and started only with --start-ramps; `rheostat ramp start -f FILE` starts one.
     """
     documents = read_documents(files)
     check(documents)
-    wanted = {"documents": [document.data for document in documents], "dry_run": dry_run, "prune": prune}
+    wanted: dict[str, Any] = {
+        "documents": [document.data for document in documents],
+        "dry_run": dry_run,
+        "prune": prune,
+    }
+    if start_ramps:
+        wanted["start_ramps"] = True
     show_moves_of_documents(session, wanted)
     try:
         body = session.connection.post(f"{session.connection.of_project}/apply", wanted)
@@ -128,7 +138,11 @@ def _all_faults(documents: list[FileDocument]) -> list[str]:
     for document in documents:
         data = document.data
         kind = _kind(data)
-        if kind in ("flag", "segment", "layer") and isinstance(data, dict) and isinstance(data.get("key"), str):
+        if (
+            kind in ("flag", "segment", "layer", "template")
+            and isinstance(data, dict)
+            and isinstance(data.get("key"), str)
+        ):
             before = first.setdefault((kind, data["key"]), document.source)
             if before != document.source:
                 found.append(f"{document.source}: key: {before} has the key {data['key']!r} too")

@@ -37,6 +37,17 @@ def _rollout_words(rollout: dict[str, Any], force: dict[str, Any] | None) -> str
     return f"declared {declared:g} %, in force {force['in_force']:g} %{by}"
 
 
+def overlay_lines(view: dict[str, Any], environment: str) -> list[str]:
+    """Return a line for each rollout whose exposure in force is not the declared one, with the ramp whose it is."""
+    rollouts = ((view.get("in_force") or {}).get(environment) or {}).get("rollouts") or {}
+    return [
+        f"{name}: declared {force['declared']:g} %, in force {force['in_force']:g} % "
+        + ("by a kill, until somebody revives it" if force.get("killed") else f"by ramp {force.get('ramp')}")
+        for name, force in rollouts.items()
+        if force["in_force"] != force["declared"]
+    ]
+
+
 def with_exposure(document: dict[str, Any], environment: str, percent: float, rule: str | None) -> dict[str, Any]:
     """Return the document with this exposure in one environment.
 

@@ -3,6 +3,7 @@
 import click
 from rich.console import Console
 
+from rheostat_server.cli.flag_exposure import overlay_lines
 from rheostat_server.cli.moves import show_moves_of_change
 from rheostat_server.cli.options import Session, connected
 from rheostat_server.cli.terminal import a_table, moment, print_table
@@ -47,6 +48,10 @@ def diff(session: Session, key: str, from_version: int | None, to_version: int |
             console.print(line, style=_DIFF_STYLES.get(line[:1], ""), markup=False)
         if not body["lines"]:
             console.print(f"versions {body['from']} and {body['to']} are the same")
+        view = session.connection.get(session.connection.flag(key))
+        for environment in view["in_force"]:
+            for line in overlay_lines(view, environment):
+                console.print(f"# {environment}: {line}", style="dim", markup=False)
 
     session.show(body, people)
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.documents import check
-from rheostat_server.cli.flag_exposure import exposure_words, with_exposure
+from rheostat_server.cli.flag_exposure import exposure_words, overlay_lines, with_exposure
 from rheostat_server.cli.flag_schedule import scheduled_lines
 from rheostat_server.cli.groups import Group
 from rheostat_server.cli.moves import show_moves, show_moves_of_change, show_moves_of_kill, show_moves_of_patch
@@ -82,6 +82,8 @@ def get_flag(session: Session, key: str) -> None:
         console.print(f"# version {body['version']}{archived}", style="dim")
         for environment in body["document"].get("environments", {}):
             console.print(f"# {environment}: {exposure_words(body, environment)}", style="dim")
+            for line in overlay_lines(body, environment):
+                console.print(f"#   {line}", style="dim", markup=False)
         for line in scheduled_lines(session, key):
             console.print(f"# {line}", style="dim", markup=False)
 

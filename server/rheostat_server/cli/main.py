@@ -4,11 +4,13 @@ import sys
 
 import click
 
-from rheostat_server.cli import flag_schedule, flag_versions, ramp_log
+from rheostat_server.cli import flag_schedule, flag_versions, ramp_documents, ramp_log
 from rheostat_server.cli.changes import changes
 from rheostat_server.cli.connection import CommandFailed
 from rheostat_server.cli.demo import demo
 from rheostat_server.cli.documents import apply, export, validate
+from rheostat_server.cli.environments import environment
+from rheostat_server.cli.flag_adopt import adopt
 from rheostat_server.cli.flag_explain import explain
 from rheostat_server.cli.flag_usage import stale, usage
 from rheostat_server.cli.flags import flag
@@ -16,10 +18,11 @@ from rheostat_server.cli.groups import Group
 from rheostat_server.cli.keys import key
 from rheostat_server.cli.options import common_options
 from rheostat_server.cli.profiles import profile
+from rheostat_server.cli.promote import promote
 from rheostat_server.cli.ramp_simulate import simulate
 from rheostat_server.cli.ramps import ramp
 from rheostat_server.cli.serve import serve
-from rheostat_server.cli.shared_documents import layer, segment
+from rheostat_server.cli.shared_documents import layer, segment, template
 from rheostat_server.cli.tokens import token
 
 
@@ -30,11 +33,13 @@ def rheostat() -> None:
     """Feature flags with progressive exposure that advances on evidence and takes itself back."""
 
 
-for command in (serve, demo, flag, segment, layer, ramp, apply, export, validate, key, token, changes, profile):
+for command in (serve, demo, flag, segment, layer, template, environment, ramp, promote, apply, export, validate):
     rheostat.add_command(command)
-for command in (*flag_versions.COMMANDS, *flag_schedule.COMMANDS, explain, stale, usage):
+for command in (key, token, changes, profile):
+    rheostat.add_command(command)
+for command in (*flag_versions.COMMANDS, *flag_schedule.COMMANDS, adopt, explain, stale, usage):
     flag.add_command(command)
-for command in (*ramp_log.COMMANDS, simulate):
+for command in (*ramp_log.COMMANDS, *ramp_documents.COMMANDS, simulate):
     ramp.add_command(command)
 
 

@@ -27,7 +27,7 @@ from rheostat_server.ramps.model import Family, Plan
 from rheostat_server.ramps.plan import plan_of
 from rheostat_server.ramps.simulation.crowd import Activity, Mix
 from rheostat_server.ramps.simulation.runs import Run, Simulation, argo_of, flagger_of, run_once, summaries
-from rheostat_server.ramps.validate import validate_ramp
+from rheostat_server.ramps.validate import NO_TEMPLATE, validate_ramp
 from rheostat_server.ramps.words import count
 
 PROMETHEUS_INTERVAL_S = 15.0
@@ -121,7 +121,13 @@ def _document(file: str) -> RampDocument:
     if len(ramps) != 1:
         raise CommandFailed(f"{file} has {len(ramps)} documents; one ramp is simulated at a time")
     check(ramps)
-    return validate_ramp(ramps[0].data)
+    document = validate_ramp(ramps[0].data)
+    if document.template not in (None, NO_TEMPLATE):
+        raise CommandFailed(
+            f"template: {document.template} is kept by the server, and this asks none; write its fields into the "
+            f"document: rheostat template get {document.template}"
+        )
+    return document
 
 
 def _plan(document: RampDocument, users: int) -> Plan:

@@ -50,6 +50,7 @@ def ramp() -> None:
 @ramp.command("start")
 @click.argument("flag", required=False)
 @click.option("-f", "--file", help="A ramp document; FLAG and the options below are then not needed.")
+@click.option("--template", help="A template of the project; `none`: not even the environment's default.")
 @click.option("--rollout", help="A rule's rollout, instead of the default's.")
 @click.option("--steps", help="Percentages, such as 1,5,25,50,100.")
 @click.option("--strategy", help="canary, linear, exponential or blue-green. [default: canary]")

@@ -34,8 +34,8 @@ What the command line says comes first, then a profile named by `--profile`, the
 profile.
 
 Exit codes: 0 done; 1 refused or failed, with the reason and what to do on standard error; 2 the command line is wrong;
-130 interrupted. `ramp watch` exits with 1 when the ramp was killed or aborted. Into a pipe, tables have one line a row
-and no colours. Times are in UTC.
+130 interrupted. `promote` has codes of its own. `ramp watch` exits with 1 when the ramp was killed or aborted. Into a
+pipe, tables have one line a row and no colours. Times are in UTC.
 
 ## Profiles
 

@@ -1,5 +1,6 @@
-"""``rheostat segment`` and ``rheostat layer``: what flags of a project share."""
+"""``rheostat segment``, ``rheostat layer`` and ``rheostat template``: what flags and ramps of a project share."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -14,9 +15,11 @@ from rheostat_server.cli.options import Session, common_options, connected
 from rheostat_server.cli.terminal import a_table, moment, print_table
 from rheostat_server.cli.yaml_files import read_documents, to_yaml
 
+_PATHS = {"segment": "segments", "layer": "layers", "template": "ramp-templates"}
+
 
 def _path(session: Session, kind: str, key: str) -> str:
-    return f"{session.connection.of_project}/{kind}s/{quote(key, safe='')}"
+    return f"{session.connection.of_project}/{_PATHS[kind]}/{quote(key, safe='')}"
 
 
 def _users(view: dict[str, Any]) -> str:
@@ -28,11 +31,18 @@ def _all(session: Session, kind: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     after: str | None = None
     while True:
-        page = session.connection.get(f"{session.connection.of_project}/{kind}s", after=after)
+        page = session.connection.get(f"{session.connection.of_project}/{_PATHS[kind]}", after=after)
         found += page["items"]
         after = page.get("next")
         if after is None:
             return found
+
+
+def _restart_ramp(kind: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what gives a command ``--restart-ramp``, where a write may spoil evidence: that of a template does not."""
+    if kind == "template":
+        return lambda command: command
+    return click.option("--restart-ramp", is_flag=True, help="Let this restart ramps whose evidence it invalidates.")
 
 
 def _group(kind: str, meaning: str) -> click.Group:
@@ -70,11 +80,15 @@ def _group(kind: str, meaning: str) -> click.Group:
 
         session.show(body, people)
 
-    @group.command("put", help=f"Write the {kind} in FILE (`-`: standard input). It is in force in every environment.")
+    in_force = (
+        "It is for ramps that start from now on." if kind == "template" else "It is in force in every environment."
+    )
+
+    @group.command("put", help=f"Write the {kind} in FILE (`-`: standard input). {in_force}")
     @click.argument("file")
-    @click.option("--restart-ramp", is_flag=True, help="Let this restart ramps whose evidence it invalidates.")
+    @_restart_ramp(kind)
     @connected
-    def put_it(session: Session, file: str, restart_ramp: bool) -> None:
+    def put_it(session: Session, file: str, restart_ramp: bool = False) -> None:
         documents = read_documents([file])
         if len(documents) > 1:
             raise CommandFailed(f"{file} has {len(documents)} documents; `rheostat apply` takes many")
@@ -83,7 +97,8 @@ def _group(kind: str, meaning: str) -> click.Group:
         if data.get("kind", "flag") != kind:
             raise CommandFailed(f"{file} is a {data.get('kind', 'flag')}; `rheostat apply` takes it")
         query = {"restart_ramp": "true" if restart_ramp else None}
-        show_moves_of_shared(session, kind, data, restart_ramp=restart_ramp)
+        if kind != "template":
+            show_moves_of_shared(session, kind, data, restart_ramp=restart_ramp)
         body = session.connection.send("PUT", _path(session, kind, data["key"]), body=data, query=query).body
 
         def people(console: Console) -> None:
@@ -136,3 +151,4 @@ def _group(kind: str, meaning: str) -> click.Group:
 
 segment = _group("segment", "Segments: named sets of users that rules of many flags share.")
 layer = _group("layer", "Layers: lines of users of which each flag owns a range, so that no two expose the same user.")
+template = _group("template", "Templates: plans of ramps under a name, which ramp documents and environments take.")

@@ -1,16 +1,17 @@
-"""Many documents at once: all of what they say, or nothing. Ramps are checked, and not started."""
+"""Many documents at once: all of what they say, or nothing. Ramps are checked, and started only where that is asked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from rheostat.clock import Clock
-from rheostat.model.document import FlagDocument, RampDocument
+from rheostat.model.document import FlagDocument
 from rheostat.model.serving import keep_unlisted
 from rheostat_server.access.model import Principal
-from rheostat_server.errors import Fault, Invalid
+from rheostat_server.errors import Conflict, Fault, Invalid
 from rheostat_server.flags.announcing import Announce, Arrive, at_once
+from rheostat_server.flags.applied_ramps import AppliedRamps, RampsApplied, not_started
 from rheostat_server.flags.catalogue import Catalogue, check_archival, lock_catalogue, read_document
 from rheostat_server.flags.looking import Looking
 from rheostat_server.flags.preview import who_moves
@@ -23,7 +24,7 @@ from rheostat_server.ports.ramps import RampWatcher
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.shared.documents import Place, Shelf, change_of, same
 from rheostat_server.shared.edit import SharedEdit
-from rheostat_server.shared.state import lock_concerned, read_shelf
+from rheostat_server.shared.state import lock_concerned, read_shelf, users_in_words, uses_of
 
 
 class ApplyService:
@@ -38,7 +39,9 @@ class ApplyService:
         *,
         arrive: Arrive = at_once,
         seen: SeenContexts = NOTHING_SEEN,
+        ramps: AppliedRamps | None = None,
     ) -> None:
+        self._ramps = ramps
         self._storage = storage
         self._clock = clock
         self._watcher = watcher
@@ -47,13 +50,21 @@ class ApplyService:
         self._seen = seen
 
     async def apply(
-        self, project: str, documents: list[Any], principal: Principal, *, dry_run: bool, prune: bool, force: bool
+        self,
+        project: str,
+        documents: list[Any],
+        principal: Principal,
+        *,
+        dry_run: bool,
+        prune: bool,
+        force: bool,
+        start_ramps: bool = False,
     ) -> AppliedView:
-        """Make the project hold these documents, in one transaction and one revision; say of ramps how to start them.
+        """Make the project hold these documents, in one transaction; say of ramps how to start them.
 
-        ``prune`` archives flags and deletes segments and layers that are not among them; ``force`` also archives
-        flags that something still needs. A dry run goes through all of it, so that it refuses what the real one
-        would, and then takes it back.
+        ``prune`` archives flags and deletes segments, layers and templates that are not among them; ``force`` also
+        archives flags that something still needs. ``start_ramps`` starts the ramps whose documents were never started.
+        A dry run goes through all of it, so that it refuses what the real one would, and then takes it back.
 
         Raises:
             Invalid: documents have faults; all of all documents are listed.
@@ -62,15 +73,18 @@ class ApplyService:
             NotFound: there is no such project.
         """
         if dry_run:
-            return await self.look(project, documents, principal, prune=prune, force=force)
+            return await self.look(project, documents, principal, prune=prune, force=force, start_ramps=start_ramps)
         sent = _checked(documents, prune=prune)
+        ramps = await self._prepared(project, sent, start_ramps=start_ramps)
         applied, changed = await self._storage.run(
-            lambda tx: self._work(tx, project, sent, self._writer(principal), prune=prune, force=force)
+            lambda tx: self._work(tx, project, sent, self._writer(principal), prune=prune, force=force, ramps=ramps)
         )
+        if ramps is not None:
+            ramps.tell()
         if changed:
             self._announce(sorted(changed))
             await self._arrive(changed)
-        return AppliedView([*applied, *map(_not_started, sent.ramps)], dry_run=False)
+        return AppliedView(applied, dry_run=False)
 
     async def look(
         self,
@@ -81,6 +95,7 @@ class ApplyService:
         prune: bool = False,
         force: bool = False,
         restart_ramp: bool = False,
+        start_ramps: bool = False,
     ) -> AppliedView:
         """Return what applying these documents would do, and who would move by it. Changes nothing.
 
@@ -94,7 +109,10 @@ class ApplyService:
         concern = Concern(flags=sent.flags, shared=list(sent.shared), everything=prune)
         looking = Looking(self._storage, project, concern, whole=whole)
         writer = self._writer(principal, restart_ramp)
-        would, _ = await looking.run(lambda tx: self._work(tx, project, sent, writer, prune=prune, force=force))
+        ramps = await self._prepared(project, sent, start_ramps=start_ramps)
+        would, _ = await looking.run(
+            lambda tx: self._work(tx, project, sent, writer, prune=prune, force=force, ramps=ramps)
+        )
         moves = await who_moves(
             looking.before, looking.after, looking.environments, self._seen, now_ms=self._clock.wall_ms()
         )
@@ -104,10 +122,10 @@ class ApplyService:
             for change in would
         ]
         others = {key: one for key, one in moves.items() if key not in flags}
-        return AppliedView([*told, *map(_not_started, sent.ramps)], dry_run=True, others=others)
+        return AppliedView(told, dry_run=True, others=others)
 
     async def export(self, project: str) -> Export:
-        """Return all segments, layers, and flags that are not archived, each kind in byte order of its keys.
+        """Return all segments, layers, templates, and flags that are not archived, each kind in byte order of its keys.
 
         Raises:
             NotFound: there is no such project.
@@ -116,8 +134,9 @@ class ApplyService:
             home = await tx.projects.get(project)
             segments = await tx.shared.of_project(home.id, "segment")
             layers = await tx.shared.of_project(home.id, "layer")
+            templates = await tx.shared.of_project(home.id, "template")
             flags = [row for row in await tx.flags.of_project(home.id) if row.archived_at_ms is None]
-        documents = [row.document for row in (*segments, *layers)] + [row.document for row in flags]
+        documents = [row.document for row in (*segments, *layers, *templates)] + [row.document for row in flags]
         return Export([msgspec.Raw(document) for document in documents])
 
     async def _work(
@@ -129,9 +148,14 @@ class ApplyService:
         *,
         prune: bool,
         force: bool,
+        ramps: RampsApplied | None,
     ) -> tuple[list[AppliedChange], Mapping[int, int]]:
         wanted = sent.flags
-        found = await lock_catalogue(tx, project, list(wanted), whole=prune)
+        # Ramps start after the flags are written: their rows are held before, or two that write would lock crosswise.
+        ramping = [] if ramps is None else [ramp.document.flag for ramp in sent.ramps]
+        found = await lock_catalogue(tx, project, sorted({*wanted, *ramping}), whole=prune)
+        if ramps is not None:
+            await ramps.lock(tx, found)
         # Segments can be many and long: where none is written, nothing but their keys is asked.
         whole = bool(sent.shared) or prune
         shelf = await read_shelf(tx, found.project.id) if whole else Shelf({}, found.layers)
@@ -149,6 +173,8 @@ class ApplyService:
         faults = [
             sent.at(*place, fault) for place, document in sent.shared.items() for fault in shelf_after.faults(document)
         ]
+        if gone_shared:
+            await _refuse_used(tx, catalogue, gone_shared)
         faults += [
             sent.at("flag", key, fault)
             for key, document in merged.items()
@@ -178,7 +204,7 @@ class ApplyService:
         by_key = {edit.document.key: edit for edit in edits}
         touched = sorted({environment for edit in kept for environment in written.touched[edit.document.key]})
         versions = {**shelf.versions, **{place: row.version for place, row in written.shared.items()}}
-        places = {"segment": catalogue.environment_keys, "layer": touched}
+        places = {"segment": catalogue.environment_keys, "layer": touched, "template": []}
         by_place = {(edit.kind, edit.key): edit for edit in shared}
         told = {
             place: _shared_change(place, by_place.get(place), versions[place], places[place[0]])
@@ -199,7 +225,14 @@ class ApplyService:
                 )
             )
         applied += [told[place] for place in gone_shared]
-        return applied, written.changed
+        if ramps is None:
+            return [*applied, *map(not_started, sent.ramps)], written.changed
+        return [*applied, *await ramps.start(tx, project, writer)], written.changed
+
+    async def _prepared(self, project: str, sent: Sent, *, start_ramps: bool) -> RampsApplied | None:
+        if not start_ramps or self._ramps is None or not sent.ramps:
+            return None
+        return await self._ramps.prepared(project, sent)
 
     def _writer(self, principal: Principal, restart_ramp: bool = False) -> Writer:
         return Writer(actor=principal.actor, at_ms=self._clock.wall_ms(), restart_ramp=restart_ramp)
@@ -214,16 +247,12 @@ def _checked(documents: list[Any], *, prune: bool) -> Sent:
     return sent
 
 
-def _not_started(ramp: RampDocument) -> AppliedChange:
-    """Return what is said of a ramp: files are applied again and again, and a ramp is started once."""
-    return AppliedChange(
-        kind="ramp",
-        key=ramp.flag,
-        action="skip",
-        version=0,
-        environments=[ramp.environment],
-        notes=("a ramp is not applied but started: rheostat ramp start -f FILE",),
-    )
+async def _refuse_used(tx: Transaction, catalogue: Catalogue, gone: Sequence[Place]) -> None:
+    """Refuse to delete a template that an environment has by default. Flags name what they use of the others."""
+    keys = [key for kind, key in gone if kind == "template"]
+    uses = (await uses_of(tx, catalogue.project.id, "template")).by_key(keys)
+    if used := [users_in_words(("template", key), uses[key]) for key in keys if uses[key]]:
+        raise Conflict(f"{'; '.join(used)}; take it out of there first")
 
 
 def _shared_edits(shelf: Shelf, sent: Sent, gone: list[Place]) -> list[SharedEdit]:

@@ -196,7 +196,13 @@ def flag_routes(service: FlagService, applying: ApplyService) -> Router:
             # An empty file given by mistake would take everything out of service.
             raise Invalid([Fault("documents", "prune needs at least one document")], "the request")
         return await applying.apply(
-            project, documents, principal, dry_run=asked.dry_run, prune=asked.prune, force=asked.force
+            project,
+            documents,
+            principal,
+            dry_run=asked.dry_run,
+            prune=asked.prune,
+            force=asked.force,
+            start_ramps=asked.start_ramps,
         )
 
     @get("/projects/{project:str}/export")

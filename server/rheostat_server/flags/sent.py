@@ -1,5 +1,6 @@
 """What was sent to be applied: documents of every kind, each checked by itself. Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +12,19 @@ from rheostat_server.flags.validate import validate_flag
 from rheostat_server.ramps.validate import validate_ramp
 from rheostat_server.shared.documents import VALIDATE, Place, SharedDocument, place_of
 
-_KINDS = ("flag", "segment", "layer", "ramp")
+_KINDS = ("flag", "segment", "layer", "template", "ramp")
+
+
+class SentRamp(msgspec.Struct, frozen=True):
+    """A ramp document as it was sent and checked, and at which index it was."""
+
+    document: RampDocument
+    data: Mapping[str, Any]
+    index: int
+
+    def at(self, fault: Fault) -> Fault:
+        """Return a fault of it with the path from the whole."""
+        return _at(self.index, fault)
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -19,7 +32,7 @@ class Sent(msgspec.Struct, frozen=True):
 
     flags: dict[str, FlagDocument]
     shared: dict[Place, SharedDocument]
-    ramps: list[RampDocument]
+    ramps: list[SentRamp]
     index: dict[tuple[str, str], int]
 
     def at(self, kind: str, key: str, fault: Fault) -> Fault:
@@ -43,7 +56,7 @@ def read_sent(documents: list[Any]) -> Sent:
             faults += [_at(index, fault) for fault in error.faults]
             continue
         if isinstance(document, RampDocument):
-            sent.ramps.append(document)
+            sent.ramps.append(SentRamp(document, data, index))
             continue
         if (kind, document.key) in sent.index:
             faults.append(
@@ -64,7 +77,7 @@ def _validate(kind: Any, data: Any) -> FlagDocument | SharedDocument | RampDocum
         return validate_flag(data)
     if kind == "ramp":
         return validate_ramp(data)
-    if kind in ("segment", "layer"):
+    if kind in ("segment", "layer", "template"):
         return VALIDATE[kind](data)
     hint = did_you_mean(kind if isinstance(kind, str) else "", _KINDS)
     raise Invalid([Fault("kind", f"{kind!r} is not a kind of document", hint)], "what was sent")

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from rheostat.model.document import FlagDocument, LayerDocument, SegmentDocument
+from rheostat.model.document import FlagDocument, LayerDocument, SegmentDocument, TemplateDocument
 from rheostat.model.flag import FlagType
 from rheostat_server.faults import QUOTE_IT, Faults, below, is_number, plain_number, spelled, type_name
 
@@ -18,7 +18,7 @@ LARGEST_DOCUMENT: Final = 1024 * 1024
 """The most bytes of a document as JSON."""
 _INT64: Final = 1 << 63
 
-D = TypeVar("D", FlagDocument, SegmentDocument, LayerDocument)
+D = TypeVar("D", FlagDocument, SegmentDocument, LayerDocument, TemplateDocument)
 
 
 def check_value(kind: FlagType, value: Any, path: str, faults: Faults) -> Any:

@@ -104,6 +104,12 @@ class ArchiveBody(Body, frozen=True):
     force: bool = False
 
 
+class AdoptBody(Body, frozen=True):
+    """Which rollout to adopt; without: all of the environment that a promoted ramp is over."""
+
+    rollout: Line | None = None
+
+
 class RestoreBody(Body, frozen=True):
     """Which version to write again, and why."""
 
@@ -112,18 +118,22 @@ class RestoreBody(Body, frozen=True):
 
 
 class ApplyBody(Body, frozen=True):
-    """Documents to hold. ``prune`` archives the flags that are not among them, ``force`` also those still in use."""
+    """Documents to hold. ``prune`` archives the flags that are not among them, ``force`` also those still in use.
+
+    ``start_ramps`` starts the ramps among them whose documents were never started.
+    """
 
     documents: list[msgspec.Raw]
     dry_run: bool = False
     prune: bool = False
     force: bool = False
+    start_ramps: bool = False
 
 
 class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What applying does to one thing: ``create``, ``update``, ``unchanged``, ``archive``, or ``skip`` (a ramp).
+    """What applying does to one thing: ``create``, ``update``, ``unchanged``, ``archive``.
 
-    ``moves``: by environment who moves, in the answer of a dry run, where anybody may.
+    To a ramp: ``start`` or ``skip``. ``moves``: by environment who moves, in the answer of a dry run.
     """
 
     kind: str

@@ -64,6 +64,10 @@ class ProjectStore(Protocol):
         """
         ...
 
+    async def change_environment(self, environment_id: int, *, name: str, default_template: str | None) -> None:
+        """Give an environment another name, and the template that its ramps take by default."""
+        ...
+
     async def delete_environment(self, environment_id: int) -> None:
         """Delete it with its keys, ramps, kills and counts."""
         ...

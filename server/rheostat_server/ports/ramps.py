@@ -1,7 +1,7 @@
 """Where ramps, kills and the controller's lease are kept, and who hears of a flag's writes. Adapter: postgres."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -14,14 +14,28 @@ if TYPE_CHECKING:
     from rheostat_server.ports.storage import Transaction
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a ramp was started from: its document as somebody gave it, and ``digest``, which tells it from others.
+
+    ``template`` is the key of the template that it took, and its version then. A ramp that was started again from an
+    ended one has that one's document: ``restart_of`` names it, and ``from_ppm`` is the step with which it began.
+    """
+
+    document: dict[str, Any]
+    digest: str
+    template: str | None = None
+    template_version: int | None = None
+    restart_of: str | None = None
+    from_ppm: int | None = None
+
+
 class RampRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A ramp as stored.
+    """A ramp as stored. ``origin`` is ``None`` of one that was started before documents were kept.
 
     ``live``: a controller moves it. ``overlaid``: its exposure is in force over the document's. ``version``
     goes up by one with each save and is the number of the decision saved with it. ``declared_ppm`` is the
     document's exposure when the ramp started, ``start_ppm`` the one in force then; ``before_ramp`` is the ramp
-    whose overlay made the difference. ``document`` is the JSON of the ``RampDocument`` of one that starts later, whose
-    plan is made anew then.
+    whose overlay made the difference.
     """
 
     id: str
@@ -40,7 +54,7 @@ class RampRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at_ms: int
     before_ramp: str | None = None
     ended_at_ms: int | None = None
-    document: bytes | None = None
+    origin: Origin | None = None
 
 
 class DecisionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +120,10 @@ class RampStore(Protocol):
 
     async def in_environment(self, environment_id: int, *, flag: str | None = None, limit: int = 100) -> list[RampRow]:
         """Return an environment's ramps, newest first."""
+        ...
+
+    async def of_document(self, environment_id: int, flag: str, rollout: str, digest: str) -> RampRow | None:
+        """Return the newest ramp of this rollout that was started from the document with this digest."""
         ...
 
     async def live(self) -> list[RampRow]:

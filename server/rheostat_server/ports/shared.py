@@ -1,4 +1,4 @@
-"""Where segments and layers are kept, every version of them. Adapter: postgres."""
+"""Where segments, layers and templates of ramps are kept, every version of them. Adapter: postgres."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, Protocol
@@ -8,12 +8,12 @@ import msgspec
 from rheostat.model.layer import NO_LAYERS, Layer
 from rheostat_server.ports.flags import FlagRow, FlagVersion
 
-SharedKind = Literal["segment", "layer"]
-"""What flags share: each is one document, the same in all environments."""
+SharedKind = Literal["segment", "layer", "template"]
+"""What flags, or their ramps, share: each is one document, the same in all environments."""
 
 
 class SharedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment or layer as stored. ``document`` is its JSON; times are ms since the epoch.
+    """A segment, layer or template as stored. ``document`` is its JSON; times are ms since the epoch.
 
     A deleted one keeps its row and its versions; written again, it goes on from there.
     """
@@ -44,7 +44,7 @@ NOTHING_SHARED: Final = SharedChange()
 
 
 class SharedStore(Protocol):
-    """Segments and layers. Writers of one project take turns by ``ProjectStore.lock``, before anything else."""
+    """Segments, layers, templates. Writers of one project take turns by ``ProjectStore.lock``, before anything else."""
 
     async def of_project(self, project_id: int, kind: SharedKind) -> list[SharedRow]:
         """Return all that are not deleted, in byte order of their keys."""

@@ -25,7 +25,7 @@ ServedKind = Literal["flag", "segment", "ramp", "kill"]
 
 
 class EnvironmentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An environment and its project, as stored."""
+    """An environment and its project, as stored. ``default_template`` is what ramps take that name no template."""
 
     id: int
     project_id: int
@@ -34,6 +34,7 @@ class EnvironmentRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     revision: int
     created_at_ms: int
+    default_template: str | None = None
 
 
 class ServedRow(msgspec.Struct, frozen=True):

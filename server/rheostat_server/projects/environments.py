@@ -1,17 +1,21 @@
-"""The making, copying and deleting of environments."""
+"""The making, copying, changing and deleting of environments."""
 
 import msgspec
+from msgspec import UNSET
 
 from rheostat.clock import Clock
 from rheostat.model.serving import serve
 from rheostat_server.access.keyring import KeyRing
 from rheostat_server.access.model import Principal
+from rheostat_server.errors import Fault, Invalid
 from rheostat_server.flags.announcing import Announce, Arrive, at_once
 from rheostat_server.flags.catalogue import read_document
 from rheostat_server.flags.change import with_environment, without_environments
 from rheostat_server.ports.storage import AuditEntry, EnvironmentRow, Storage, Transaction
 from rheostat_server.projects.removal import refuse_live_ramps
 from rheostat_server.projects.service import confirm_by
+from rheostat_server.projects.wire import EnvironmentChange
+from rheostat_server.ramps.template import unknown_template
 from rheostat_server.scheduled.ending import cancel_pending
 from rheostat_server.shared.documents import read_shared, served_form
 from rheostat_server.shared.state import read_served_layers
@@ -103,6 +107,39 @@ class EnvironmentService:
         self._announce([made.id])
         await self._arrive({made.id: made.revision})
         return made
+
+    async def change(self, principal: Principal, project: str, key: str, wanted: EnvironmentChange) -> EnvironmentRow:
+        """Give an environment another name, or the template that its ramps take by default; return it.
+
+        Raises:
+            Invalid: there is no such template.
+            NotFound: there is no such project or environment.
+        """
+
+        async def work(tx: Transaction) -> EnvironmentRow:
+            # Held, so that no template is deleted meanwhile.
+            home = await tx.projects.lock(project)
+            row = await tx.environments.get(project, key)
+            name = row.name if wanted.name is UNSET else wanted.name
+            template = row.default_template if wanted.default_template is UNSET else wanted.default_template
+            if (name, template) == (row.name, row.default_template):
+                return row
+            if template is not None and template != row.default_template:
+                known = await tx.shared.keys(home.id, "template")
+                if template not in known:
+                    fault = unknown_template(template, known)
+                    raise Invalid([Fault("default_template", fault.message, fault.hint)], "the request")
+            await tx.projects.change_environment(row.id, name=name, default_template=template)
+            said = [] if name == row.name else [f"its name is {name!r}"]
+            if template != row.default_template:
+                said.append(
+                    "its ramps take no template by default" if template is None else f"its ramps take {template}"
+                )
+            summary = f"changed the environment {key}: {', '.join(said)}"
+            await self._record(tx, principal, project, key, verb="change", summary=summary)
+            return await tx.environments.get(project, key)
+
+        return await self._storage.run(work)
 
     async def delete(self, principal: Principal, project: str, key: str, confirm: str | None) -> None:
         """Delete an environment with its keys, and take it out of every flag.

@@ -11,6 +11,7 @@ from rheostat_server.projects.environments import EnvironmentService
 from rheostat_server.projects.service import ProjectService
 from rheostat_server.projects.wire import (
     EnvironmentBody,
+    EnvironmentChange,
     EnvironmentList,
     EnvironmentView,
     ProjectBody,
@@ -75,6 +76,15 @@ def project_routes(projects: ProjectService, environments: EnvironmentService) -
         """Get an environment."""
         return environment_view(await environments.get(project, environment))
 
+    @patch(_ENVIRONMENTS + "/{environment:str}", operation_class=takes(EnvironmentChange), scope=Scope.ADMIN)
+    async def change_environment(
+        project: FromPath[str], environment: FromPath[str], body: RawBody, principal: Caller
+    ) -> EnvironmentView:
+        """Rename an environment, or say which template its ramps take by default."""
+        return environment_view(
+            await environments.change(principal, project, environment, decode(body, EnvironmentChange))
+        )
+
     @delete(_ENVIRONMENTS + "/{environment:str}", scope=Scope.ADMIN)
     async def delete_environment(
         project: FromPath[str], environment: FromPath[str], principal: Caller, confirm: FromQuery[str | None] = None
@@ -84,6 +94,6 @@ def project_routes(projects: ProjectService, environments: EnvironmentService) -
 
     handlers: list[Any] = [
         list_projects, make_project, get_project, change_project, delete_project,
-        list_environments, make_environment, get_environment, delete_environment,
+        list_environments, make_environment, get_environment, change_environment, delete_environment,
     ]  # fmt: skip
     return Router("/", route_handlers=handlers, tags=["projects"])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from rheostat_server.ports.projects import ProjectRow
 from rheostat_server.ports.storage import EnvironmentRow
@@ -31,6 +32,13 @@ class EnvironmentBody(Body, frozen=True):
     copy_from: Key | None = None
 
 
+class EnvironmentChange(Body, frozen=True):
+    """What to change of an environment. ``default_template`` is what ramps take that name none; ``null``: nothing."""
+
+    name: Line | UnsetType = UNSET
+    default_template: Key | UnsetType | None = UNSET
+
+
 class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
     """An environment, and the revision that it serves."""
 
@@ -38,6 +46,7 @@ class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     revision: int
     created_at: str
+    default_template: str | None = None
 
 
 class ProjectView(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +72,13 @@ class EnvironmentList(msgspec.Struct, frozen=True):
 
 def environment_view(row: EnvironmentRow) -> EnvironmentView:
     """Return what is shown of an environment."""
-    return EnvironmentView(key=row.key, name=row.name, revision=row.revision, created_at=rfc3339(row.created_at_ms))
+    return EnvironmentView(
+        key=row.key,
+        name=row.name,
+        revision=row.revision,
+        created_at=rfc3339(row.created_at_ms),
+        default_template=row.default_template,
+    )
 
 
 def project_view(row: ProjectRow, environments: Sequence[EnvironmentRow]) -> ProjectView:

@@ -143,6 +143,7 @@ class _Write:
             before=row.before_ramp,
             actor=self._actor,
             at_ms=self._at_ms,
+            origin=row.origin,
         )
         await write_new(self._tx, fresh, self.served, actor=self._actor)
         await self._told(fresh, "ramp.restart", f"ramp {row.id} ({row.rollout}) was {why}: it is {fresh.id} now")

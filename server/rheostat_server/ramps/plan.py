@@ -11,6 +11,7 @@ from rheostat.model.kill import KillScope
 from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.calendar_fields import freezes_of, windows_of
+from rheostat_server.ramps.cutting import cut_at
 from rheostat_server.ramps.few import BY_HAND_BELOW, FEW_USERS
 from rheostat_server.ramps.guardrails import SUCCESS_RATE
 from rheostat_server.ramps.ladder import treated_share
@@ -60,13 +61,15 @@ def plan_of(
     killers = sum(guardrail.may_kill for guardrail in guardrails)
     missing_kill = killers > 0 and document.missing_users == "kill"
     few = users is not None and users < FEW_USERS
+    every = _steps(document, start_ppm, users)
+    steps = cut_at(every, None if document.to is None else percent_to_ppm(document.to), above_ppm=start_ppm)
     plan = Plan(
         project=project,
         environment=document.environment,
         flag=document.flag,
         rollout=document.rollout,
         start_ppm=start_ppm,
-        steps=_steps(document, start_ppm, users),
+        steps=steps,
         guardrails=guardrails,
         holdback_ppm=holdback_ppm,
         keep_holdback=document.keep_holdback,
@@ -92,7 +95,9 @@ def plan_of(
         advance_windows=windows_of(document),
         freezes=freezes_of(document),
     )
-    faults = [*faults, *_faults(plan, rollout, asked_steps=len(document.steps))]
+    # The first steps are skipped where they are in force, the last where it ends earlier: a fault names the right one.
+    asked = len(document.steps) - len(every) + len(steps) if document.steps else 0
+    faults = [*faults, *_faults(plan, rollout, asked_steps=asked)]
     if faults:
         raise Invalid(faults, "the ramp")
     return plan

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
-from litestar import Router, get, post
+from litestar import Response, Router, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
 
 from rheostat.model.document import RampDocument
@@ -11,6 +12,7 @@ from rheostat_server.access.guard import Caller
 from rheostat_server.ramps.kills import KillOrder
 from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.service import MOST_DECISIONS, MOST_RAMPS, RampService
+from rheostat_server.ramps.starter import Once
 from rheostat_server.ramps.wire import (
     ActionBody,
     DecisionList,
@@ -18,6 +20,7 @@ from rheostat_server.ramps.wire import (
     KillBody,
     RampList,
     RampView,
+    RestartBody,
     ReviveBody,
     TrialList,
 )
@@ -27,6 +30,7 @@ from rheostat_server.web.openapi import takes
 _ENVIRONMENT = "/projects/{project:str}/environments/{environment:str}"
 _RAMPS = _ENVIRONMENT + "/ramps"
 _RAMP = _RAMPS + "/{ramp_id:str}"
+_THERE = ResponseSpec(RampView, description="One of this document is there.", generate_examples=False)
 _FLAG = _ENVIRONMENT + "/flags/{key:str}"
 
 _ASKED_BY_PATH = (
@@ -41,12 +45,29 @@ _ASKED_BY_PATH = (
 def ramp_routes(service: RampService) -> Router:
     """Return the routes of ramps and kills."""
 
-    @post(_RAMPS, operation_class=takes(RampDocument))
+    @post(_RAMPS, operation_class=takes(RampDocument), responses={200: _THERE})
     async def start_ramp(
-        project: FromPath[str], environment: FromPath[str], body: RawBody, principal: Caller
+        project: FromPath[str],
+        environment: FromPath[str],
+        body: RawBody,
+        principal: Caller,
+        once: FromQuery[Once | None] = None,
+    ) -> Response[RampView]:
+        """Start the ramp that a document describes. ``once``: but not where one of this document was ever started, or
+        is live; that one is the answer then.
+        """
+        view, new = await service.start_once(project, environment, decode_plain(body), actor=principal.actor, once=once)
+        return Response(view, status_code=201 if new else 200)
+
+    @post(_RAMP + "/restart", operation_class=takes(RestartBody))
+    async def restart_ramp(
+        project: FromPath[str], environment: FromPath[str], ramp_id: FromPath[str], body: RawBody, principal: Caller
     ) -> RampView:
-        """Start the ramp that a document describes; with a ``start_at`` to come, keep it as a draft until then."""
-        return await service.start(project, environment, decode_plain(body), actor=principal.actor)
+        """Start a new ramp from the document of one that ended, at any of its steps."""
+        asked = decode(body, RestartBody)
+        return await service.restart(
+            project, environment, ramp_id, asked.first, reason=asked.reason, actor=principal.actor
+        )
 
     @post(_ENVIRONMENT + "/guardrails/try", operation_class=takes(RampDocument), status_code=200)
     async def try_guardrails(
@@ -114,7 +135,7 @@ def ramp_routes(service: RampService) -> Router:
         return await service.revive(project, environment, key, reason=asked.reason, actor=principal.actor)
 
     actions = [_action_route(service, action, words) for action, words in _ASKED_BY_PATH]
-    handlers: list[Any] = [start_ramp, try_guardrails, list_ramps, get_ramp, list_decisions, *actions]
+    handlers: list[Any] = [start_ramp, restart_ramp, try_guardrails, list_ramps, get_ramp, list_decisions, *actions]
     handlers += [kill_flag, revive_flag]
     return Router("/", route_handlers=handlers, tags=["ramps"])
 

@@ -10,17 +10,15 @@ from rheostat_server.outcomes.cover import COVER_MS
 from rheostat_server.ports.metrics import Metrics
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
-from rheostat_server.ramps.calendar_fields import start_ms_of
 from rheostat_server.ramps.controller import labels_of
-from rheostat_server.ramps.drafts import document_of, keep_draft, start_draft
 from rheostat_server.ramps.kills import KillOrder, kill_flag, revive_flag
-from rheostat_server.ramps.lease import LeaseLostError
 from rheostat_server.ramps.model import Action, Status
 from rheostat_server.ramps.records import KINDS, acted
-from rheostat_server.ramps.starting import Sources, ramp_document, start_ramp
+from rheostat_server.ramps.starter import Once, RampStarter, Started
+from rheostat_server.ramps.starting import Sources
 from rheostat_server.ramps.transition import act
 from rheostat_server.ramps.waiting import against_calendar
-from rheostat_server.ramps.watching import Watching, faults_of
+from rheostat_server.ramps.watching import Watching
 from rheostat_server.ramps.wire import (
     DecisionList,
     KillAnswer,
@@ -57,11 +55,18 @@ class RampService:
         self._clock = clock
         self._metrics = metrics
         self._announce = announce
-        self._sources = sources
-        self._watching = watching or Watching()
+        self.starter = RampStarter(storage, clock, metrics, announce, sources=sources, watching=watching or Watching())
 
     async def start(self, project: str, environment: str, data: object, *, actor: str) -> RampView:
-        """Start the ramp that a document describes; its ``notes`` say what a person should know.
+        """Start the ramp that a document describes, as ``start_once``."""
+        return (await self.start_once(project, environment, data, actor=actor))[0]
+
+    async def start_once(
+        self, project: str, environment: str, data: object, *, actor: str, once: Once | None = None
+    ) -> tuple[RampView, bool]:
+        """Start the ramp that a document describes; its ``notes`` say what a person should know. Say whether it is new.
+
+        ``once``: the ramp that was started from this document before, if there is one, is returned in place.
 
         One with a ``start_at`` to come is kept as a draft until then.
 
@@ -71,58 +76,22 @@ class RampService:
             Refused: the flag is disabled there.
             Conflict: the flag is killed there, another ramp of it is live, or one on the same salt and unit.
         """
-        document = ramp_document(data, environment)
-        at_ms = self._clock.wall_ms()
-        watched = () if document.unguarded else await self._watching.of(document, project, at_ms)
-        if faults := faults_of(watched):
-            raise Invalid(faults, "the ramp")
+        return await self._started(self.starter.start(project, environment, data, actor=actor, once=once))
 
-        starts_ms = start_ms_of(document)
-
-        async def write(tx: Transaction) -> tuple[RampRow, tuple[str, ...]]:
-            there = await tx.environments.get(project, environment)
-            if starts_ms is not None and starts_ms > at_ms:
-                return await keep_draft(
-                    tx, there, document, self._sources, starts_ms=starts_ms, actor=actor, at_ms=at_ms, watched=watched
-                )
-            return await start_ramp(tx, there, document, self._sources, actor=actor, at_ms=at_ms, watched=watched)
-
-        row, notes = await self._storage.run(write)
-        if not row.live:
-            return ramp_view(row, at_ms, notes)
-        if starts_ms is not None:
-            notes = (f"start_at, {document.start_at}, is past: it starts now", *notes)
-        self._started(row)
-        return ramp_view(row, at_ms, notes)
-
-    async def start_draft(
-        self, draft: RampRow, *, actor: str, reason: str = "", token: int | None = None
-    ) -> tuple[RampRow, tuple[str, ...]]:
-        """Start a draft now, on the flag as it is now. ``token``: only under this lease.
+    async def restart(
+        self, project: str, environment: str, ramp_id: str, first: float | None, *, reason: str, actor: str
+    ) -> RampView:
+        """Start a ramp from the document of one that ended, at its first step or at the one with this exposure.
 
         Raises:
-            LeaseLostError: another node leads by now.
-            Conflict: it is no draft any more; or as ``start``.
-            Invalid, NotFound, Refused: as ``start``; it is still a draft.
+            Conflict, Refused, Invalid, NotFound: as ``RampStarter.restart``.
         """
-        document = document_of(draft)
-        at_ms = self._clock.wall_ms()
-        watched = () if document.unguarded else await self._watching.of(document, draft.plan.project, at_ms)
-        if faults := faults_of(watched):
-            raise Invalid(faults, "the ramp")
-
-        async def write(tx: Transaction) -> tuple[RampRow, tuple[str, ...]]:
-            if token is not None and not await tx.lease.hold(token):
-                raise LeaseLostError
-            return await start_draft(tx, draft, self._sources, actor=actor, at_ms=at_ms, reason=reason, watched=watched)
-
-        row, notes = await self._storage.run(write)
-        self._started(row)
-        return row, notes
+        starting = self.starter.restart(project, environment, ramp_id, first, reason=reason, actor=actor)
+        return (await self._started(starting))[0]
 
     async def start_due(self, draft: RampRow, token: int) -> None:
-        """Start a draft whose time has come, in the name of who planned it; raises as ``start_draft``."""
-        await self.start_draft(draft, actor=draft.started_by, token=token)
+        """Start a draft whose time has come, in the name of who planned it; raises as ``RampStarter.start_draft``."""
+        await self.starter.start_draft(draft, actor=draft.started_by, token=token)
 
     async def try_guardrails(self, project: str, environment: str, data: object) -> TrialList:
         """Return what the queries of a ramp document's guardrails return now. Nothing is started.
@@ -131,11 +100,10 @@ class RampService:
             Invalid: the document has faults, or a guardrail names what there is not.
             NotFound: there is no such environment.
         """
-        document = ramp_document(data, environment)
         async with self._storage.transaction() as tx:
-            await tx.environments.get(project, environment)
-        watched = await self._watching.of(document, project, self._clock.wall_ms())
-        return TrialList(tuple(map(trial_view, watched)))
+            there = await tx.environments.get(project, environment)
+        prepared = await self.starter.prepare(there, data)
+        return TrialList(tuple(map(trial_view, prepared.watched)))
 
     async def all(self, project: str, environment: str, *, flag: str | None = None, limit: int = 100) -> RampList:
         """Return an environment's ramps, newest first, or raise ``NotFound``."""
@@ -205,8 +173,8 @@ class RampService:
         async with self._storage.transaction() as tx:
             found = await self._of(tx, project, environment, ramp_id)
         if found.state.status is Status.DRAFT and action is Action.ADVANCE:
-            begun, notes = await self.start_draft(found, actor=actor, reason=reason)
-            return ramp_view(begun, at_ms, notes)
+            begun = await self.starter.start_draft(found, actor=actor, reason=reason)
+            return ramp_view(begun.row, at_ms, begun.notes)
 
         async def write(tx: Transaction) -> tuple[RampRow, bool, tuple[str, ...]]:
             row = await tx.ramps.lock(ramp_id)
@@ -254,6 +222,10 @@ class RampService:
             lambda tx, there, at_ms: revive_flag(tx, there, flag, reason=reason, actor=actor, at_ms=at_ms),
         )
 
+    async def _started(self, starting: Awaitable[Started]) -> tuple[RampView, bool]:
+        started = await starting
+        return ramp_view(started.row, self._clock.wall_ms(), started.notes), started.new
+
     async def _standing(
         self,
         project: str,
@@ -272,10 +244,6 @@ class RampService:
         environment_id, answer = await self._storage.run(write)
         self._announce([environment_id])
         return answer
-
-    def _started(self, row: RampRow) -> None:
-        self._metrics.touch(labels_of(row))
-        self._announce([row.environment_id])
 
     @staticmethod
     async def _of(tx: Transaction, project: str, environment: str, ramp_id: str) -> RampRow:

@@ -12,17 +12,18 @@ from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused
 from rheostat_server.outcomes.sampling import MOST_UNITS
 from rheostat_server.ports.flags import FlagRow
-from rheostat_server.ports.ramps import RampRow
+from rheostat_server.ports.ramps import Origin, RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
+from rheostat_server.ramps.cutting import beginning_at
 from rheostat_server.ramps.few import TELLING_PREFLIGHT_S
 from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.ladder import reached_ppm
 from rheostat_server.ramps.model import Family, Plan
 from rheostat_server.ramps.neighbours import line_faults, refuse_shared_line
 from rheostat_server.ramps.plan import off_variant_faults, plan_of
+from rheostat_server.ramps.preparing import Prepared
 from rheostat_server.ramps.remarks import remarks
 from rheostat_server.ramps.transition import start
-from rheostat_server.ramps.validate import validate_ramp
 from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.ramps.windows import calendar_remarks
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
@@ -47,21 +48,6 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     scrape_s: float | None = None
 
 
-def ramp_document(data: object, environment: str) -> RampDocument:
-    """Return the document of a request that names the environment in its path.
-
-    Raises:
-        Invalid: it is no ramp document, or one for another environment; all faults are listed.
-    """
-    if isinstance(data, dict):
-        data = {"environment": environment, **data}
-    document = validate_ramp(data)
-    if document.environment != environment:
-        fault = Fault("environment", f"this is {document.environment!r}, and the request is for {environment!r}")
-        raise Invalid([fault], "the ramp")
-    return document
-
-
 async def locked_flag(tx: Transaction, environment: EnvironmentRow, key: str) -> tuple[FlagRow, Flag]:
     """Return a flag, its row held, as the environment serves it.
 
@@ -81,14 +67,12 @@ async def locked_flag(tx: Transaction, environment: EnvironmentRow, key: str) ->
 async def start_ramp(
     tx: Transaction,
     environment: EnvironmentRow,
-    document: RampDocument,
+    prepared: Prepared,
     sources: Sources,
     *,
     actor: str,
     at_ms: int,
-    watched: Sequence[Watched] = (),
     draft: RampRow | None = None,
-    reason: str = "",
 ) -> tuple[RampRow, tuple[str, ...]]:
     """Write a new ramp with all that it serves; return it, and what a person should know.
 
@@ -100,6 +84,7 @@ async def start_ramp(
         Refused: the flag is disabled there.
         Conflict: the flag is killed there, a ramp of it is live, or one of another flag on the same salt and unit.
     """
+    document, origin = prepared.document, prepared.origin
     _, flag = await locked_flag(tx, environment, document.flag)
     if not flag.enabled:
         raise Refused(f"{flag.key} is disabled in {environment.key}: enable it first, nobody would be exposed")
@@ -115,7 +100,7 @@ async def start_ramp(
     if kills:
         raise Conflict(f"{flag.key} is killed in {environment.key} ({kills[0].reason}); revive it first")
     earlier = next((row for row in rows if row.rollout == document.rollout), None)
-    plan = await planned(tx, environment, flag, document, sources, earlier=earlier, at_ms=at_ms, watched=watched)
+    plan = await planned(tx, environment, flag, prepared, sources, earlier=earlier, at_ms=at_ms)
     row = new_row(
         plan,
         environment.id,
@@ -123,24 +108,26 @@ async def start_ramp(
         before=None if earlier is None else earlier.id,
         actor=actor,
         at_ms=at_ms,
+        origin=origin,
     )
     if draft is not None:
-        row = msgspec.structs.replace(
-            row, id=draft.id, version=draft.version + 1, started_by=draft.started_by, document=draft.document
-        )
+        row = msgspec.structs.replace(row, id=draft.id, version=draft.version + 1, started_by=draft.started_by)
     served = Served()
     if earlier is not None:
         await cover(tx, earlier, at_ms, served, actor=actor)
     await write_new(tx, row, served, actor=actor, drafted=draft is not None)
     await served.publish(tx, environment.id)
     await refuse_shared_line(tx, environment, flag.key, rollout, but=row.id)
-    notes = (*_standing_before(row, earlier), *notes_of(plan, watched, at_ms))
+    notes = (*prepared.notes, *_standing_before(row, earlier), *notes_of(plan, prepared.watched, at_ms))
     steps = ", ".join(f"{ppm_to_percent(step.exposure_ppm):g}" for step in plan.steps)
+    again = "" if origin.restart_of is None else f" again, as ramp {origin.restart_of} was"
     planned_for = "" if draft is None else " as it was planned"
-    summary = (
-        f"a ramp of {flag.key} ({row.rollout}) started{planned_for}: steps {steps} %{f'; {reason}' if reason else ''}"
-    )
-    await tx.audit.add(audit_entry(row, "ramp.start", summary, actor=actor, at_ms=at_ms, detail={"notes": notes}))
+    summary = f"a ramp of {flag.key} ({row.rollout}) started{again}{planned_for}: steps {steps} %"
+    detail: dict[str, object] = {"notes": notes, "digest": origin.digest, "restart_of": origin.restart_of}
+    if prepared.reason:
+        summary += f"; {prepared.reason}"
+        detail["reason"] = prepared.reason
+    await tx.audit.add(audit_entry(row, "ramp.start", summary, actor=actor, at_ms=at_ms, detail=detail))
     return row, notes
 
 
@@ -148,19 +135,20 @@ async def planned(
     tx: Transaction,
     environment: EnvironmentRow,
     flag: Flag,
-    document: RampDocument,
+    prepared: Prepared,
     sources: Sources,
     *,
     earlier: RampRow | None,
     at_ms: int,
-    watched: Sequence[Watched],
 ) -> Plan:
     """Return the plan of a ramp on the flag as it is served. ``earlier`` is the ramp that is in force on its rollout.
 
     Raises:
         Invalid: the plan cannot work; all faults are listed.
     """
+    document = prepared.document
     rollout = ramping(flag, document, environment.key)
+    start_ppm = rollout.exposure_ppm if earlier is None else reached_ppm(earlier.plan, earlier.state.exposure_ppm)
     former = await tx.ramps.in_environment(environment.id, flag=flag.key, limit=FORMER_RAMPS)
     faults = await line_faults(tx, environment, flag, document.rollout)
     try:
@@ -168,18 +156,18 @@ async def planned(
             document,
             project=environment.project,
             rollout=rollout,
-            start_ppm=rollout.exposure_ppm if earlier is None else reached_ppm(earlier.plan, earlier.state.exposure_ppm),
+            start_ppm=start_ppm,
             family=sources.family,
             interval_s=sources.interval_s,
             scrape_s=sources.scrape_s,
             users=_users_lately(former, document.rollout, at_ms),
-            watched={one.index: one.guardrail for one in watched},
+            watched={one.index: one.guardrail for one in prepared.watched},
         )
     except Invalid as error:
         raise Invalid([*error.faults, *faults], "the ramp") from error
     if faults:
         raise Invalid(faults, "the ramp")
-    return plan
+    return plan if prepared.origin.from_ppm is None else beginning_at(plan, prepared.origin.from_ppm)
 
 
 def notes_of(plan: Plan, watched: Sequence[Watched], at_ms: int) -> tuple[str, ...]:
@@ -189,7 +177,14 @@ def notes_of(plan: Plan, watched: Sequence[Watched], at_ms: int) -> tuple[str, .
 
 
 def new_row(
-    plan: Plan, environment_id: int, *, declared_ppm: int, before: str | None, actor: str, at_ms: int
+    plan: Plan,
+    environment_id: int,
+    *,
+    declared_ppm: int,
+    before: str | None,
+    actor: str,
+    at_ms: int,
+    origin: Origin | None,
 ) -> RampRow:
     """Return the first state of a ramp, with a fresh key for its units' hashes. ``before``: the ramp it covers."""
     return RampRow(
@@ -208,6 +203,7 @@ def new_row(
         before_ramp=before,
         started_by=actor,
         started_at_ms=at_ms,
+        origin=origin,
     )
 
 

@@ -14,6 +14,8 @@ from rheostat_server.ramps.guardrails import check_guardrails
 from rheostat_server.ramps.strategies import MOST_STEPS
 
 DEFAULT_ALPHA: Final = 0.01
+NO_TEMPLATE: Final = "none"
+"""In place of a template's key: it takes none."""
 MOST_HOLDBACK: Final = 50
 
 _RAMP: Final = (
@@ -45,6 +47,8 @@ _RAMP: Final = (
     "gate",
     *strategies.FIELDS,
     *calendar_fields.FIELDS,
+    "template",
+    "to",
 )
 _LATER: Final = ("baseline", "analysis", "canaryAnalysis")
 _LATER_STRATEGIES: Final = ("rolling", "a-b")
@@ -113,9 +117,19 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         freezes=calendar.freezes,
         start_at=calendar.start_at,
         timezone=calendar.timezone,
+        template=key_at(fields, "template", "template's key"),
+        to=_check_to(fields),
     )
     strategies.check_return(fields, document)
     return document
+
+
+def _check_to(fields: Fields) -> int | float | None:
+    to = fields.percent("to")
+    if to is not None and to <= 0:
+        fields.fault("to", "a ramp goes up to more than 0 percent")
+        return None
+    return to
 
 
 def _dwell(fields: Fields) -> tuple[str | None, str | None]:
@@ -127,7 +141,7 @@ def _dwell(fields: Fields) -> tuple[str | None, str | None]:
 
 def _check_steps(fields: Fields, strategy: RampStrategy) -> tuple[StepDocument, ...]:
     if fields.raw("steps") is None or strategies.makes_steps(strategy):
-        if strategy is RampStrategy.CUSTOM:
+        if strategy is RampStrategy.CUSTOM and fields.raw("template") in (None, NO_TEMPLATE):
             fields.fault("steps", "a custom ramp names its steps")
         return ()
     steps: list[StepDocument] = []

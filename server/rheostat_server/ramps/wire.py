@@ -1,7 +1,7 @@
 """Ramps and kills as the API shows them."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -33,6 +33,13 @@ class KillBody(Body, frozen=True, kw_only=True):
     reason: Reason
     scope: KillScope | None = None
     to_code_default: bool = False
+
+
+class RestartBody(Body, frozen=True, kw_only=True, rename={"first": "from"}):
+    """With which step (its exposure in percent) to begin, and why it is started again. Without: with its first step."""
+
+    first: int | float | None = None
+    reason: Annotated[Text, msgspec.Meta(max_length=1000)] = ""
 
 
 class ReviveBody(Body, frozen=True, kw_only=True):
@@ -70,6 +77,10 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     ``reporting`` is told of one ramp that is live, and not in lists.
     ``strategy`` says where the steps come from. ``start_at`` is when a draft starts; till then ``started_at`` is when
     it was made.
+
+    ``document`` is what it was started from, as it was given (``null``: from before documents were kept), and
+    ``digest`` tells it from others; ``template`` is what that took. ``restart_of`` is the ramp that this one starts
+    again, with the step ``started_from``.
     """
 
     id: str
@@ -99,6 +110,12 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[Action, ...] = ()
     strategy: str = "canary"
     start_at: str | None = None
+    document: dict[str, Any] | None = None
+    digest: str | None = None
+    template: str | None = None
+    template_version: int | None = None
+    restart_of: str | None = None
+    started_from: float | None = None
 
 
 class TrialArm(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,7 +235,22 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         actions=allowed(plan, state),
         strategy=plan.strategy,
         start_at=rfc3339_or_none(state.starts_ms),
+        **_origin(row),
     )
+
+
+def _origin(row: RampRow) -> dict[str, Any]:
+    origin = row.origin
+    if origin is None:
+        return {}
+    return {
+        "document": origin.document,
+        "digest": origin.digest,
+        "template": origin.template,
+        "template_version": origin.template_version,
+        "restart_of": origin.restart_of,
+        "started_from": None if origin.from_ppm is None else ppm_to_percent(origin.from_ppm),
+    }
 
 
 def reporting_view(services: Sequence[ServiceCover], vanished: Sequence[str]) -> Reporting:

@@ -16,7 +16,7 @@ _OPEN_IT: Final = "take one of these links out"
 
 
 class Use(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Who uses a segment or a layer: the kind and key of the document, and where in it."""
+    """Who uses a segment, a layer or a template: the kind and key of the document, and where in it."""
 
     kind: str
     key: str

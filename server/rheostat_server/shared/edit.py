@@ -1,4 +1,4 @@
-"""One edit of a segment or layer: what is stored, what is served, what is told of it."""
+"""One edit of a segment, layer or template: what is stored, what is served, what is told of it."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -47,9 +47,9 @@ class SharedEdit(msgspec.Struct, frozen=True, kw_only=True):
     def served(self) -> list[bytes | None]:
         """Return what every environment serves from now on: one body (``None`` removes), or nothing new.
 
-        A layer is served nowhere: the rollouts in it are, with its salt and unit.
+        A layer is served nowhere: the rollouts in it are, with its salt and unit. A template is for ramps that start.
         """
-        if self.kind == "layer" or same(served_form(self.before), served_form(self.after)):
+        if self.kind != "segment" or same(served_form(self.before), served_form(self.after)):
             return []
         return [None if self.after is None else msgspec.json.encode(served_form(self.after))]
 

@@ -1,30 +1,37 @@
-"""HTTP for segments and layers."""
+"""HTTP for segments, layers and templates of ramps."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from litestar import Response, Router, delete, get, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
 
-from rheostat.model.document import LayerDocument, SegmentDocument
+from rheostat.model.document import LayerDocument, SegmentDocument, TemplateDocument
 from rheostat_server.access.guard import Caller
 from rheostat_server.errors import NotFound
 from rheostat_server.flags.routes import AnyRequest, condition_of
 from rheostat_server.flags.wire import VersionView
+from rheostat_server.ports.shared import SharedKind
+from rheostat_server.shared.documents import SharedDocument
 from rheostat_server.shared.service import SharedService
 from rheostat_server.shared.wire import SharedHistory, SharedPage, SharedView
 from rheostat_server.web.decoding import DOCUMENT_BODY_BYTES, decode_plain
 from rheostat_server.web.openapi import takes
 
 _NEWEST = 2**53
+_FORMS: Final[dict[SharedKind, tuple[type[SharedDocument], str]]] = {
+    "segment": (SegmentDocument, "segments"),
+    "layer": (LayerDocument, "layers"),
+    "template": (TemplateDocument, "ramp-templates"),
+}
 _MADE = ResponseSpec(SharedView, description="It was not there and has been made.", generate_examples=False)
 
 
 def shared_routes(service: SharedService) -> Router:
-    """Return the routes of segments, or of layers."""
+    """Return the routes of segments, of layers, or of templates."""
     kind = service.kind
-    form = SegmentDocument if kind == "segment" else LayerDocument
-    all_of_them = f"/projects/{{project:str}}/{kind}s"
+    form, plural = _FORMS[kind]
+    all_of_them = f"/projects/{{project:str}}/{plural}"
     one = all_of_them + "/{key:str}"
 
     def answer(view: SharedView, status_code: int = 200) -> Response[SharedView]:
@@ -79,4 +86,4 @@ def shared_routes(service: SharedService) -> Router:
         return await service.version(project, key, version)
 
     handlers: list[Any] = [list_shared, get_shared, put_shared, delete_shared, shared_history, shared_version]
-    return Router("/", route_handlers=handlers, tags=[f"{kind}s"])
+    return Router("/", route_handlers=handlers, tags=[plural])

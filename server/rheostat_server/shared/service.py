@@ -1,4 +1,4 @@
-"""The reading and writing of segments and layers."""
+"""The reading and writing of segments, layers and templates of ramps."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,10 @@ from rheostat_server.shared.wire import SharedHistory, SharedPage, SharedView, s
 
 
 class SharedService:
-    """Segments, or layers, of projects. Each write is one transaction: document, what is served, ramps, audit."""
+    """Segments, layers, or templates, of projects.
+
+    Each write is one transaction: document, what is served, ramps, audit.
+    """
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
-"""The segments and layers of a project as a transaction finds them, and the flags that a change of them concerns."""
+"""What flags and ramps of a project share, as a transaction finds it, and the flags that a change of it concerns."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from rheostat.model.document import FlagDocument, LayerDocument, SegmentDocument
+from rheostat.model.document import FlagDocument, LayerDocument, SegmentDocument, TemplateDocument
 from rheostat.model.layer import Layer
 from rheostat.model.serving import serve_layer
 from rheostat_server.flags.conditions import segments_named
@@ -17,13 +17,15 @@ from rheostat_server.shared.documents import Place, Shelf, same
 
 
 async def read_shelf(tx: Transaction, project_id: int) -> Shelf:
-    """Return all segments and layers of a project."""
+    """Return all segments, layers and templates of a project."""
     segments = await tx.shared.of_project(project_id, "segment")
     layers = await tx.shared.of_project(project_id, "layer")
+    templates = await tx.shared.of_project(project_id, "template")
     return Shelf(
         {row.key: msgspec.json.decode(row.document, type=SegmentDocument) for row in segments},
         {row.key: msgspec.json.decode(row.document, type=LayerDocument) for row in layers},
-        {(row.kind, row.key): row.version for row in (*segments, *layers)},
+        {(row.kind, row.key): row.version for row in (*segments, *layers, *templates)},
+        {row.key: msgspec.json.decode(row.document, type=TemplateDocument) for row in templates},
     )
 
 
@@ -87,21 +89,30 @@ async def leading_to(tx: Transaction, project_id: int, segments: Iterable[str]) 
 
 
 async def uses_of(tx: Transaction, project_id: int, kind: SharedKind) -> "Uses":
-    """Return who uses the documents of a kind, as the transaction finds them. No segment uses a layer."""
+    """Return who uses the documents of a kind, as the transaction finds them. No segment uses a layer.
+
+    Templates are used by the environments that have them by default; a ramp that started has its own copy.
+    """
+    if kind == "template":
+        mine = [row for row in await tx.environments.all() if row.project_id == project_id]
+        return Uses(kind, {}, {}, {row.key: row.default_template for row in mine if row.default_template is not None})
     flags = {row.key: _flag(row) for row in await tx.shared.users(project_id, kind)}
     rows = await tx.shared.naming_segments(project_id) if kind == "segment" else []
     return Uses(kind, flags, {row.key: msgspec.json.decode(row.document, type=SegmentDocument) for row in rows})
 
 
 class Uses(msgspec.Struct, frozen=True):
-    """Who may use the documents of a kind: flags in service, and segments."""
+    """Who may use the documents of a kind: flags in service, segments, and environments (of templates)."""
 
     kind: SharedKind
     flags: Mapping[str, FlagDocument]
     segments: Mapping[str, SegmentDocument]
+    defaults: Mapping[str, str] = {}
 
     def by_key(self, keys: Sequence[str]) -> dict[str, list[Use]]:
         """Return the uses of each of these."""
+        if self.kind == "template":
+            return {key: self._as_default(key) for key in keys}
         if self.kind == "layer":
             return {key: uses_of_layer(key, self.flags) for key in keys}
         # Each flag is read through once, not once a segment.
@@ -110,6 +121,13 @@ class Uses(msgspec.Struct, frozen=True):
             for name in segments_of(document):
                 naming.setdefault(name, {})[key] = document
         return {key: uses_of_segment(key, naming.get(key, {}), self.segments) for key in keys}
+
+    def _as_default(self, key: str) -> list[Use]:
+        return [
+            Use(kind="environment", key=environment, path="default_template")
+            for environment, template in self.defaults.items()
+            if template == key
+        ]
 
 
 def users_in_words(place: Place, uses: Sequence[Use]) -> str:

@@ -1,4 +1,4 @@
-"""Segments and layers on the wire."""
+"""Segments, layers and templates on the wire."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from rheostat_server.web.times import rfc3339
 
 
 class SharedView(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment or layer: the document as written, and each place that uses it."""
+    """A segment, layer or template: the document as written, and each place that uses it."""
 
     kind: str
     key: str

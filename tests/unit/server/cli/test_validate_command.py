@@ -37,14 +37,14 @@ def test_a_flag_and_its_ramp_may_stand_in_one_file(tmp_path: Path) -> None:
 
 
 def test_files_hold_documents_of_every_kind(tmp_path: Path) -> None:
-    """Segments and layers are checked as flags are; only two of one kind may not have one key."""
+    """Segments, layers and templates are checked as flags are; only two of one kind may not have one key."""
     segment, layer = "kind: segment\nkey: checkout\n", "kind: layer\nkey: checkout\n"
-    found = CliRunner().invoke(validate, [a_file(tmp_path, FLAG, segment, layer)])
-    assert (found.exit_code, found.output) == (0, "3 documents: no faults\n")
+    found = CliRunner().invoke(validate, [a_file(tmp_path, FLAG, segment, layer, "kind: template\nkey: checkout\n")])
+    assert (found.exit_code, found.output) == (0, "4 documents: no faults\n")
     with pytest.raises(CommandFailed, match=r"(?s)flags\.yaml#1: inclded: .*#2: key: .*#1 has the key 'checkout' too"):
         check(read_documents([a_file(tmp_path, segment + "inclded: [a]\n", segment)]))
     with pytest.raises(
-        CommandFailed, match=r"kind: \['flag'\] is not a kind of document \(flag, segment, layer, ramp\)"
+        CommandFailed, match=r"kind: \['flag'\] is not a kind of document \(flag, segment, layer, template, ramp\)"
     ):
         check(read_documents([a_file(tmp_path, FLAG.replace("flag", "[flag]"))]))
 

@@ -7,7 +7,7 @@ from rheostat_server.errors import NotFound
 from rheostat_server.ports.storage import EnvironmentRow, Heads
 
 _SELECT = """
-SELECT e.id, e.project_id, p.key AS project, e.key, e.name, e.revision, e.created_at_ms
+SELECT e.id, e.project_id, p.key AS project, e.key, e.name, e.revision, e.created_at_ms, e.default_template
 FROM environments e JOIN projects p ON p.id = e.project_id
 """
 

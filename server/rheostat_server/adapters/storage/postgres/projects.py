@@ -70,6 +70,15 @@ class PostgresProjects:
             raise Conflict(f"there is an environment {key!r} already")
         return added
 
+    async def change_environment(self, environment_id: int, *, name: str, default_template: str | None) -> None:
+        """Give an environment another name, and the template that its ramps take by default."""
+        await self._connection.execute(
+            "UPDATE environments SET name = $2, default_template = $3 WHERE id = $1",
+            environment_id,
+            name,
+            default_template,
+        )
+
     async def delete_environment(self, environment_id: int) -> None:
         """Delete it with its keys, ramps, kills and counts."""
         await self._connection.execute("DELETE FROM environments WHERE id = $1", environment_id)

@@ -8,12 +8,12 @@ import asyncpg
 import msgspec
 
 from rheostat_server.errors import Conflict, NotFound, VersionConflict
-from rheostat_server.ports.ramps import DecisionRow, EpochMark, RampRow
+from rheostat_server.ports.ramps import DecisionRow, EpochMark, Origin, RampRow
 from rheostat_server.ramps.model import Plan, State, Status
 
 _COLUMNS = """
 id, environment_id, flag, rollout, live, overlaid, version, plan, state, unit_key, declared_ppm, start_ppm,
-started_by, started_at_ms, before_ramp, ended_at_ms, document
+started_by, started_at_ms, before_ramp, ended_at_ms, origin
 """
 _SELECT = f"SELECT {_COLUMNS} FROM ramps"  # noqa: S608 - constant text
 # Not FOR UPDATE: that would wait for, and hold up, the batches that add rows which refer to the ramp.
@@ -24,6 +24,7 @@ WHERE ramp_id = $1 AND seq > $3 AND ($4::text[] IS NULL OR kind = ANY($4)) AND (
 """
 _PLAN = msgspec.json.Decoder(Plan)
 _STATE = msgspec.json.Decoder(State)
+_ORIGIN = msgspec.json.Decoder(Origin)
 
 
 class PostgresRamps:
@@ -38,8 +39,8 @@ class PostgresRamps:
             await self._connection.execute(
                 """
                 INSERT INTO ramps (id, environment_id, flag, rollout, status, live, overlaid, version, plan, state,
-                    unit_key, declared_ppm, start_ppm, before_ramp, started_by, started_at_ms, ended_at_ms, document,
-                    start_at_ms)
+                    unit_key, declared_ppm, start_ppm, before_ramp, started_by, started_at_ms, ended_at_ms,
+                    origin, digest, start_at_ms)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
                 """,
                 UUID(row.id),
@@ -59,7 +60,8 @@ class PostgresRamps:
                 row.started_by,
                 row.started_at_ms,
                 row.ended_at_ms,
-                None if row.document is None else row.document.decode(),
+                None if row.origin is None else msgspec.json.encode(row.origin).decode(),
+                None if row.origin is None else row.origin.digest,
                 row.state.starts_ms,
             )
         except asyncpg.UniqueViolationError as error:
@@ -130,6 +132,21 @@ class PostgresRamps:
             limit,
         )
         return [_row(row) for row in rows]
+
+    async def of_document(self, environment_id: int, flag: str, rollout: str, digest: str) -> RampRow | None:
+        """Return the newest ramp of this rollout that was started from the document with this digest."""
+        row = await self._connection.fetchrow(
+            _SELECT
+            + """
+            WHERE environment_id = $1 AND flag = $2 AND rollout = $3 AND digest = $4
+            ORDER BY started_at_ms DESC, id DESC LIMIT 1
+            """,
+            environment_id,
+            flag,
+            rollout,
+            digest,
+        )
+        return None if row is None else _row(row)
 
     async def live(self) -> list[RampRow]:
         """Return every live ramp, by id."""
@@ -273,5 +290,5 @@ def _row(row: Any) -> RampRow:
         started_at_ms=row["started_at_ms"],
         before_ramp=str(row["before_ramp"]) if row["before_ramp"] else None,
         ended_at_ms=row["ended_at_ms"],
-        document=row["document"].encode() if row["document"] else None,
+        origin=_ORIGIN.decode(row["origin"]) if row["origin"] else None,
     )
