@@ -156,7 +156,9 @@ def _print_ramps(console: Console, connection: Connection, ramps: list[dict[str,
     for view in ramps:
         name = view["flag"] if view["rollout"] == "default" else f"{view['flag']} ({view['rollout']})"
         exposure = f"{view['exposure']:g} %"
-        table.add_row(name, status_text(view), exposure, moment(view["started_at"]), standing_line(view))
+        # A draft has not started: its time is in its standing.
+        started = "-" if view["status"] == "draft" else moment(view["started_at"])
+        table.add_row(name, status_text(view), exposure, started, standing_line(view))
     print_table(console, table)
 
 

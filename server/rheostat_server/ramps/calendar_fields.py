@@ -13,7 +13,7 @@ from rheostat.model.document import RampDocument
 from rheostat.model.window import instant_ms, is_local
 from rheostat_server.faults import Faults, Fields, did_you_mean, items_at, spelled
 from rheostat_server.flags.windows import timezones
-from rheostat_server.ramps.windows import ALL_DAYS, DAY_MINUTES, DAY_NAMES, AdvanceWindow, Freeze
+from rheostat_server.ramps.windows import ALL_DAYS, DAY_MINUTES, DAY_NAMES, LAST_MS, AdvanceWindow, Freeze
 
 FIELDS: Final = ("advance_windows", "freezes", "start_at", "timezone")
 """The fields of a document that are read here."""
@@ -221,4 +221,7 @@ def _instant_ms(text: str, zone: str | None) -> int:
         raise ValueError(f"{text} needs a timezone, or an offset")
     # What has an offset of its own means the same whatever the timezone of the others is.
     own = text[-1:] in {"Z", "z"} or text[-6:-5] in {"+", "-"}
-    return instant_ms(text, None if own else zone)
+    at_ms = instant_ms(text, None if own else zone)
+    if not 0 <= at_ms < LAST_MS:
+        raise ValueError(f"{text} is not between the years 1970 and 9892")
+    return at_ms

@@ -22,7 +22,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 _DAYS_AHEAD: Final = 15
 """A window of a day of the week that the clocks skip this week opens in the next."""
 _YEAR_MS: Final = 366 * 86_400_000
-_LAST_MS: Final = 250_000_000_000_000
+LAST_MS: Final = 250_000_000_000_000
 """In the year 9892: beyond it there is no calendar to look into."""
 
 
@@ -75,7 +75,7 @@ def next_opening(windows: Sequence[AdvanceWindow], freezes: Sequence[Freeze], at
     Raises:
         ValueError: this machine does not know a timezone.
     """
-    while at_ms < _LAST_MS:
+    while at_ms < LAST_MS:
         inside = max((freeze.until_ms for freeze in freezes if _frozen(freeze, at_ms)), default=None)
         if inside is not None:
             at_ms = inside
@@ -161,7 +161,7 @@ def _next_of(window: AdvanceWindow, at_ms: int) -> int:
     """Return the first instant, from this one on, that is within the window."""
     # Days come in order, and none begins before the day before it.
     begun = (begins for begins, ends in _openings(window, at_ms, days=_DAYS_AHEAD) if at_ms < ends)
-    return max(at_ms, next(begun, _LAST_MS))
+    return max(at_ms, next(begun, LAST_MS))
 
 
 def _openings(window: AdvanceWindow, at_ms: int, *, days: int) -> Iterator[tuple[int, int]]:

@@ -72,6 +72,9 @@ W, F = "advance_windows[0]", "freezes[0]"
         (a_ramp(start_at="tomorrow", timezone=MADRID), "start_at", 'not a date and time ("2026-12-01T09:00" with'),
         (a_ramp(start_at="2026-12-01T09:00"), "start_at", "2026-12-01T09:00 needs a timezone, or an offset"),
         (a_ramp(start_at=5, timezone=MADRID), "start_at", "not text"),
+        (a_ramp(start_at="9999-12-31T23:59:59-10:00"), "start_at", "not between the years 1970 and 9892"),
+        (a_freeze(until="9999-12-31"), f"{F}.until", "9999-12-31T00:00 is not between the years 1970 and 9892"),
+        (a_freeze(**{"from": "0001-01-01"}), f"{F}.from", "not between the years 1970 and 9892"),
         (a_ramp(timezone="Nowhere", start_at="2026-12-01T09:00", advance_windows=[{}]), "timezone", "no timezone"),
     ],
 )  # fmt: skip
