@@ -41,7 +41,7 @@ class PostgresRamps:
                 INSERT INTO ramps (id, environment_id, flag, rollout, status, live, overlaid, version, plan, state,
                     unit_key, declared_ppm, start_ppm, before_ramp, started_by, started_at_ms, ended_at_ms,
                     origin, digest, start_at_ms)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
                 """,
                 UUID(row.id),
                 row.environment_id,
