@@ -72,7 +72,6 @@ class RampMachine(RuleBasedStateMachine):
         self.source = SometimesBlind(ReportedEvidence(PostgresStorage(database)))
         self.world = await self._stack.enter_async_context(ramp_world(database, {Family.REPORTED: self.source}))
         self.leader: RampController = self.world.controller
-        self.former: RampController | None = None
         # Fewer than the server counts one by one, so that nothing hangs on how units hash.
         self.crowd = Application(self.world, users=1_500)
         await self.world.put(_document(self.declared))
@@ -89,9 +88,14 @@ class RampMachine(RuleBasedStateMachine):
 
     # What may be done
 
-    @initialize(plan=st.sampled_from(sorted(PLANS)))
-    def begin(self, plan: str) -> None:
-        """Nothing is worth doing without a ramp."""
+    @initialize(plan=st.sampled_from(sorted(PLANS)), over=st.booleans())
+    def begin(self, plan: str, *, over: bool) -> None:
+        """Nothing is worth doing without a ramp; half of the time there is a promoted one beneath it."""
+        if over:
+            self._do(lambda: self.world.start(**SHORT, unguarded=True, steps=[7], holdback=2, keep_holdback=True))
+            self._starts[self.now.ramps[0].id] = 0
+            while self.now.live is not None:
+                self._tick()
         self.start(plan, able=True)
 
     @rule(plan=st.sampled_from(sorted(PLANS)), able=st.sampled_from([True, True, False]))
@@ -303,14 +307,9 @@ class RampMachine(RuleBasedStateMachine):
 
     @rule()
     def change_nodes(self) -> None:
-        """Another node leads, and the one before wakes and ticks."""
-        self.take_over()
-        self.former_leader_wakes()
-
-    def take_over(self) -> None:
-        """The leader falls silent, and another node takes over."""
-        before = self.now
-        self.former, self.leader = self.leader, self.world.another_controller(f"n{self.world.manual.wall_ms()}")
+        """The leader falls silent, and another node takes over; the former wakes, and changes nothing."""
+        before, former = self.now, self.leader
+        self.leader = self.world.another_controller(f"n{self.world.manual.wall_ms()}")
 
         async def contend() -> None:
             await self.leader.lease.step()
@@ -319,13 +318,7 @@ class RampMachine(RuleBasedStateMachine):
 
         self._run(contend())
         assert self.leader.lease.token is not None
-        self._look(before)
-        assert same(before, self.now)
-
-    def former_leader_wakes(self) -> None:
-        """It thinks that it still leads, and changes nothing."""
-        before = self.now
-        self._run(self.world.tick(self.former))
+        self._run(self.world.tick(former))
         self._look(before)
         assert same(before, self.now)
 
