@@ -168,6 +168,8 @@ async def test_a_kill_is_latched_until_it_is_revived(api: httpx.AsyncClient) -> 
         (f"{FLAGS}/kill", {"reason": "x", "to_code_default": 1}, 422, "to_code_default"),
         (f"{FLAGS}/kill", {"reason": "x", "force": True}, 422, ""),
         (f"{FLAGS}/revive", {"reason": 1}, 422, "reason"),
+        (f"{FLAGS}/revive", {}, 422, ""),
+        (f"{FLAGS}/revive", {"reason": " \t"}, 422, "reason"),
         (f"{RAMPS}/no-id/pause", {}, 404, None),
         (f"{RAMPS}/no-id/pause", {"why": "x"}, 422, ""),
         (f"{BASE}/flags/nothing/kill", {"reason": "x"}, 404, None),

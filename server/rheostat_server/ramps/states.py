@@ -289,7 +289,10 @@ _EVENTS = (
 )
 
 TABLE: tuple[Row, ...] = (*_RULE, *_PEOPLE, *_EVENTS)
-"""All that may happen, and what people are refused. What is in no row cannot happen."""
+"""All that may happen, and what people are refused. What is in no row cannot happen.
+
+Something new is a ``Cause``, and a row for the states in which it may happen; `make docs` writes it into the reference.
+"""
 
 
 _BY_CAUSE = {cause: tuple(row for row in TABLE if row.cause is cause) for cause in Cause}

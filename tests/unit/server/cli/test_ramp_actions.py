@@ -1,5 +1,8 @@
 """What one may do to a ramp, as the terminal says it."""
 
+from click.testing import CliRunner
+
+from rheostat_server.cli.main import rheostat
 from rheostat_server.cli.ramp_actions import may_now
 
 
@@ -15,3 +18,12 @@ def test_a_ramp_that_is_over_says_so() -> None:
     """Where nothing is allowed any more that is said; a server that does not tell is not spoken for."""
     assert may_now({"flag": "checkout", "actions": []}) == "It is over; nothing more can be done to it."
     assert may_now({"flag": "checkout"}) == ""
+
+
+def test_what_undoes_a_safeguard_asks_for_a_reason() -> None:
+    """A revival, a step without proof and an abort are not sent without ``--reason``."""
+    for command in (["flag", "revive"], ["flag", "kill"], ["ramp", "advance"], ["ramp", "abort"]):
+        result = CliRunner().invoke(rheostat, [*command, "checkout"])
+
+        assert result.exit_code == 2
+        assert "--reason" in result.output
