@@ -14,6 +14,7 @@ from rheostat_server.cli.flag_usage import stale, usage
 from rheostat_server.cli.flags import flag
 from rheostat_server.cli.groups import Group
 from rheostat_server.cli.keys import key
+from rheostat_server.cli.notify import notify
 from rheostat_server.cli.options import common_options
 from rheostat_server.cli.profiles import profile
 from rheostat_server.cli.ramp_simulate import simulate
@@ -30,7 +31,7 @@ def rheostat() -> None:
     """Feature flags with progressive exposure that advances on evidence and takes itself back."""
 
 
-for command in (serve, demo, flag, segment, layer, ramp, apply, export, validate, key, token, changes, profile):
+for command in (serve, demo, flag, segment, layer, ramp, apply, export, validate, key, token, changes, notify, profile):
     rheostat.add_command(command)
 for command in (*flag_versions.COMMANDS, *flag_schedule.COMMANDS, explain, stale, usage):
     flag.add_command(command)

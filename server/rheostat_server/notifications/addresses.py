@@ -10,6 +10,8 @@ Address: TypeAlias = IPv4Address | IPv6Address
 EVERYWHERE: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 """IPv6 networks whose last 32 bits are an IPv4 address that a gateway may send to."""
+_PROTOCOLS = IPv4Network("192.0.0.0/24")
+"""For protocols between machines, one cloud's metadata among them; some Pythons call only parts of it private."""
 _METADATA = frozenset({IPv4Address("168.63.129.16"), IPv4Address("100.100.100.200")})
 """Where clouds answer questions about a machine, with credentials, at addresses that look public or nearly so."""
 
@@ -74,7 +76,7 @@ def _kind(address: Address) -> str | None:
         ("multicast", address.is_multicast),
         ("private", address.is_private),
         ("private", isinstance(address, IPv6Address) and address.is_site_local),
-        ("reserved", address.is_reserved),
+        ("reserved", address.is_reserved or address in _PROTOCOLS),
         ("shared by a carrier's customers, or reserved", not address.is_global),
     ):
         if is_so:
