@@ -38,7 +38,9 @@ class Notices:
             ChannelKind.SLACK: SlackCourier(post),
         }
         if smtp is not None:
-            couriers[ChannelKind.EMAIL] = EmailCourier(smtp_server(smtp), "Rheostat <flags@example.com>")
+            couriers[ChannelKind.EMAIL] = EmailCourier(
+                smtp_server(smtp), "Rheostat <flags@example.com>", whole_seconds=seconds
+            )
         self.sending = Sending(couriers, PUBLIC_URL)
         self.service = NotificationService(world.storage, world.clock, self.sending)
         self.sender = self.another(world.controller.lease)

@@ -119,7 +119,7 @@ class Mailbox:
         """Let ``me`` in, with the password ``pw:word``."""
         good = isinstance(data, LoginPassword) and (data.login, data.password) == (b"me", b"pw:word")
         self.logins.append(mechanism)
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)
 
     async def handle_RCPT(self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]) -> str:
         """Take an address, or refuse it."""

@@ -308,13 +308,14 @@ async def test_one_that_loses_the_lease_while_it_sends_keeps_nothing(notices: No
 
 async def test_filters(notices: Notices, receiver: Receiver) -> None:
     """A channel gets the events, flags, tags and environments that it asked for; all get the rest."""
-    for name, fields in {
+    filters: dict[str, dict[str, Any]] = {
         "all": {},
         "kills": {"events": ["killed"]},
         "payments": {"tags": ["payments"]},
         "other": {"flags": ["other"]},
         "here": {"environments": ["production"]},
-    }.items():
+    }
+    for name, fields in filters.items():
         await notices.channel(name, url=receiver.url, **fields)
     await notices.tell(News.STARTED)
     await notices.tell(News.KILLED)

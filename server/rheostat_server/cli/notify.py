@@ -1,5 +1,6 @@
 """``rheostat notify``: where notifications go, and what became of each."""
 
+import sys
 from typing import Any
 from urllib.parse import quote
 
@@ -136,7 +137,7 @@ def resend(session: Session, delivery_id: int) -> None:
 
 def _said(given: str | None) -> str | None:
     """Return what was given; of secrets people prefer the pipe to the shell's history."""
-    return click.get_text_stream("stdin").readline().strip() if given == "-" else given
+    return sys.stdin.readline().strip() if given == "-" else given
 
 
 def _also(detail: str | None) -> str:

@@ -57,7 +57,7 @@ async def notify(
             seen = figures(change.after, change.observed, at_ms)
             message = msgspec.structs.replace(message, guardrails=seen)
         except Exception:
-            log.exception("notification_without_figures", ramp=change.after.id, event=news.value)
+            log.exception("notification_without_figures", ramp=change.after.id, news=news.value)
     await tx.outbox.add(
         NewNotification(
             id=message.id,

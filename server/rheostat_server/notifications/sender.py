@@ -166,7 +166,7 @@ class NotificationSender:
                 "notification_" + outcome,
                 channel=channel.name,
                 delivery=row.id,
-                event_told=row.event,
+                news=row.event,
                 flag=row.flag,
                 why=str(failure),
             )

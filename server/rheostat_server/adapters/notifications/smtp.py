@@ -19,9 +19,10 @@ class EmailCourier:
     """Fulfils ``Courier``. Each message has a connection of its own: there are few. The server may be at a private
     address, for it is the operator who names it."""
 
-    def __init__(self, server: SmtpServer, sender: str) -> None:
+    def __init__(self, server: SmtpServer, sender: str, *, whole_seconds: float = WHOLE_SECONDS) -> None:
         self._server = server
         self._sender = sender
+        self._whole_seconds = whole_seconds
         self._address = mailbox(sender)[1]
         self._certificates = ssl.create_default_context()
 
@@ -42,7 +43,7 @@ class EmailCourier:
             tls_context=self._certificates,
         )
         try:
-            async with asyncio.timeout(WHOLE_SECONDS), client:
+            async with asyncio.timeout(self._whole_seconds), client:
                 if server.username is not None and server.password is not None:
                     await client.login(server.username, server.password)
                 refused, _ = await client.send_message(mail, sender=self._address, recipients=list(target.to))
