@@ -3,6 +3,7 @@
 import asyncio
 import email
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
@@ -92,10 +93,10 @@ class Receiver:
 
 
 @asynccontextmanager
-async def a_receiver() -> AsyncIterator[Receiver]:
-    """Run an HTTP receiver."""
+async def a_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """Run an HTTP receiver, with ``tls`` an HTTPS one."""
     receiver = Receiver()
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -46,7 +46,7 @@ async def a_channel(tx: Transaction, name: str = "hook") -> Channel:
 
 
 async def flags(tx: Transaction) -> list[str]:
-    return [one.flag for one in await tx.outbox.unsettled(10)]
+    return [one.flag for one in await tx.outbox.unsettled(0, 10)]
 
 
 async def test_nothing_leaves_a_transaction_that_does_not_commit(world: RampWorld) -> None:
@@ -68,7 +68,7 @@ async def test_one_that_commits_late_is_not_passed_over(world: RampWorld) -> Non
         async with world.storage.transaction() as tx:
             await tell(world, tx, "quick")
         async with world.storage.transaction() as tx:
-            [one] = await tx.outbox.unsettled(10)
+            [one] = await tx.outbox.unsettled(0, 10)
             await tx.outbox.settle(one.seq, at_ms=NOW)
             assert await flags(tx) == []
     async with world.storage.transaction() as tx:
@@ -81,7 +81,7 @@ async def test_what_was_told_last_and_what_is_newer(world: RampWorld) -> None:
         for at_ms, news in enumerate((News.HELD, News.RESUMED, News.HELD, News.HELD), NOW):
             await tell(world, tx, "a", news, at_ms)
         await tell(world, tx, "b", News.HELD)
-        first, resumed, second, third, other = await tx.outbox.unsettled(10)
+        first, resumed, second, third, other = await tx.outbox.unsettled(0, 10)
         assert await tx.outbox.last_told(third) is None
         await tx.outbox.settle(first.seq, at_ms=NOW)
         await tx.outbox.settle(second.seq, at_ms=NOW, muted=True)
@@ -102,7 +102,7 @@ async def test_what_is_due(world: RampWorld) -> None:
         hook, other = await a_channel(tx), await a_channel(tx, "other")
         for flag in ("a", "b", "a"):
             await tell(world, tx, flag)
-        rows = await tx.outbox.unsettled(10)
+        rows = await tx.outbox.unsettled(0, 10)
         for row in rows:
             await tx.outbox.enqueue(row.seq, [hook.id], NOW)
             await tx.outbox.enqueue(row.seq, [hook.id], NOW + 1)
@@ -133,7 +133,7 @@ async def test_pages_and_what_belongs_to_whom(world: RampWorld) -> None:
         hook = await a_channel(tx)
         await tell(world, tx, "a")
         await tell(world, tx, "b")
-        for row in await tx.outbox.unsettled(10):
+        for row in await tx.outbox.unsettled(0, 10):
             await tx.outbox.enqueue(row.seq, [hook.id], NOW)
         first, second = await tx.outbox.due(hook.id, NOW, 10)
         await tx.outbox.failed(first.id, attempts=3, at_ms=NOW, error="gone")

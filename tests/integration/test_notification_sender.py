@@ -1,7 +1,9 @@
 """How notifications leave: signed, at least once, in order, and no receiver holds up another or a ramp."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from rheostat_server.errors import StorageUnavailable
 from rheostat_server.ports.notifications import DeliveryStatus
 from rheostat_server.ramps.lease import Lease
 from rheostat_server.ramps.news import News
+from tests.integration.certificates import Certificates
 from tests.integration.notice_world import Notices
 from tests.integration.ramp_world import FLAG, PROJECT, RampWorld, flag_document, ramp_world
 from tests.integration.receivers import Answer, Received, Receiver, a_receiver
@@ -196,6 +199,28 @@ async def test_the_connection_goes_to_the_address_that_was_checked(
     assert receiver.received[-1].headers["host"] == f"rebind.test:{receiver.port}"
 
 
+async def test_https_is_verified_for_the_name_and_not_for_the_address(
+    world: RampWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate for the address that a name leads to is not one for the name."""
+    certificates = Certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.path("server.pem"), certificates.path("server.key"))
+    monkeypatch.setenv("SSL_CERT_FILE", certificates.path("ca.pem"))
+    async with a_receiver(context) as receiver:
+        notices = Notices(world)
+        await notices.channel("address", url=f"https://127.0.0.1:{receiver.port}/")
+        await notices.channel("name", url=f"https://localhost:{receiver.port}/")
+        await notices.tell()
+        await notices.send()
+
+    assert await notices.became(channel="address") == [("delivered", 1, None)]
+    [(status, _, error)] = await notices.became(channel="name")
+    assert status == "pending"
+    assert "certificate" in (error or "").lower()
+    assert len(receiver.received) == 1
+
+
 async def test_a_receiver_that_hangs_holds_up_nobody_else(notices: Notices, receiver: Receiver) -> None:
     """While one receiver says nothing, another gets all of its messages, and the hanging one is tried later."""
     await notices.channel("slow", url=receiver.url)
@@ -351,6 +376,19 @@ async def test_a_ramp_that_goes_to_and_fro(notices: Notices, receiver: Receiver)
     await notices.tell(News.KILLED)
     await notices.send()
     assert receiver.events[-1] == "killed"
+
+
+async def test_what_waits_to_see_holds_up_nothing_else(notices: Notices, receiver: Receiver) -> None:
+    """However many ramps are blind for the second time in 10 min, a kill is told at once."""
+    await notices.channel(url=receiver.url, events=["killed"])
+    for _ in range(2):
+        for number in range(60):
+            await notices.tell(News.BLIND, flag=f"f{number}")
+        await notices.send()
+    await notices.tell(News.KILLED)
+    await notices.send()
+
+    assert receiver.events == ["killed"]
 
 
 async def test_sent_again_by_hand(notices: Notices, receiver: Receiver) -> None:

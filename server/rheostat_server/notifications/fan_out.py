@@ -13,7 +13,7 @@ from rheostat_server.ports.notifications import Channel, Unsettled
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.lease import LeaseLostError
 
-AT_ONCE = 200
+AT_ONCE = 50
 log = structlog.get_logger()
 _FLAG = msgspec.json.Decoder(FlagDocument)
 
@@ -33,10 +33,18 @@ class FanOut:
             StorageUnavailable: nothing was written.
         """
 
-        async def work(tx: Transaction) -> None:
-            unsettled = await tx.outbox.unsettled(AT_ONCE)
+        after_seq: int | None = 0
+        while after_seq is not None:
+            # Page by page, past what waits to see whether it lasts.
+            after_seq = await self._page(token, after_seq)
+
+    async def _page(self, token: int, after_seq: int) -> int | None:
+        """Settle some; return where to go on, or ``None`` at the end."""
+
+        async def work(tx: Transaction) -> int | None:
+            unsettled = await tx.outbox.unsettled(after_seq, AT_ONCE)
             if not unsettled:
-                return
+                return None
             if not await tx.lease.hold(token):
                 raise LeaseLostError
             channels: dict[int, list[Channel]] = {}
@@ -44,8 +52,9 @@ class FanOut:
                 if one.project_id not in channels:
                     channels[one.project_id] = await tx.channels.of_project(one.project_id)
                 await self._settle(tx, one, channels[one.project_id])
+            return unsettled[-1].seq if len(unsettled) == AT_ONCE else None
 
-        await self._storage.run(work)
+        return await self._storage.run(work)
 
     async def _settle(self, tx: Transaction, one: Unsettled, channels: list[Channel]) -> None:
         now_ms = self._clock.wall_ms()

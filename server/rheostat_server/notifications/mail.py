@@ -9,7 +9,7 @@ from html import escape
 
 from rheostat_server.notifications.message import Message
 from rheostat_server.notifications.smtp_address import mailbox
-from rheostat_server.notifications.words import facts, guardrail_lines, headline, repeats_line
+from rheostat_server.notifications.words import facts, guardrail_lines, headline, more_line, repeats_line
 
 _LONGEST_SUBJECT = 200
 
@@ -39,7 +39,7 @@ def _text(message: Message) -> str:
         repeats_line(message),
         "\n".join(f"{name:<{width}}  {value}" for name, value in known),
         "\n".join(guardrail_lines(message)),
-        message.link,
+        "\n".join(part for part in (message.link, more_line(message)) if part),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -51,11 +51,12 @@ def _html(message: Message) -> str:
     guardrails = "".join(f"<li>{escape(line)}</li>" for line in guardrail_lines(message))
     said = "".join(f"<p>{escape(part)}</p>" for part in (message.why, repeats_line(message)) if part)
     link = f'<p><a href="{escape(message.link)}">{escape(message.link)}</a></p>' if message.link else ""
+    command = f"<p><code>{escape(more_line(message))}</code></p>" if more_line(message) else ""
     listed = f"<ul>{guardrails}</ul>" if guardrails else ""
     head = escape(headline(message))
     return (
         f'<!doctype html><html lang="en"><title>{head}</title><body><h3>{head}</h3>{said}'
-        f"<table cellpadding=3>{rows}</table>{listed}{link}</body></html>\n"
+        f"<table cellpadding=3>{rows}</table>{listed}{link}{command}</body></html>\n"
     )
 
 

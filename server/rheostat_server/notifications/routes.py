@@ -15,6 +15,7 @@ from rheostat_server.notifications.wire import (
     ChannelView,
     DeliveryPage,
     DeliveryView,
+    NothingBody,
     RotateSecretBody,
     TestView,
 )
@@ -66,9 +67,10 @@ def notification_routes(service: NotificationService) -> Router:
         """Make a webhook's secret anew; both sign during the overlap."""
         return await service.rotate(project, name, decode(body, RotateSecretBody).overlap, principal)
 
-    @post(_CHANNEL + "/test", status_code=200)
-    async def test_channel(project: FromPath[str], name: FromPath[str], principal: Caller) -> TestView:
+    @post(_CHANNEL + "/test", operation_class=takes(NothingBody), status_code=200)
+    async def test_channel(project: FromPath[str], name: FromPath[str], body: RawBody, principal: Caller) -> TestView:
         """Send a test message to a channel now, and say what became of it."""
+        decode(body, NothingBody)
         return await service.test(project, name, principal)
 
     @get(_DELIVERIES)
@@ -90,9 +92,12 @@ def notification_routes(service: NotificationService) -> Router:
         """Get a delivery with its message."""
         return await service.delivery(project, delivery_id)
 
-    @post(_DELIVERY + "/resend", status_code=200)
-    async def resend_delivery(project: FromPath[str], delivery_id: FromPath[int], principal: Caller) -> DeliveryView:
+    @post(_DELIVERY + "/resend", operation_class=takes(NothingBody), status_code=200)
+    async def resend_delivery(
+        project: FromPath[str], delivery_id: FromPath[int], body: RawBody, principal: Caller
+    ) -> DeliveryView:
         """Send a delivery again that has ended, with the same id."""
+        decode(body, NothingBody)
         return await service.resend(project, delivery_id, principal)
 
     handlers: list[Any] = [list_channels, add_channel, get_channel, change_channel, remove_channel]

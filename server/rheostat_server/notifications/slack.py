@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from rheostat_server.notifications.message import Message
-from rheostat_server.notifications.words import facts, guardrail_lines, headline, repeats_line
+from rheostat_server.notifications.words import facts, guardrail_lines, headline, more_line, repeats_line
 
 _HEADER, _SECTION, _FIELD, _MOST_FIELDS = 150, 3000, 2000, 10
 _TEXT = 4000
@@ -27,10 +27,12 @@ def slack_payload(message: Message) -> dict[str, Any]:
     if lines:
         blocks.append(_section(_fitting(lines, _SECTION)))
     link = f"<{_plain(message.link)}|open>" if message.link else ""
-    if link:
-        blocks.append(_section(link))
-    text = _fitting([headline(message), *said, *lines], _TEXT - len(link) - 1)
-    return {"text": f"{text}\n{link}" if link else text, "blocks": blocks}
+    command = more_line(message)
+    ways = "  ".join(part for part in (link, f"`{_plain(command)}`" if command else "") if part)
+    if ways:
+        blocks.append(_section(ways))
+    text = _fitting([headline(message), *said, *lines], _TEXT - len(ways) - 1)
+    return {"text": f"{text}\n{ways}" if ways else text, "blocks": blocks}
 
 
 def _section(text: str) -> dict[str, Any]:

@@ -72,6 +72,10 @@ class RotateSecretBody(Body, frozen=True, kw_only=True):
     overlap: str = "24h"
 
 
+class NothingBody(Body, frozen=True, kw_only=True):
+    """Nothing has to be said."""
+
+
 class TestView(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a test message. ``detail`` is what went wrong, or what to know although it arrived."""
 

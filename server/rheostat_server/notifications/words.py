@@ -36,7 +36,9 @@ def headline(message: Message) -> str:
 
 def facts(message: Message) -> list[tuple[str, str]]:
     """Return what is known of it as names and values, for a table."""
-    found = [("project", message.project), ("environment", message.environment)]
+    found = [("project", message.project)]
+    if message.environment:
+        found += [("environment", message.environment)]
     if message.ramp is not None:
         found += [("ramp", f"{message.ramp} ({message.rollout}), {message.status}")]
     if message.exposure is not None:
@@ -60,6 +62,14 @@ def repeats_line(message: Message) -> str:
     """Return how often the same was left out before this message; nothing where it was not."""
     times = "once" if message.repeats == 1 else f"{message.repeats} times"
     return f"It was so {times} more since the last message." if message.repeats else ""
+
+
+def more_line(message: Message) -> str:
+    """Return the command that shows more: the link needs a token, which a browser has not."""
+    if message.event == TEST:
+        return ""
+    what = "flag get" if message.ramp is None else "ramp status"
+    return f"rheostat {what} {message.flag} -p {message.project} -e {message.environment}"
 
 
 def _of(one: GuardrailFigures) -> str:

@@ -166,8 +166,8 @@ class OutboxStore(Protocol):
         """Keep a notification; who gets it is settled later."""
         ...
 
-    async def unsettled(self, limit: int) -> list[Unsettled]:
-        """Return those of which nobody has settled yet who gets them, the oldest first."""
+    async def unsettled(self, after_seq: int, limit: int) -> list[Unsettled]:
+        """Return those above ``after_seq`` of which nobody has settled yet who gets them, the oldest first."""
         ...
 
     async def last_told(self, one: Unsettled) -> Told | None:

@@ -88,6 +88,7 @@ class SafePost:
                     "host": url.netloc.decode("ascii"),
                     "content-type": "application/json",
                     "user-agent": self._agent,
+                    "accept-encoding": "identity",
                 },
                 extensions={"sni_hostname": url.host},
             )

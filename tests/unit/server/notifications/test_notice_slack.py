@@ -23,7 +23,8 @@ def test_blocks_and_the_same_in_text() -> None:
     assert why["text"]["text"] == "errors: 61 users newly failed, M crossed 100"
     assert {"type": "mrkdwn", "text": "*exposure*\n10 % → 0 %"} in fields["fields"]
     assert "M 131 of 100" in guardrails["text"]["text"]
-    assert link["text"]["text"] == f"<{a_message().link}|open>"
+    command = "`rheostat ramp status checkout-v2 -p default -e production`"
+    assert link["text"]["text"] == f"<{a_message().link}|open>  {command}"
     for part in ("checkout-v2 killed in production", "61 users newly failed", "M 131 of 100", a_message().link):
         assert part in payload["text"]
 

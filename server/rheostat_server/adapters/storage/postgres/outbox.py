@@ -53,14 +53,15 @@ class PostgresOutbox:
             new.body.decode(),
         )
 
-    async def unsettled(self, limit: int) -> list[Unsettled]:
-        """Return those of which nobody has settled yet who gets them, the oldest first."""
+    async def unsettled(self, after_seq: int, limit: int) -> list[Unsettled]:
+        """Return those above ``after_seq`` of which nobody has settled yet who gets them, the oldest first."""
         rows = await self._connection.fetch(
             """
             SELECT n.seq, n.environment_id, e.key AS environment, e.project_id, n.event, n.flag, n.subject, n.at_ms
             FROM notifications n JOIN environments e ON e.id = n.environment_id
-            WHERE n.settled_at_ms IS NULL ORDER BY n.seq LIMIT $1
+            WHERE n.settled_at_ms IS NULL AND n.seq > $1 ORDER BY n.seq LIMIT $2
             """,
+            after_seq,
             limit,
         )
         return [Unsettled(**row) for row in rows]
