@@ -12,7 +12,7 @@ from rheostat_server.errors import Invalid
 from rheostat_server.ramps.news import News
 from tests.integration.certificates import Certificates
 from tests.integration.notice_world import Notices
-from tests.integration.ramp_world import RampWorld, ramp_world
+from tests.integration.ramp_world import ADMIN, PROJECT, RampWorld, ramp_world
 from tests.integration.receivers import Mailbox, a_mail_server
 
 USER = "me:pw%3Aword"
@@ -72,6 +72,21 @@ async def test_an_email_arrives(world: RampWorld) -> None:
     assert "https://flags.example.com/api/v1/projects/shop/flags/checkout" in plain.get_content()
     assert first["Message-ID"] == again["Message-ID"]
     assert notices.counted()["email", "delivered"] == 2
+
+
+async def test_a_channel_is_tried(world: RampWorld) -> None:
+    """A test message goes to the channel's addresses, whatever its filters, and is no delivery."""
+    async with a_mail_server() as mailbox:
+        notices = mailed(world, mailbox)
+        await notices.channel("team", "email", to=["ops@example.com"], events=["promoted"])
+        tried = await notices.service.test(PROJECT, "team", ADMIN)
+        assert (tried.delivered, tried.detail) == (True, None)
+        mailbox.refuse = "554 no"
+        tried = await notices.service.test(PROJECT, "team", ADMIN)
+        assert (tried.delivered, tried.detail) == (False, "the SMTP server answered 554 no")
+
+    assert mailbox.mails[0]["Subject"] == "[rheostat] a test of notifications of shop"
+    assert await notices.became() == []
 
 
 async def test_a_password_goes_over_an_encrypted_connection(world: RampWorld, tls: ssl.SSLContext) -> None:

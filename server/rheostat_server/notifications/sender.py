@@ -18,6 +18,8 @@ from rheostat_server.ramps.lease import Lease, LeaseLostError
 
 AT_ONCE = 16
 """Channels that are sent to at the same time. Each has one message on its way at most: so they keep their order."""
+CONNECTIONS = 2
+"""Connections to the database at the same time. Ramps need theirs, however many messages arrive at once."""
 A_ROUND = 50
 """Messages that one channel gets before others have their turn."""
 KEEP_MS = 30 * 86_400_000
@@ -52,6 +54,7 @@ class NotificationSender:
         self._tick_seconds = tick_seconds
         self._fan_out = FanOut(storage, clock)
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._database = asyncio.Semaphore(CONNECTIONS)
         self._busy: dict[int, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -109,7 +112,7 @@ class NotificationSender:
         """Send one channel what is due to it. Whatever goes wrong stops no other channel."""
         try:
             async with self._places:
-                async with self._storage.transaction() as tx:
+                async with self._database, self._storage.transaction() as tx:
                     channel = await tx.channels.by_id(channel_id)
                     rows = await tx.outbox.due(channel_id, self._clock.wall_ms(), A_ROUND)
                 for row in rows:
@@ -154,7 +157,8 @@ class NotificationSender:
             if failure.unreachable and next_ms is not None:
                 await tx.outbox.hold_back(channel.id, next_ms)
 
-        await self._storage.run(keep)
+        async with self._database:
+            await self._storage.run(keep)
         self._count(channel, row, failure, given_up=next_ms is None)
         return failure is None or not failure.unreachable
 
