@@ -71,7 +71,7 @@ def _kind(address: Address) -> str | None:
         return "a cloud's metadata service"
     for named, is_so in (
         ("unspecified", address.is_unspecified),
-        ("loopback: this machine itself", address.is_loopback),
+        ("loopback (this machine)", address.is_loopback),
         ("link-local", address.is_link_local),
         ("multicast", address.is_multicast),
         ("private", address.is_private),

@@ -24,7 +24,6 @@ _OF_KIND = {
     ChannelKind.SLACK: ("url",),
     ChannelKind.EMAIL: ("to",),
 }
-_WHAT = "the notification channel"
 _KNOWN = ("name", "kind", "url", "secret", "to", *_FILTERS)
 
 

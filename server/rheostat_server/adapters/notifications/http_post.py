@@ -76,7 +76,7 @@ class SafePost:
         except Unresolved as error:
             raise SendFailed(str(error), unreachable=True) from error
         if (why := _words(url.host, addresses, first_refusal(addresses, self._allowed))) is not None:
-            raise SendFailed(f"refused: {why}; {ALLOW}", final=True)
+            raise SendFailed(f"not sent: {why}; {ALLOW}", final=True)
         failure: SendFailed | None = None
         for address in addresses[:_MOST_ADDRESSES]:
             request = self._client.build_request(
@@ -128,7 +128,7 @@ class SafePost:
 def _words(host: str, addresses: Sequence[str], why: str | None) -> str | None:
     if why is None or host in addresses:
         return why
-    return f"{host} leads to {why}"
+    return f"{host} leads to an address that is refused: {why}"
 
 
 def _judge(status: int, after_s: float | None, excerpt: str) -> None:
