@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 
 from rheostat_server.errors import StartupRefused
+from rheostat_server.notifications.addresses import allowed_networks
+from rheostat_server.notifications.smtp_address import mailbox, smtp_server
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -31,6 +33,7 @@ _WANTED = {
     "tick_seconds": "a number of seconds above 0, at most 86400",
     "preview_sample": "a whole number, 0 … 10000",
     "prometheus_interval": "a number of seconds above 0, at most 86400",
+    "public_url": "a URL, such as https://flags.example.com",
 }
 """What to give for a setting that can be wrong. A value is not repeated: some are secret."""
 
@@ -64,6 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tick_seconds: Seconds = 1.0
     prometheus_interval: Seconds = 15.0
     preview_sample: SampleSize = 0
+    public_url: HttpUrl | None = None
+    notify_allow_private: str = ""
+    smtp_url: str | None = None
+    smtp_from: str | None = None
     clock_offset_file: str | None = None
 
     @property
@@ -89,7 +96,31 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         name = path.rstrip("`")
         raise StartupRefused(f"RHEOSTAT_{name.upper()}: give {_WANTED.get(name, message)}") from error
     _check_together(settings)
+    _check_notifying(settings)
     return settings
+
+
+def _check_notifying(settings: Settings) -> None:
+    """Raise ``StartupRefused`` where notifications could not leave as they are meant to."""
+    try:
+        allowed_networks(settings.notify_allow_private)
+    except ValueError as error:
+        wanted = "true, false, or networks such as 10.0.0.0/8,192.168.1.0/24"
+        raise StartupRefused(f"RHEOSTAT_NOTIFY_ALLOW_PRIVATE: give {wanted}") from error
+    try:
+        if settings.smtp_url is not None:
+            smtp_server(settings.smtp_url)
+    except ValueError as error:
+        wanted = "a URL, such as smtps://user:password@smtp.example.com:465"
+        raise StartupRefused(f"RHEOSTAT_SMTP_URL: give {wanted} ({error})") from error
+    try:
+        if settings.smtp_from is not None:
+            mailbox(settings.smtp_from)
+    except ValueError as error:
+        wanted = "an address, such as rheostat@example.com or Rheostat <rheostat@example.com>"
+        raise StartupRefused(f"RHEOSTAT_SMTP_FROM: give {wanted}") from error
+    if settings.smtp_url is not None and settings.smtp_from is None:
+        raise StartupRefused("RHEOSTAT_SMTP_URL: give RHEOSTAT_SMTP_FROM as well, the sender of e-mails")
 
 
 def _check_together(settings: Settings) -> None:

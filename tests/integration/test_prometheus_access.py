@@ -3,7 +3,6 @@
 import json
 import os
 import ssl
-import subprocess
 import threading
 import urllib.request
 from base64 import b64encode
@@ -15,50 +14,11 @@ import pytest
 
 from rheostat_server.adapters.evidence.prometheus.access import Access
 from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient, QueryFailedError
+from tests.integration.certificates import Certificates
 from tests.integration.prometheus_server import PrometheusServer, running_prometheus
 
 # bcrypt of "secret"
 HASHED = "$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a"
-
-
-class Certificates:
-    """An authority of our own, a server's certificate and a client's."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.authority("ca")
-        self.signed("server", "ca")
-        self.signed("client", "ca")
-
-    def authority(self, name: str) -> None:
-        """Make an authority."""
-        self._openssl(
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", f"/CN={name}", "-keyout", self.path(f"{name}.key"), "-out", self.path(f"{name}.pem"),
-            "-addext", "keyUsage=critical,keyCertSign",
-        )  # fmt: skip
-
-    def signed(self, name: str, authority: str) -> None:
-        """Make a certificate for this machine that an authority signed."""
-        self._openssl(
-            "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
-            "-keyout", self.path(f"{name}.key"), "-out", self.path(f"{name}.csr"),
-        )  # fmt: skip
-        extensions = self.folder / f"{name}.ext"
-        extensions.write_text("subjectAltName=IP:127.0.0.1\n")
-        self._openssl(
-            "x509", "-req", "-in", self.path(f"{name}.csr"), "-CA", self.path(f"{authority}.pem"),
-            "-CAkey", self.path(f"{authority}.key"), "-CAcreateserial", "-days", "2", "-extfile", str(extensions),
-            "-out", self.path(f"{name}.pem"),
-        )  # fmt: skip
-
-    def path(self, name: str) -> str:
-        """Return the path of a file."""
-        return str(self.folder / name)
-
-    @staticmethod
-    def _openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")

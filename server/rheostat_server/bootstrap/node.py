@@ -28,6 +28,7 @@ from rheostat_server.bootstrap.evidence import (
     prometheus_client,
     propagation_of,
 )
+from rheostat_server.bootstrap.notifications import sending_of
 from rheostat_server.evaluation.counter import EvaluationCounter
 from rheostat_server.evaluation.explain import ExplainService
 from rheostat_server.evaluation.explain_routes import explain_routes
@@ -43,6 +44,9 @@ from rheostat_server.flags.seen import NOTHING_SEEN, SeenContexts
 from rheostat_server.flags.service import FlagService
 from rheostat_server.flags.usage import UsageService
 from rheostat_server.flags.usage_routes import usage_routes
+from rheostat_server.notifications.routes import notification_routes
+from rheostat_server.notifications.sender import NotificationSender
+from rheostat_server.notifications.service import NotificationService
 from rheostat_server.outcomes.routes import outcome_routes
 from rheostat_server.outcomes.service import OutcomeService
 from rheostat_server.ports.storage import Storage
@@ -91,7 +95,7 @@ class Component(Protocol):
 class Node:
     """All parts of one server over one database, and the application that they make."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
+    def __init__(self, settings: Settings, database: Database, clock: Clock, *, url: str | None = None) -> None:
         storage: Storage = PostgresStorage(database)
         version = version_of("rheostat-server")
         name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
@@ -122,6 +126,10 @@ class Node:
         self.schedule = ScheduleRunner(
             storage, clock, watcher, announce, self.controller.lease, tick_seconds=settings.tick_seconds
         )
+        sending = sending_of(settings, url)
+        self.notifications = NotificationSender(
+            storage, clock, self.controller.lease, sending, metrics, tick_seconds=settings.tick_seconds
+        )
         scout = None if prometheus is None else PrometheusScout(prometheus, replica_labels=replicas)
         watching = Watching(scout, label_map(settings))
         ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings), watching=watching)
@@ -144,6 +152,7 @@ class Node:
             self.controller,
             self.schedule,
             self.drafts,
+            self.notifications,
         )
         self.app: Litestar = create_app(
             admin=[
@@ -162,6 +171,7 @@ class Node:
                 usage_routes(UsageService(storage, clock)),
                 explain_routes(ExplainService(self.hub, clock)),
                 ramp_routes(ramps),
+                notification_routes(NotificationService(storage, clock, sending)),
                 audit_routes(AuditService(storage, clock)),
             ],
             others=[

@@ -64,7 +64,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         try:
             database = await OpenDatabase.open(settings, clock)
             exits.push_async_callback(database.close)
-            node = Node(settings, database.pool, clock)
+            node = Node(settings, database.pool, clock, url=url)
             seeded = await _seed(node.storage, settings, clock)
             exits.push_async_callback(node.stop)
             await node.start()

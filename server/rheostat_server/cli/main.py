@@ -16,6 +16,7 @@ from rheostat_server.cli.flag_usage import stale, usage
 from rheostat_server.cli.flags import flag
 from rheostat_server.cli.groups import Group
 from rheostat_server.cli.keys import key
+from rheostat_server.cli.notify import notify
 from rheostat_server.cli.options import common_options
 from rheostat_server.cli.profiles import profile
 from rheostat_server.cli.promote import promote
@@ -35,7 +36,7 @@ def rheostat() -> None:
 
 for command in (serve, demo, flag, segment, layer, template, environment, ramp, promote, apply, export, validate):
     rheostat.add_command(command)
-for command in (key, token, changes, profile):
+for command in (key, token, changes, notify, profile):
     rheostat.add_command(command)
 for command in (*flag_versions.COMMANDS, *flag_schedule.COMMANDS, adopt, explain, stale, usage):
     flag.add_command(command)

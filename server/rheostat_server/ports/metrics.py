@@ -61,6 +61,14 @@ class Metrics(Protocol):
         """Drop the gauges of an environment that is gone."""
         ...
 
+    def notification(self, channel: str, outcome: str) -> None:
+        """Count a try to deliver a notification, by the channel's kind: ``delivered``, ``retried`` or ``failed``."""
+        ...
+
+    def undelivered(self, since_ms: int | None) -> None:
+        """Note since when the oldest notification waits (now, where none does); ``None``: another node knows."""
+        ...
+
     def render(self) -> tuple[bytes, str]:
         """Return the exposition text and its content type."""
         ...

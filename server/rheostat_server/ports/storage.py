@@ -13,6 +13,7 @@ import msgspec
 
 from rheostat_server.ports.access import TokenStore
 from rheostat_server.ports.flags import FlagStore
+from rheostat_server.ports.notifications import ChannelStore, OutboxStore
 from rheostat_server.ports.outcomes import OutcomeStore
 from rheostat_server.ports.projects import ProjectStore
 from rheostat_server.ports.ramps import KillStore, LeaseStore, RampStore
@@ -177,6 +178,10 @@ class Transaction(Protocol):
     def lease(self) -> LeaseStore: ...
     @property
     def outcomes(self) -> OutcomeStore: ...
+    @property
+    def outbox(self) -> OutboxStore: ...
+    @property
+    def channels(self) -> ChannelStore: ...
 
     async def generation(self) -> int:
         """Return the database's generation."""

@@ -158,7 +158,8 @@ class RampController:
             if not await tx.lease.hold(token):
                 raise LeaseLostError
             served = Served()
-            await write_next(tx, row, after, decided(after.version, after.state, evidence, decision), served)
+            record = decided(after.version, after.state, evidence, decision)
+            await write_next(tx, row, after, record, served, observed=observed)
             if isinstance(decision, KillRamp):
                 kill = kill_of_ramp(
                     row,

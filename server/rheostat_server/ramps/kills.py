@@ -16,6 +16,7 @@ from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
 from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.records import acted
 from rheostat_server.ramps.starting import locked_flag
+from rheostat_server.ramps.telling import tell_of_revival
 from rheostat_server.ramps.transition import act
 from rheostat_server.ramps.writing import Served, audit_entry, following, kill_body, write_kill, write_next
 
@@ -112,6 +113,7 @@ async def revive_flag(
     for kill in kills:
         await tx.kills.revive(kill.kill_id, at_ms=at_ms, by=actor, reason=reason)
         served.kills[kill.kill_id] = kill_body(kill, environment.project, environment.key, revived=True)
+    await tell_of_revival(tx, environment, flag.key, at_ms=at_ms, why=reason, actor=actor)
     await served.publish(tx, environment.id)
     overlaid = await tx.ramps.of_flag(environment.id, flag.key)
     notes = _again(flag, kills, overlaid)

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from rheostat.model.kill import Kill
+from rheostat_server.notifications.outbox import RampChange
 from rheostat_server.ports.ramps import DecisionRow, EpochMark, KillRow, RampRow
 from rheostat_server.ports.storage import AuditEntry, Transaction
 from rheostat_server.ramps.decide import under_way
 from rheostat_server.ramps.model import LIVE, State, Status
 from rheostat_server.ramps.records import Event, happened
 from rheostat_server.ramps.states import Cause, outcomes
+from rheostat_server.ramps.telling import tell_of_change, tell_of_kill, tell_of_start
 from rheostat_server.ramps.transition import overlay
 
 Announce = Callable[[Sequence[int]], None]
@@ -23,6 +25,8 @@ class Served:
     def __init__(self) -> None:
         self.overlays: dict[str, bytes | None] = {}
         self.kills: dict[str, bytes] = {}
+        self.ended: list[RampChange] = []
+        """Ramps that ended killed, to be told of with their kill."""
 
     def __bool__(self) -> bool:
         return bool(self.overlays or self.kills)
@@ -73,15 +77,24 @@ async def write_new(tx: Transaction, row: RampRow, served: Served, *, actor: str
     await tx.ramps.add_decision(
         row.id, happened(row.version, row.state, "start", actor=actor, at_ms=at_ms, plan=row.plan)
     )
+    await tell_of_start(tx, row, actor=actor)
     served.overlays[row.id] = overlay_body(row)
 
 
 async def write_next(
-    tx: Transaction, before: RampRow, after: RampRow, decision: DecisionRow, served: Served, *, uncover: bool = True
+    tx: Transaction,
+    before: RampRow,
+    after: RampRow,
+    decision: DecisionRow,
+    served: Served,
+    *,
+    uncover: bool = True,
+    observed: State | None = None,
 ) -> None:
-    """Save a ramp's next state with the decision that led to it.
+    """Save a ramp's next state with the decision that led to it, and put what people are told of it into the outbox.
 
-    Where its overlay ends before it was promoted, that of the ramp before it comes back (``uncover``).
+    Where its overlay ends before it was promoted, that of the ramp before it comes back (``uncover``). ``observed`` is
+    the state on which was decided, with the figures; without it that is ``before``'s. A kill's row is to follow.
 
     Raises:
         VersionConflict: the ramp moved on meanwhile.
@@ -90,6 +103,8 @@ async def write_next(
     await tx.ramps.add_decision(after.id, decision)
     if after.state.epoch != before.state.epoch:
         await tx.ramps.add_epoch(after.id, epoch_mark(after, decision.at_ms))
+    if (ended := await tell_of_change(tx, before, after, decision, observed)) is not None:
+        served.ended.append(ended)
     body = overlay_body(after)
     if body != overlay_body(before):
         served.overlays[after.id] = body
@@ -123,9 +138,10 @@ async def _set_overlaid(tx: Transaction, row: RampRow, served: Served, *, cause:
 
 
 async def write_kill(tx: Transaction, row: KillRow, project: str, environment: str, served: Served) -> None:
-    """Latch a kill."""
+    """Latch a kill; the ramps that it ends are written before it."""
     if await tx.kills.add(row):
         served.kills[row.kill_id] = kill_body(row, project, environment)
+        await tell_of_kill(tx, row, project, environment, served.ended)
 
 
 def kill_body(row: KillRow, project: str, environment: str, *, revived: bool = False) -> bytes:

@@ -75,6 +75,12 @@ class PrometheusMetrics:
         build.labels(version, platform.python_version()).set(1)
         for result in ("counted", "duplicate", "failed"):
             self._batches.labels(result)
+        self._notifications = Counter(
+            "rheostat_notifications",
+            "Tries to deliver a notification, by the channel's kind and what became of it.",
+            ("channel", "outcome"),
+            registry=registry,
+        )
         self._ages = _Ages(clock)
         registry.register(self._ages)
 
@@ -145,6 +151,14 @@ class PrometheusMetrics:
             if (project, environment) in gauge._metrics:
                 gauge.remove(project, environment)
 
+    def notification(self, channel: str, outcome: str) -> None:
+        """Count a try to deliver a notification."""
+        self._notifications.labels(channel, outcome).inc()
+
+    def undelivered(self, since_ms: int | None) -> None:
+        """Note since when the oldest notification waits."""
+        self._ages.undelivered_ms = since_ms
+
     def _forget_sights(self, labels: tuple[str, ...]) -> None:
         for sight in Sight:
             self._sights.remove(*labels, sight.value)
@@ -159,14 +173,16 @@ class PrometheusMetrics:
 
 
 class _Ages(Collector):
-    """How long ago PostgreSQL confirmed what is served: worked out when asked, for it grows by itself."""
+    """What grows by itself, worked out when asked: how long ago PostgreSQL confirmed what is served, and how long a
+    notification has waited."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.confirmed: dict[tuple[str, str], float] = {}
+        self.undelivered_ms: int | None = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Give the one family."""
+        """Give the families."""
         family = GaugeMetricFamily(
             "rheostat_snapshot_age_seconds",
             "Since PostgreSQL last confirmed what is served.",
@@ -176,3 +192,10 @@ class _Ages(Collector):
         for labels, at in self.confirmed.items():
             family.add_metric(labels, max(0.0, now - at))
         yield family
+        waiting = GaugeMetricFamily(
+            "rheostat_notification_oldest_seconds",
+            "Since the oldest notification that waits was first to be delivered. Shown by the node that sends them.",
+        )
+        if self.undelivered_ms is not None:
+            waiting.add_metric((), max(0.0, (self._clock.wall_ms() - self.undelivered_ms) / 1000))
+        yield waiting

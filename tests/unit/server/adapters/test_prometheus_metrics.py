@@ -78,3 +78,19 @@ def test_two_nodes_in_one_process_count_apart(metrics: PrometheusMetrics, clock:
     assert 'rheostat_outcome_batches_total{result="counted"} 0.0' in series(metrics, "rheostat_outcome_batches_total")
     assert set(series(metrics, "rheostat_failing_units")).isdisjoint(series(other, "rheostat_failing_units"))
     assert "rheostat_build_info{" in series(metrics, "rheostat_build_info")[0]
+
+
+def test_notifications_are_counted_and_the_oldest_grows(metrics: PrometheusMetrics, clock: ManualClock) -> None:
+    """Tries by kind and outcome; the age of what waits is worked out when it is read, and shown by one node alone."""
+    assert series(metrics, "rheostat_notification_oldest_seconds") == []
+    metrics.notification("slack", "retried")
+    metrics.notification("slack", "retried")
+    metrics.undelivered(clock.wall_ms())
+    clock.advance(30)
+
+    assert series(metrics, "rheostat_notifications_total") == [
+        'rheostat_notifications_total{channel="slack",outcome="retried"} 2.0'
+    ]
+    assert series(metrics, "rheostat_notification_oldest_seconds") == ["rheostat_notification_oldest_seconds 30.0"]
+    metrics.undelivered(None)
+    assert series(metrics, "rheostat_notification_oldest_seconds") == []

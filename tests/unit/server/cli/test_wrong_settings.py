@@ -20,6 +20,13 @@ from rheostat_server.settings import read_settings
         ("RHEOSTAT_PREVIEW_SAMPLE", "-1"),
         ("RHEOSTAT_ADMIN_TOKEN", "short"),
         ("RHEOSTAT_SDK_KEY", "no header can carry this"),
+        ("RHEOSTAT_PUBLIC_URL", "flags.example.com"),
+        ("RHEOSTAT_NOTIFY_ALLOW_PRIVATE", "yes"),
+        ("RHEOSTAT_NOTIFY_ALLOW_PRIVATE", "10.0.0.0/33"),
+        ("RHEOSTAT_SMTP_URL", "smtp.example.com:25"),
+        ("RHEOSTAT_SMTP_URL", "smtp://user@smtp.example.com"),
+        ("RHEOSTAT_SMTP_URL", "smtp://smtp.example.com"),
+        ("RHEOSTAT_SMTP_FROM", "nobody"),
     ],
 )
 def test_a_wrong_setting_is_named_and_not_repeated(name: str, value: str) -> None:

@@ -6,11 +6,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from rheostat_server.adapters.storage.postgres.audit import PostgresAudit
+from rheostat_server.adapters.storage.postgres.channels import PostgresChannels
 from rheostat_server.adapters.storage.postgres.environments import PostgresEnvironments
 from rheostat_server.adapters.storage.postgres.flags import PostgresFlags
 from rheostat_server.adapters.storage.postgres.identity import ClusterWatch
 from rheostat_server.adapters.storage.postgres.kills import PostgresKills
 from rheostat_server.adapters.storage.postgres.lease import PostgresLease
+from rheostat_server.adapters.storage.postgres.outbox import PostgresOutbox
 from rheostat_server.adapters.storage.postgres.outcomes import PostgresOutcomes
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.projects import PostgresProjects
@@ -98,6 +100,16 @@ class PostgresTransaction:
     def outcomes(self) -> PostgresOutcomes:
         """Batches, units, increments, evaluations."""
         return PostgresOutcomes(self._connection)
+
+    @cached_property
+    def outbox(self) -> PostgresOutbox:
+        """Notifications and their deliveries."""
+        return PostgresOutbox(self._connection)
+
+    @cached_property
+    def channels(self) -> PostgresChannels:
+        """Notification channels."""
+        return PostgresChannels(self._connection)
 
     async def generation(self) -> int:
         """Return the database's generation."""
