@@ -65,7 +65,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp. Exposures are percentages; ``step`` counts from 0, -1 is before the first.
 
     ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
-    when it started. ``reporting`` is told of one ramp that is live, and not in lists.
+    when it started. ``at`` is the moment of which all this is told, ``entered_at`` when the present exposure began.
+    ``reporting`` is told of one ramp that is live, and not in lists.
     """
 
     id: str
@@ -83,6 +84,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
     started_by: str
     ended_at: str | None
+    at: str
+    entered_at: str
     proof: str
     guarded: bool
     holdback: float
@@ -200,6 +203,8 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         started_at=rfc3339(row.started_at_ms),
         started_by=row.started_by,
         ended_at=rfc3339_or_none(row.ended_at_ms),
+        at=rfc3339(now_ms),
+        entered_at=rfc3339(state.entered_ms),
         proof="randomised" if plan.guarded else "none",
         guarded=plan.guarded,
         holdback=ppm_to_percent(plan.holdback_ppm),
