@@ -18,6 +18,7 @@ from rheostat_server.cli.options import Session
 from rheostat_server.cli.ramp_panel import look_on, ramp_picture, standing_line
 from rheostat_server.cli.ramp_picture.decided import move_line, moves_since
 from rheostat_server.cli.ramp_picture.ending import ending_line
+from rheostat_server.cli.ramp_picture.look import Lines
 from rheostat_server.cli.ramp_picture.moments import stamp
 from rheostat_server.cli.ramp_watched import Watched
 
@@ -49,7 +50,7 @@ def watch(session: Session, find: Callable[[], str]) -> dict[str, Any]:
     try:
         with _signals():
             if session.as_json or not live:
-                _watch_lines(watched, as_json=session.as_json)
+                _watch_lines(watched, session.console, as_json=session.as_json)
             else:
                 _watch_live(watched)
     except Stopped as stopped:
@@ -87,23 +88,26 @@ def _watch_live(watched: Watched) -> None:
                 _wait(live, console, watched, trouble)
                 trouble = _look_again(watched)
     finally:
-        for line in ramp_picture(
-            watched.view, look_on(console), decisions=watched.decisions, moves=watched.moves, last=_foot(watched)
-        ):
+        # All of it is to be seen above the shell's next line.
+        for line in _picture(console, watched, _foot(watched), height=console.height - 1):
             console.print(line, soft_wrap=True)
 
 
 def _draw(live: Live, console: Console, watched: Watched, trouble: str) -> None:
     last = Text(trouble, "bold yellow") if trouble else _foot(watched, "Ctrl-C: the ramp goes on")
-    picture = ramp_picture(
+    picture = _picture(console, watched, last, height=console.height)
+    live.update(Group(*picture), refresh=True)
+
+
+def _picture(console: Console, watched: Watched, last: Text, *, height: int) -> Lines:
+    return ramp_picture(
         watched.view,
         look_on(console),
         decisions=watched.decisions,
         moves=watched.moves,
-        height=console.height,
+        height=height,
         last=last,
     )
-    live.update(Group(*picture), refresh=True)
 
 
 def _wait(live: Live, console: Console, watched: Watched, trouble: str) -> None:
@@ -120,10 +124,13 @@ def _foot(watched: Watched, words: str = "") -> Text:
     return Text(f"{view['at'][11:19]}Z  ramp {view['id']}  {words}".rstrip(), "dim")
 
 
-def _watch_lines(watched: Watched, *, as_json: bool) -> None:
+def _watch_lines(watched: Watched, console: Console, *, as_json: bool) -> None:
+    def say(line: str) -> None:
+        if not as_json:
+            console.print(line, markup=False, emoji=False)
+
     view = watched.view
-    if not as_json:
-        click.echo(f"{stamp(view['at'])} {view['flag']}: {standing_line(view)}")
+    say(f"{stamp(view['at'])} {view['flag']}: {standing_line(view)}")
     last: tuple[Any, ...] = ()
     status, away = view["status"], False
     new: list[dict[str, Any]] = []
@@ -132,12 +139,11 @@ def _watch_lines(watched: Watched, *, as_json: bool) -> None:
         moved = (view["id"], view["status"], view["exposure"], view["step"])
         if as_json and (moved != last or any(one["kind"] != "hold" for one in new)):
             click.echo(msgspec.json.encode(view))
-        for one in [] if as_json else moves_since(new, status):
-            click.echo(move_line(view["flag"], one))
+        for one in moves_since(new, status):
+            say(move_line(view["flag"], one))
         last, status = moved, new[-1]["detail"]["status"] if new else status
         if watched.ended:
-            if not as_json and (line := ending_line(view)):
-                click.echo(f"{stamp(view['at'])} {view['flag']}: {line}")
+            say(f"{stamp(view['at'])} {view['flag']}: {ending_line(view)}")
             return
         time.sleep(REFRESH_SECONDS)
         seen = len(watched.decisions) and watched.decisions[-1]["seq"]
@@ -149,8 +155,7 @@ def _watch_lines(watched: Watched, *, as_json: bool) -> None:
             click.echo(trouble if away else "the server is back", err=True)
         if watched.view["id"] != ramp:
             seen = -1
-            if not as_json:
-                click.echo(f"{stamp(watched.view['at'])} {view['flag']}: a new ramp, {watched.view['id']}, goes on")
+            say(f"{stamp(watched.view['at'])} {view['flag']}: a new ramp, {watched.view['id']}, goes on")
         new = [one for one in watched.decisions if one["seq"] > seen]
 
 

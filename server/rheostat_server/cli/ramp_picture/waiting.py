@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.text import Text
 
-from rheostat_server.cli.ramp_picture.look import MARGIN, Lines, Look, folded, joined
+from rheostat_server.cli.ramp_picture.look import MARGIN, Lines, Look, folded, joined, printable
 from rheostat_server.ramps.words import about, count, duration, roughly
 
 
@@ -16,7 +16,9 @@ def waiting(view: dict[str, Any], look: Look) -> Lines:
     plan, due = view.get("plan") or {}, standing.get("due") or {}
     if (left := standing.get("preflight_left_s")) is not None:
         first = f"{view['steps'][0]:g} %" if view["steps"] else "the first step"
-        return _line(first, [f"pre-flight {_left(left)} of {duration(plan.get('preflight_s', left))}"], look)
+        # When its time is over it may go on for want of requests: why says of how many.
+        words = f"pre-flight {_left(left)} of {duration(plan.get('preflight_s', left))}" if left else view["why"]
+        return _line(first, [printable(words)], look)
     if (left := due.get("soak_left_s")) is not None:
         return _line("promoted", [f"soak {_left(left)} of {duration(plan.get('soak_s', left))}"], look)
     if due.get("dwell_left_s") is None:

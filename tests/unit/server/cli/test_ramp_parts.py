@@ -15,6 +15,7 @@ from rheostat_server.cli.ramp_picture.look import ASCII, UNICODE, Look, cut, fig
 from rheostat_server.cli.ramp_picture.waiting import waiting
 from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.model import Gate, Plan, State, Status, Step
+from rheostat_server.ramps.transition import start
 from tests.unit.server.cli.ramp_views import NOON, SECOND, a_decision, text_of, view_of
 from tests.unit.server.ramps.ramp_builders import ERRORS, REQUESTS, a_plan, running, seeing
 
@@ -124,6 +125,8 @@ def test_the_soak_and_the_pre_flight_count_down() -> None:
     """Before the first exposure and after the last step a clock is what is waited for."""
     plan = a_plan()
     soaking = replace(running(plan, NOON, 3), status=Status.SOAKING, soaking_since_ms=NOON)
+    arming = replace(start(a_plan(preflight_s=10.0), NOON), armed_s=10.0, why="pre-flight: 68 of 100 requests seen")
+    assert due_words(a_plan(preflight_s=10.0), arming) == "to 5 %: pre-flight: 68 of 100 requests seen"
     assert due_words(plan, soaking) == "to promoted: soak 1:30 left of 2:00"
     last = replace(running(plan, NOON, 3), entered_ms=NOON)
     assert due_words(plan, last).startswith("to soak: ")
