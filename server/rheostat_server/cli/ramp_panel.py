@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from rich.console import Console, Group
+from rich.console import Console
 from rich.text import Text
 
 from rheostat_server.cli.ramp_picture.arms import arms
@@ -24,7 +24,7 @@ from rheostat_server.cli.ramp_picture.staircase import staircase
 from rheostat_server.cli.ramp_picture.waiting import waiting
 from rheostat_server.cli.terminal import panel_width
 
-__all__ = ["STATUS_STYLES", "look_on", "ramp_panel", "ramp_picture", "standing_line", "status_text", "telling"]
+__all__ = ["STATUS_STYLES", "look_on", "ramp_picture", "standing_line", "status_text", "telling"]
 
 MOST_DECISIONS = 8
 
@@ -59,18 +59,6 @@ _FITS = (
 def look_on(console: Console) -> Look:
     """Return how to draw on this console."""
     return Look(width=panel_width(console), marks=marks_for(console.encoding))
-
-
-def ramp_panel(
-    view: dict[str, Any],
-    *,
-    width: int,
-    decisions: Sequence[dict[str, Any]] = (),
-    moves: Sequence[dict[str, Any]] | None = None,
-) -> Group:
-    """Return the whole picture of one ramp, ``width`` characters wide and as high as it needs."""
-    look = Look(width=width)
-    return Group(*ramp_picture(view, look, decisions=decisions, moves=decisions if moves is None else moves))
 
 
 def ramp_picture(

@@ -22,6 +22,8 @@ from rheostat_server.cli.ramp_picture.look import Lines
 from rheostat_server.cli.ramp_picture.moments import stamp
 from rheostat_server.cli.ramp_watched import Watched
 
+__all__ = ["REFRESH_SECONDS", "Watched", "watch"]
+
 REFRESH_SECONDS = 1.0
 _TICKS = 4
 """How often within that time the terminal's size is looked at."""
@@ -44,7 +46,7 @@ def watch(session: Session, find: Callable[[], str]) -> dict[str, Any]:
         CommandFailed: there is no such ramp, or the server was away from the start.
         Exit: somebody stopped watching.
     """
-    watched = Watched(session.connection, find)
+    watched = Watched(session.connection, find(), find)
     watched.look()
     live = session.console.is_terminal and not session.console.is_dumb_terminal
     try:

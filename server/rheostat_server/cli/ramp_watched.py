@@ -16,11 +16,14 @@ _SECONDS = 5.0
 class Watched:
     """A ramp as it was seen last, its decisions of late, oldest first, and its moves: all but the holds."""
 
-    def __init__(self, connection: Connection, find: Callable[[], str]) -> None:
-        """Find the ramp; nothing of it is read yet."""
+    def __init__(self, connection: Connection, path: str, find: Callable[[], str] | None = None) -> None:
+        """Begin with the ramp at ``path``; nothing of it is read yet.
+
+        When it is over, ``find`` says where the ramp is that is to be watched then; without it, that was all.
+        """
         self._connection = connection
-        self._find = find
-        self._path = find()
+        self._path = path
+        self._find = find or (lambda: path)
         self.ended = False
         """Whether nothing more will happen: it is over, and no newer ramp has taken its place."""
         self.view: dict[str, Any] = {}

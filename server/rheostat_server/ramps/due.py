@@ -28,7 +28,7 @@ def due(plan: Plan, state: State, now_ms: int) -> Due:
     if state.status not in LIVE or state.exposed_since_ms is None:
         return Due()
     if state.soaking_since_ms is not None:
-        return Due(soak_left_s=soak_left_s(plan, state, now_ms))
+        return Due(soak_left_s=max(0.0, plan.soak_s - (now_ms - state.soaking_since_ms) / 1000))
     step = step_at(plan, state.step)
     dwelt_s = (now_ms - state.entered_ms) / 1000
     by_hand = is_manual(plan, state)
@@ -40,9 +40,3 @@ def due(plan: Plan, state: State, now_ms: int) -> Due:
         users_seen=state.exposed_units,
         approval=(step.gate is Gate.MANUAL or by_hand) and state.step not in {START, state.approved_step},
     )
-
-
-def soak_left_s(plan: Plan, state: State, now_ms: int) -> float:
-    """Return how much longer a ramp at its last step is watched; never below 0."""
-    since_ms = state.entered_ms if state.soaking_since_ms is None else state.soaking_since_ms
-    return max(0.0, plan.soak_s - (now_ms - since_ms) / 1000)

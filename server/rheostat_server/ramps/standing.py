@@ -8,7 +8,7 @@ from rheostat_server.ramps.ceiling import log_ceiling_bar
 from rheostat_server.ramps.crowd import crowd_doubts
 from rheostat_server.ramps.danger import kill_bar
 from rheostat_server.ramps.decide import proved, under_way
-from rheostat_server.ramps.due import Due, due, soak_left_s
+from rheostat_server.ramps.due import Due, due
 from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.few import is_few
 from rheostat_server.ramps.grades import events, grade_of
@@ -149,7 +149,8 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
         case Status.ARMING:
             return f"arming {duration(_preflight_left_s(plan, state))} left"
         case Status.SOAKING:
-            return f"soaking at {at}, {duration(soak_left_s(plan, state, now_ms))} left"
+            since_ms = state.entered_ms if state.soaking_since_ms is None else state.soaking_since_ms
+            return f"soaking at {at}, {duration(plan.soak_s - (now_ms - since_ms) / 1000)} left"
         case Status.RUNNING:
             # With nobody exposed there is no proof to be had, nor asked for.
             alone = treated_share(plan, state.exposure_ppm) == 0

@@ -5,6 +5,7 @@ from typing import Any
 from rich.text import Text
 
 from rheostat_server.cli.ramp_picture.look import Lines, Look, folded
+from rheostat_server.cli.ramp_picture.moments import stamp
 
 KILLED_PAGE = "docs/how-to/it-killed-my-flag.md"
 
@@ -28,7 +29,9 @@ def _sentences(view: dict[str, Any]) -> list[str]:
     start = (view.get("plan") or {}).get("start_ppm", 0) / 10_000
     match view["status"]:
         case "draft":
-            return ["Not started: nobody is exposed by it, and nothing is read."]
+            begins = view.get("start_at")
+            when = f"It starts at {stamp(begins)}, and until then" if begins else "It is not started:"
+            return [f"{when} nobody is exposed by it, and nothing is read."]
         case "killed":
             flag = (view.get("plan") or {}).get("kill_scope") == "flag"
             now = "Everybody gets the off variant" if flag else "Nobody gets the new variant by this rollout"

@@ -10,6 +10,7 @@ from rheostat_server.cli.ramp_picture.moments import ms
 from rheostat_server.ramps.words import duration
 
 STATUS_STYLES = {
+    "draft": "cyan",
     "arming": "cyan",
     "running": "green",
     "soaking": "green",

@@ -10,6 +10,14 @@ from rheostat_server.ramps.words import about, count, duration, roughly
 
 def waiting(view: dict[str, Any], look: Look) -> Lines:
     """Return what is still missing until the next move; nothing of a ramp that is over, or that has not begun."""
+    lines = _countdown(view, look)
+    if shut := (view.get("standing") or {}).get("shut"):
+        text = Text.assemble(("calendar:", "bold"), " " + printable(shut))
+        lines += folded(text, look, indent=MARGIN, further=MARGIN + 2)
+    return lines
+
+
+def _countdown(view: dict[str, Any], look: Look) -> Lines:
     standing = view.get("standing") or {}
     if view.get("ended_at") is not None or view["status"] == "draft":
         return []

@@ -119,10 +119,12 @@ def test_nothing_is_decided_of_a_draft() -> None:
     shown = picture_of(view_of(plan, state, NOON, ended_at=None, started_at=None))
 
     assert "checkout-v2  production  DRAFT" in shown
-    assert "Not started: nobody is exposed" in shown
+    assert "It is not started: nobody is exposed" in shown
     assert shown.count("ahead, at least 1:00") == 4
     assert "nothing was decided yet" in shown
     assert "here since" not in shown
+    later = view_of(plan, state, NOON, ended_at=None, start_at="2026-11-30T09:00:00.000Z")
+    assert "It starts at 2026-11-30T09:00:00Z, and until then nobody" in picture_of(later)
 
 
 def test_what_only_holds_is_not_said_to_kill() -> None:

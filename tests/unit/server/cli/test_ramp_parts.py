@@ -133,6 +133,14 @@ def test_the_soak_and_the_pre_flight_count_down() -> None:
     assert due_words(plan, replace(soaking, status=Status.PROMOTED)) == ""
 
 
+def test_what_the_calendar_forbids_is_told() -> None:
+    """A window or freeze that keeps the ramp where it is stands below the countdown."""
+    view = view_of(a_plan(), stepping(a_plan()), NOON)
+    view["standing"]["shut"] = "no window before mon 09:00 Europe/Madrid"
+
+    assert [line.plain for line in waiting(view, LOOK)][-1] == "  calendar: no window before mon 09:00 Europe/Madrid"
+
+
 def test_an_unguarded_ramp_waits_for_time_alone() -> None:
     """No proof is promised where none is asked for; when nothing is missing, that is said."""
     plan = a_plan(guardrails=(), guarded=False)

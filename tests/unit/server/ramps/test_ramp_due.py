@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from rheostat_server.ramps.due import Due, due, soak_left_s
+from rheostat_server.ramps.due import Due, due
 from rheostat_server.ramps.model import Gate, Status, Step
 from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import MINUTE, SECOND, a_plan, running
@@ -64,7 +64,6 @@ def test_a_soak_counts_down_also_through_a_pause() -> None:
 
     assert due(plan, soaking, 2 * MINUTE) == Due(soak_left_s=60.0)
     assert due(plan, soaking, 9 * MINUTE).soak_left_s == 0
-    assert soak_left_s(plan, replace(soaking, soaking_since_ms=None, entered_ms=MINUTE), 2 * MINUTE) == 60
 
 
 @pytest.mark.parametrize("status", [Status.PROMOTED, Status.KILLED, Status.ABORTED, Status.DRAFT])
