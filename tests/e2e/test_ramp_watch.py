@@ -137,6 +137,7 @@ def test_a_pipe_follows_a_restart_and_has_a_line_for_each_move(world: tuple[Cli,
     assert [line.split(",")[0] for line in moves if line.startswith(("pause", "abort"))] == ["pause", "abort"]
     assert "`rheostat ramp start again`" in moves[-1]
     assert (watching.returncode, machine.returncode) == (1, 1)
+    assert MOVE.match(cli.run("ramp", "watch", "again", code=1).stdout), "what is over is told at once"
     told: list[dict[str, Any]] = [json.loads(line) for line in views.splitlines()]
     assert told[-1]["id"] == second
     assert told[-1]["status"] == "aborted"

@@ -115,7 +115,7 @@ def _words(view: dict[str, Any], stays: Sequence[Visit], level: float) -> tuple[
         if view["status"] == "promoted":
             return f"{since} for {duration(_length(last) / 1000)}, promoted", "bold"
         if view["status"] in _OVER:
-            return f"{'taken back' if view['status'] == 'killed' else 'back'} since {since}{times}", "bold"
+            return f"{'taken back' if view['status'] == 'killed' else 'back'} since {since}", "bold"
         lasted = duration((now_ms - last.from_ms) / 1000)
         return f"{'arming' if arming else 'here'} since {since}, {lasted}{times}", "bold"
     spent_ms = sum(_length(stay) for stay in mine)
