@@ -101,12 +101,12 @@ def section(title: str) -> str:
     ids=["RampDocument", "GuardrailDocument"],
 )
 def test_every_field_of_a_ramp_is_told(struct: type[msgspec.Struct], text: str) -> None:
-    """The tables of docs/reference/ramps.md have each field of the document, and no other."""
+    """The tables of docs/reference/ramps.md have each field of the document; its own table has no other name."""
     fields = set(struct.__struct_encode_fields__)
     extra: set[Any] = {"kind"} if struct is RampDocument else set()
 
-    assert fields <= told(text), "fields that the page does not have"
-    assert told(text) <= fields | extra, "names that are no fields"
+    assert not fields - told(RAMPS), "fields that the page does not have"
+    assert not told(text) - fields - extra, "names that are no fields"
 
 
 def test_every_field_of_a_step_is_told() -> None:
