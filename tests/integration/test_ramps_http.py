@@ -86,8 +86,10 @@ async def test_a_ramp_is_started_shown_and_listed(api: httpx.AsyncClient) -> Non
     assert view["started_by"] == "who writes"
     assert view["standing"]["line"] == "arming 0:10 left"
     [guardrail] = view["guardrails"]
-    assert (guardrail["kill_line"], guardrail["advance_line"]) == (pytest.approx(200), 5)
+    assert (guardrail["kill_line"], guardrail["advance_line"]) == (200, 5)
     assert guardrail["treatment"] == {"requests": 0, "bad": 0, "failing": 0, "units": 0, "rate": None}
+    assert (guardrail["hold_line"], view["entered_at"], view["at"]) == (10, view["started_at"], view["started_at"])
+    assert view["standing"]["due"]["dwell_left_s"] is None, "nothing is due while it is arming"
     assert view["notes"]
 
 

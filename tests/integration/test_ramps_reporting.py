@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from rheostat.model.outcome import Batch
 from rheostat_server.adapters.evidence.reported import ReportedEvidence
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
-from rheostat_server.cli.ramp_panel import ramp_panel
+from rheostat_server.cli.ramp_panel import ramp_picture
+from rheostat_server.cli.ramp_picture.look import Look
 from rheostat_server.ports.evidence import EvidenceSource, Question
 from rheostat_server.ramps.evidence import Evidence, Reading, Sight
 from rheostat_server.ramps.model import Action, Family
@@ -128,25 +128,23 @@ async def test_people_see_who_evaluates_without_reporting(world: RampWorld) -> N
     assert (await world.view(ramp)).reporting is None
 
 
-async def test_the_panel_says_who_does_not_report_and_who_vanished(world: RampWorld) -> None:
-    """Where all is well it says nothing of it."""
+async def test_the_picture_says_who_does_not_report_and_who_vanished(world: RampWorld) -> None:
+    """Coverage is told by service, those that do not report first; where nothing is known nothing is said."""
     view = msgspec.to_builtins(await world.view((await world.start()).id))
 
     def shown(reporting: Reporting | None) -> str:
-        console = Console(width=120, color_system=None)
-        with console.capture() as capture:
-            panel = {**view, "reporting": msgspec.to_builtins(reporting)}
-            console.print(ramp_panel(panel, width=120))
-        return capture.get()
+        lines = ramp_picture({**view, "reporting": msgspec.to_builtins(reporting)}, Look(width=120))
+        return "\n".join(line.plain for line in lines)
 
-    silent = (ServiceReport(service="", evaluations=1_500, reports=False),)
-    text = shown(Reporting(coverage=0.25, services=silent, vanished=("mail", "shop", "shop")))
-
-    assert "coverage 25 %: evaluate without reporting: (no name) (1 500)" in text
-    assert "vanished without a goodbye: 1 of mail, 2 of shop" in text
-    well = shown(
-        Reporting(coverage=1.0, services=(ServiceReport(service="shop", evaluations=5, reports=True),), vanished=())
+    services = (
+        ServiceReport(service="shop", evaluations=500, reports=True),
+        ServiceReport(service="", evaluations=1_500, reports=False),
     )
-    assert "coverage" not in well
+    text = shown(Reporting(coverage=0.25, services=services, vanished=("mail", "shop", "shop")))
+
+    assert "coverage 25 % of 5 min: (no name) 1 500 WITHOUT REPORTING, shop 500" in text
+    assert "vanished without a goodbye: 1 of mail, 2 of shop" in text
+    well = shown(Reporting(coverage=1.0, services=services[:1], vanished=()))
+    assert "coverage 100 % of 5 min: shop 500" in well
     assert "vanished" not in well
-    assert shown(None) == well
+    assert "coverage" not in shown(None)

@@ -8,6 +8,7 @@ import urllib3
 
 from rheostat_server.errors import Fault
 
+_AWAY = frozenset({502, 503, 504})
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)
 
 
@@ -25,7 +26,7 @@ class Faulty(CommandFailed):
 
 
 class Unreachable(CommandFailed):
-    """The server does not answer at all, or only that it cannot now."""
+    """The server does not answer at all, or only that it cannot just now."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -152,6 +153,6 @@ def _refusal(status: int, data: bytes, *, has_token: bool) -> CommandFailed:
             else "Give a token: --token, RHEOSTAT_TOKEN, or `rheostat profile set default --token …`."
         )
     message = "\n".join(lines)
-    if status in {502, 503, 504}:
+    if status in _AWAY:
         return Unreachable(message)
     return Faulty(message, lines[0], faults) if faults else CommandFailed(message)

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import click
 import msgspec
@@ -14,16 +15,17 @@ from rheostat_server.cli.groups import Group
 from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, common_options, connected
 from rheostat_server.cli.ramp_actions import may_now
-from rheostat_server.cli.ramp_panel import ramp_panel, standing_line, status_text, telling
-from rheostat_server.cli.ramp_watch import ENDED, watch
-from rheostat_server.cli.terminal import a_table, moment, panel_width, print_prose, print_table
+from rheostat_server.cli.ramp_panel import look_on, ramp_picture, standing_line, status_text
+from rheostat_server.cli.ramp_watch import watch
+from rheostat_server.cli.ramp_watched import ENDED, moves_of
+from rheostat_server.cli.terminal import a_table, moment, print_prose, print_table
 from rheostat_server.cli.yaml_files import FileDocument, read_documents
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.simulation.estimate import outlook
 
 _DECISIONS_READ = 200
-_DECISIONS_SHOWN = 8
 _FIELDS = (
+    "template",
     "rollout",
     "strategy",
     "step_weight",
@@ -115,21 +117,29 @@ def try_guardrails(session: Session, file: str) -> None:
 
 @ramp.command("status")
 @click.argument("ramp_or_flag", required=False)
+@click.option("-A", "--all-environments", is_flag=True, help="List those of every environment of the project.")
 @connected
-def status(session: Session, ramp_or_flag: str | None) -> None:
-    """Show one ramp, by its id or its flag, and what may be done to it now; or list all of the environment."""
+def status(session: Session, ramp_or_flag: str | None, all_environments: bool) -> None:
+    """Show one ramp as `ramp watch` does, by its id or its flag, and what may be done to it now; or list all of the
+    environment.
+    """
     connection = session.connection
+    if ramp_or_flag is not None and all_environments:
+        raise CommandFailed("--all-environments lists ramps; to show one, say its environment with -e")
     if ramp_or_flag is None:
-        body = connection.get(f"{connection.of_environment}/ramps")
-        session.show(body, lambda console: _print_ramps(console, connection, body["ramps"]))
+        body = _every_ramp(connection) if all_environments else connection.get(f"{connection.of_environment}/ramps")
+        where = "any environment" if all_environments else connection.environment
+        session.show(body, lambda console: _print_ramps(console, body["ramps"], where, each=all_environments))
         return
     path = path_of_ramp(connection, ramp_or_flag)
     view = connection.get(path)
 
     def people(console: Console) -> None:
         decisions = connection.get(f"{path}/decisions", last=_DECISIONS_READ)["decisions"]
-        shown = telling(decisions, _DECISIONS_SHOWN)
-        console.print(ramp_panel(view, width=panel_width(console), decisions=shown), soft_wrap=False)
+        moves = moves_of(connection.get, path)
+        foot = Text(f"ramp {view['id']}", "dim")
+        for line in ramp_picture(view, look_on(console), decisions=decisions, moves=moves, last=foot):
+            console.print(line)
         print_prose(console, may_now(view), style="dim")
 
     session.show(view, people)
@@ -141,24 +151,36 @@ def status(session: Session, ramp_or_flag: str | None) -> None:
 def watch_ramp(session: Session, ramp_or_flag: str) -> None:
     """Watch a ramp until it ends; exits with 1 when it was killed or aborted.
 
-    With --json, or into a pipe: a line for each move.
+    With --json, into a pipe, or where the terminal is dumb: a line for each move. A server that goes away is waited
+    for. By its flag, a ramp that a restart puts in this one's place is watched on. Ctrl-C leaves the ramp alone.
     """
-    view = watch(session, path_of_ramp(session.connection, ramp_or_flag))
+    view = watch(session, lambda: path_of_ramp(session.connection, ramp_or_flag))
     if view["status"] != "promoted":
         raise click.exceptions.Exit(1)
 
 
-def _print_ramps(console: Console, connection: Connection, ramps: list[dict[str, Any]]) -> None:
+def _every_ramp(connection: Connection) -> dict[str, Any]:
+    every = connection.get(f"{connection.of_project}/environments")["environments"]
+    ramps: list[dict[str, Any]] = []
+    for environment in every:
+        ramps += connection.get(f"{connection.of_project}/environments/{quote(environment['key'], safe='')}/ramps")[
+            "ramps"
+        ]
+    return {"ramps": sorted(ramps, key=lambda view: str(view["started_at"]), reverse=True)}
+
+
+def _print_ramps(console: Console, ramps: list[dict[str, Any]], where: str, *, each: bool) -> None:
     if not ramps:
-        console.print(f"No ramps in {connection.environment}. Start one: rheostat ramp start FLAG")
+        console.print(f"No ramps in {where}. Start one: rheostat ramp start FLAG")
         return
-    table = a_table("FLAG", "STATUS", "EXPOSURE", "STARTED (UTC)", "STANDING", fold="STANDING")
+    columns = ("FLAG", *(("ENVIRONMENT",) if each else ()), "STATUS", "EXPOSURE", "STARTED (UTC)", "STANDING")
+    table = a_table(*columns, fold="STANDING")
     for view in ramps:
         name = view["flag"] if view["rollout"] == "default" else f"{view['flag']} ({view['rollout']})"
-        exposure = f"{view['exposure']:g} %"
+        cells = [name, *([view["environment"]] if each else []), status_text(view), f"{view['exposure']:g} %"]
         # A draft has not started: its time is in its standing.
         started = "-" if view["status"] == "draft" else moment(view["started_at"])
-        table.add_row(name, status_text(view), exposure, started, standing_line(view))
+        table.add_row(*cells, started, standing_line(view))
     print_table(console, table)
 
 

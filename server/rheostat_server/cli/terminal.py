@@ -2,6 +2,8 @@
 
 import sys
 import textwrap
+from io import TextIOWrapper
+from typing import TextIO
 
 import click
 from rich.console import Console
@@ -18,8 +20,15 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+def plain_where_it_must(stream: TextIO) -> None:
+    """Let a character that the stream's encoding does not have become a question mark, and not an error."""
+    if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="replace")
+
+
 def a_console() -> Console:
     """Return a console on standard output. Into a pipe goes each row as one line, and no colour."""
+    plain_where_it_must(sys.stdout)
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     return _Console(highlight=False, soft_wrap=True, width=width)
 

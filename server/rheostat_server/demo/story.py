@@ -16,8 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from rheostat.clock import Clock, system_clock
-from rheostat_server.cli.ramp_panel import decisions_that_fit, ramp_panel, telling
-from rheostat_server.cli.terminal import panel_width
+from rheostat_server.cli.ramp_panel import look_on, ramp_picture
 from rheostat_server.demo.application import FLAG
 from rheostat_server.demo.stage import Stage, set_stage
 from rheostat_server.demo.traffic import Traffic
@@ -138,14 +137,16 @@ async def _watch(
             if not harmless and broken_at is None and exposed_at and now - exposed_at > _FAULT_AFTER_SECONDS:
                 await stage.break_shop(FAULT)
                 broken_at = now
-            shown = telling(decisions, decisions_that_fit(console.height if console.is_terminal else 99))
-            live.update(
-                Group(
-                    ramp_panel(view, width=panel_width(console), decisions=shown),
-                    _shop_line(traffic, broken=broken_at is not None),
-                ),
-                refresh=True,
+            picture = ramp_picture(
+                view,
+                look_on(console),
+                decisions=decisions,
+                moves=decisions,
+                # The last row of a terminal stays free, or the picture would roll.
+                height=console.height - 1 if console.is_terminal else None,
+                last=_shop_line(traffic, broken=broken_at is not None),
             )
+            live.update(Group(*picture), refresh=True)
             if ended_at is None and view["status"] in {"killed", "promoted", "aborted"}:
                 ended_at = now
             if ended_at is not None and (view["status"] != "killed" or now - ended_at > _AFTER_KILL_SECONDS):
@@ -158,13 +159,9 @@ async def _watch(
 
 
 def _shop_line(traffic: Traffic, *, broken: bool) -> Text:
-    state = (
-        Text(f"the new checkout now fails {100 * FAULT:.0f} % of its requests", "bold red")
-        if broken
-        else Text("healthy")
-    )
+    state = Text(f"the new checkout fails {100 * FAULT:.0f} %", "bold red") if broken else Text("healthy")
     return Text.assemble(
-        f"the shop: {count(traffic.sent)} requests, error rate of the last 5 s {100 * traffic.error_rate(5):.2f} %; ",
+        f"shop: {count(traffic.sent)} requests, {100 * traffic.error_rate(5):.2f} % of the last 5 s failed; ",
         state,
     )
 

@@ -8,19 +8,22 @@ from rheostat_server.ramps.ceiling import log_ceiling_bar
 from rheostat_server.ramps.crowd import crowd_doubts
 from rheostat_server.ramps.danger import kill_bar
 from rheostat_server.ramps.decide import proved, under_way
+from rheostat_server.ramps.due import Due, due
 from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.few import is_few
 from rheostat_server.ramps.grades import events, grade_of
 from rheostat_server.ramps.ladder import START, is_last, step_at, treated_share
 from rheostat_server.ramps.model import LIVE, Guardrail, GuardrailState, Plan, State, Status
 from rheostat_server.ramps.observe import BLIND_AFTER, acceptable_rate, added
-from rheostat_server.ramps.stats import PROOF_BAR, requests_needed
+from rheostat_server.ramps.stats import HOLD_AT, PROOF_BAR, requests_needed
 from rheostat_server.ramps.waiting import releases, shut_words
 from rheostat_server.ramps.windows import distance
-from rheostat_server.ramps.words import about, count, duration, exposure
+from rheostat_server.ramps.words import about, duration, exposure, roughly
 
 # Larger figures mean nothing to people, and a float beyond 1e308 is not JSON.
 _MOST = math.log(1e12)
+# The logarithms agree between machines to about ten digits; more would show 100.00000000000004 for a line at 100.
+_DIGITS = 9
 # So many bad requests of the control in the present step tell its present rate; with fewer it is the whole ramp's.
 _TELLING_BAD = 10
 
@@ -41,12 +44,12 @@ class ArmStanding(msgspec.Struct, frozen=True, kw_only=True):
 class GuardrailStanding(msgspec.Struct, frozen=True, kw_only=True):
     """One guardrail against its lines.
 
-    ``m`` kills at ``kill_line``, ``e`` (relative) or ``a`` (absolute) prove the step at ``advance_line``.
-    ``toward_kill`` is how far log M is on its way from 1 to the kill line, 0 … 1. ``requests_to_proof`` is about how
-    many more treated requests a proof needs if they fail as the control's do, ``seconds_to_proof`` how long that takes
-    at the present rate; ``None`` where that cannot be told, or no proof comes. ``events`` are (treatment, control) as
-    the kill process counted them. ``ceiling`` is the rate of bad requests, 0 … 1, that is too much in any case; its
-    process ``c`` crosses it at ``ceiling_line``.
+    ``m`` holds from ``hold_line`` on and kills at ``kill_line``, ``e`` (relative) or ``a`` (absolute) prove the step at
+    ``advance_line``. ``toward_kill`` is how far log M is on its way from 1 to the kill line, 0 … 1.
+    ``requests_to_proof`` is about how many more treated requests a proof needs if they fail as the control's do,
+    ``seconds_to_proof`` how long that takes at the present rate; ``None`` where that cannot be told, or no proof comes.
+    ``events`` are (treatment, control) as the kill process counted them. ``ceiling`` is the rate of bad requests,
+    0 … 1, that is too much in any case; its process ``c`` crosses it at ``ceiling_line``.
     """
 
     name: str
@@ -57,6 +60,7 @@ class GuardrailStanding(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     holding: bool
     m: float
+    hold_line: float
     kill_line: float
     toward_kill: float
     e: float
@@ -96,6 +100,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     ``preflight_left_s`` is how much longer arming has to watch, with all guardrails seeing; ``None`` where it is over.
     ``shut`` is what keeps a live ramp from going up by the calendar, in words; ``None`` where nothing does.
+    ``due`` is what the present step still waits for besides proof.
     """
 
     line: str
@@ -106,6 +111,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     crowd: CrowdStanding
     preflight_left_s: float | None = None
     shut: str | None = None
+    due: Due = Due()
 
 
 def standing(plan: Plan, state: State, now_ms: int) -> Standing:
@@ -124,6 +130,7 @@ def standing(plan: Plan, state: State, now_ms: int) -> Standing:
         shut=(shut_words(state, now_ms) or None) if state.status in LIVE else None,
         guardrails=guardrails,
         crowd=_crowd(plan, state, now_ms),
+        due=due(plan, state, now_ms),
     )
 
 
@@ -198,7 +205,7 @@ def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             return f"needs {needed} more requests to prove, {'' if fresh else 'none is coming, '}then {then}"
         if dwell_s > slowest.seconds_to_proof:
             return f"{duration(dwell_s)} and {needed} more requests to prove, then {then}"
-        time = f"~{_roughly(slowest.seconds_to_proof)} at the present rate"
+        time = f"~{roughly(slowest.seconds_to_proof)} at the present rate"
         return f"needs {needed} more requests ({time}) to prove, then {then}"
     if dwell_s > 0:
         return f"{duration(dwell_s)} until {then}"
@@ -227,6 +234,7 @@ def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailSt
         detail=seen.detail,
         holding=seen.holding,
         m=_plain(seen.log_m),
+        hold_line=HOLD_AT,
         kill_line=_plain(log_bar),
         toward_kill=min(1.0, max(0.0, seen.log_m / log_bar)),
         e=_plain(seen.log_e),
@@ -268,16 +276,8 @@ def _arm(totals: ArmTotals) -> ArmStanding:
 
 
 def _plain(log_value: float) -> float:
-    return math.exp(min(log_value, _MOST))
+    return float(f"{math.exp(min(log_value, _MOST)):.{_DIGITS}g}")
 
 
 def _endless(requests: int | None) -> float:
     return math.inf if requests is None else requests
-
-
-def _roughly(seconds: float) -> str:
-    if seconds < 90:
-        return f"{count(max(1, round(seconds)))} s"
-    if seconds < 5400:
-        return f"{count(round(seconds / 60))} min"
-    return f"{count(round(seconds / 3600))} h"

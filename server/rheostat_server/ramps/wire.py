@@ -81,6 +81,7 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     ``document`` is what it was started from, as it was given (``null``: from before documents were kept), and
     ``digest`` tells it from others; ``template`` is what that took. ``restart_of`` is the ramp that this one starts
     again, with the step ``started_from``.
+    ``at`` is the moment of which all this is told, ``entered_at`` when the present exposure began.
     """
 
     id: str
@@ -98,6 +99,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
     started_by: str
     ended_at: str | None
+    at: str
+    entered_at: str
     proof: str
     guarded: bool
     holdback: float
@@ -224,6 +227,8 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         started_at=rfc3339(row.started_at_ms),
         started_by=row.started_by,
         ended_at=rfc3339_or_none(row.ended_at_ms),
+        at=rfc3339(now_ms),
+        entered_at=rfc3339(state.entered_ms),
         proof="randomised" if plan.guarded else "none",
         guarded=plan.guarded,
         holdback=ppm_to_percent(plan.holdback_ppm),

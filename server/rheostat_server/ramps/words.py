@@ -38,6 +38,15 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def roughly(seconds: float) -> str:
+    """Return an estimated time in its own unit: ``78 s``, ``15 min``, ``3 h``."""
+    if seconds < 90:
+        return f"{count(max(1, round(seconds)))} s"
+    if seconds < 5400:
+        return f"{count(round(seconds / 60))} min"
+    return f"{count(round(seconds / 3600))} h"
+
+
 def odds(log_value: float) -> str:
     """Return e^``log_value`` with three figures; above a million ``over 1 000 000``."""
     value = math.exp(min(log_value, 100.0))

@@ -190,6 +190,22 @@ def test_guardrail_stands_against_its_lines() -> None:
     )
 
 
+@pytest.mark.parametrize(("alpha", "parts", "line"), [(0.01, 1, 100.0), (0.01, 2, 200.0), (0.05, 3, 60.0)])
+def test_lines_are_shown_as_they_are_meant(alpha: float, parts: int, line: float) -> None:
+    """A line of K/α is exactly that, and not the power of its own logarithm."""
+    plan = a_plan(alpha=alpha, budget_parts=parts)
+    shown = standing(plan, at_first_step(plan, log_m=math.log(10)), MINUTE).guardrails[0]
+
+    assert (shown.kill_line, shown.hold_line, shown.m) == (line, 10, 10)
+
+
+def test_what_is_due_is_told_beside_the_evidence() -> None:
+    """The countdowns stand with the standing."""
+    plan = a_plan()
+
+    assert standing(plan, at_first_step(plan), 20 * SECOND).due.dwell_left_s == 40
+
+
 @pytest.mark.parametrize("log_m", [-5_000.0, 5_000.0])
 def test_figures_stay_json(log_m: float) -> None:
     """However far the evidence goes, the figures are finite and the share stays within 0 … 1."""
