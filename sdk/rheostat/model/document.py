@@ -201,6 +201,10 @@ class RampDocument(
     ``auto``), ``alpha`` the ramp's budget of false kills. ``users`` is how many distinct units are expected. Below
     ``min_coverage`` (percent of evaluations that come from services which report) nothing goes up. ``missing_users``
     says what exposed users who stay away do: kill, or hold.
+
+    ``analysis`` (``canaryAnalysis``) is a block of Flagger's, with its ``metricTemplates`` and what the holes in them
+    stand for (``template_values``); ``argo`` has ``steps``, ``analysis`` and ``analysisTemplates`` of Argo Rollouts.
+    Once checked, the guard's documents have none of these any more; ``rule: threshold`` counts by them.
     """
 
     flag: str
@@ -226,4 +230,9 @@ class RampDocument(
     unguarded: bool = False
     min_coverage: int | float | None = None
     missing_users: Literal["kill", "hold"] = "kill"
-    rule: Literal["guard"] = "guard"
+    rule: Literal["guard", "threshold"] = "guard"
+    analysis: dict[str, Any] | None = None
+    canary_analysis: dict[str, Any] | None = msgspec.field(default=None, name="canaryAnalysis")
+    argo: dict[str, Any] | None = None
+    metric_templates: tuple[dict[str, Any], ...] = msgspec.field(default=(), name="metricTemplates")
+    template_values: dict[str, str] = {}

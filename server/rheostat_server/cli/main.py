@@ -16,6 +16,7 @@ from rheostat_server.cli.groups import Group
 from rheostat_server.cli.keys import key
 from rheostat_server.cli.options import common_options
 from rheostat_server.cli.profiles import profile
+from rheostat_server.cli.ramp_files import translate
 from rheostat_server.cli.ramp_simulate import simulate
 from rheostat_server.cli.ramps import ramp
 from rheostat_server.cli.serve import serve
@@ -34,7 +35,7 @@ for command in (serve, demo, flag, segment, layer, ramp, apply, export, validate
     rheostat.add_command(command)
 for command in (*flag_versions.COMMANDS, *flag_schedule.COMMANDS, explain, stale, usage):
     flag.add_command(command)
-for command in (*ramp_log.COMMANDS, simulate):
+for command in (*ramp_log.COMMANDS, simulate, translate):
     ramp.add_command(command)
 
 

@@ -13,10 +13,11 @@ from rheostat_server.cli.documents import check
 from rheostat_server.cli.groups import Group
 from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, common_options, connected
+from rheostat_server.cli.ramp_files import ramp_of_file
 from rheostat_server.cli.ramp_panel import ramp_panel, standing_line, status_text, telling
 from rheostat_server.cli.ramp_watch import ENDED, watch
 from rheostat_server.cli.terminal import a_table, moment, panel_width, print_prose, print_table
-from rheostat_server.cli.yaml_files import FileDocument, read_documents
+from rheostat_server.cli.yaml_files import FileDocument
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.simulation.estimate import outlook
 
@@ -32,7 +33,9 @@ def ramp() -> None:
 
 @ramp.command("start")
 @click.argument("flag", required=False)
-@click.option("-f", "--file", help="A ramp document; FLAG and the options below are then not needed.")
+@click.option("-f", "--file", help="A ramp document, or Flagger's or Argo Rollouts' own.")
+@click.option("--flag", "of_flag", help="The flag, where the file is Flagger's Canary or Argo's Rollout.")
+@click.option("--rule", type=click.Choice(["guard", "threshold"]), help="Who decides. [default: guard]")
 @click.option("--rollout", help="A rule's rollout, instead of the default's.")
 @click.option("--steps", help="Percentages, such as 1,5,25,50,100.")
 @click.option("--preflight", help="How long to watch before the first step. [default: 10m]")
@@ -44,13 +47,15 @@ def ramp() -> None:
 @click.option("--unguarded", is_flag=True, help="Move by time alone.")
 @click.option("--rps", type=click.FloatRange(0, min_open=True), help="Requests a second, to tell times beforehand.")
 @connected
-def start(session: Session, flag: str | None, file: str | None, rps: float | None, **options: Any) -> None:
+def start(
+    session: Session, flag: str | None, file: str | None, of_flag: str | None, rps: float | None, **options: Any
+) -> None:
     """Start a ramp of FLAG in the environment, and say what to expect of it; `ramp simulate` says more.
 
     What is expected supposes 0.5 % failing requests, and 2 % with the variant if it is harmful.
     """
     connection = session.connection
-    document = _document(connection, flag, file, options)
+    document = _document(connection, of_flag or flag, file, options)
     if not session.environment_given:
         # A document says for which environment it is.
         connection.environment = str(document.get("environment") or connection.environment)
@@ -172,13 +177,9 @@ _action("abort", "End the ramp and go back to the exposure in force when it star
 
 def _document(connection: Connection, flag: str | None, file: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if file is not None:
-        # A file may hold the flag beside its ramp, for `apply`.
-        every = read_documents([file])
-        documents = [one for one in every if isinstance(one.data, dict) and one.data.get("kind") == "ramp"] or every
-        if len(documents) != 1:
-            raise CommandFailed(f"{file} has {len(documents)} documents; one ramp is started at a time")
-        check(documents)
-        data: dict[str, Any] = documents[0].data
+        data, left_out = ramp_of_file(file, connection.environment, flag=flag, options=options)
+        for line in left_out:
+            click.echo(line, err=True)
         return data
     if flag is None:
         raise CommandFailed("say which flag to ramp, or give a document with --file")
@@ -187,7 +188,7 @@ def _document(connection: Connection, flag: str | None, file: str | None, option
         document["steps"] = [_number(part) for part in options["steps"].split(",")]
     if options["no_preflight"]:
         document["preflight"] = "0s"
-    for name in ("rollout", "preflight", "min_dwell", "soak", "holdback", "users"):
+    for name in ("rollout", "rule", "preflight", "min_dwell", "soak", "holdback", "users"):
         if options[name] is not None:
             document[name] = plain(options[name]) if name == "holdback" else options[name]
     if options["unguarded"]:

@@ -4,6 +4,8 @@ import enum
 
 import msgspec
 
+from rheostat_server.ramps.checks import CheckValue
+
 
 class ArmTotals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one arm saw. To a latency guardrail ``bad``, and the ``_bad`` of samples, mean slower than its bound.
@@ -94,7 +96,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     ``crowd_cursor`` goes on from there. ``arrivals_by_level`` is, of the arrivals while arming, how many units each
     exposure (ppm) exposes at least; −1 for those that none does. ``coverage`` is the share (0 … 1) of the flag's
     single evaluations that come from services which report; ``None`` where nobody evaluates. ``vanished`` counts
-    instances that fell silent without a goodbye since the observation before.
+    instances that fell silent without a goodbye since the observation before. ``checks`` are what ``rule: threshold``
+    measured at this observation.
     """
 
     at_ms: int
@@ -105,3 +108,4 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     arrivals_by_level: tuple[tuple[int, int], ...] = ()
     coverage: float | None = None
     vanished: int = 0
+    checks: tuple[CheckValue, ...] = ()

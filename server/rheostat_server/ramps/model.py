@@ -4,6 +4,7 @@ import enum
 
 import msgspec
 
+from rheostat_server.ramps.checks import ThresholdPlan, ThresholdState
 from rheostat_server.ramps.evidence import ArmTotals, Block, Sight
 from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory, KillProcess, Proof
 from rheostat_server.ramps.terms import Queries
@@ -110,7 +111,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ``guarded`` is false for a plan that moves by time alone; ``manual`` is true where there are so few users that a
     person moves each step and the guard only kills. ``users`` is U of GUARD.md ("Few users"), as far as it is known;
     ``min_units`` is the most that it can lower. ``missing_kill`` says whether missing users kill: then they have a part
-    of α; else they only hold. Below ``min_coverage`` (0 … 1) nothing goes up.
+    of α; else they only hold. Below ``min_coverage`` (0 … 1) nothing goes up. With the ``rule`` ``threshold`` checks
+    are counted as ``threshold`` says, and there is no guardrail.
     """
 
     project: str
@@ -142,6 +144,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     min_coverage: float = 0.8
     low_ppm: int = 0
     width_ppm: int = 1_000_000
+    rule: str = "guard"
+    threshold: ThresholdPlan | None = None
 
 
 class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,7 +200,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     ``soaking_since_ms`` is set while soaking, also when it is paused or held meanwhile. ``approved_step`` is the
     step that a person let through. ``crowd`` is what ``Evidence.crowd`` came to; ``crowd_cursor`` is how far it was
     read. ``left`` are (exposure in ppm, until when it was in force) of the last few exposures. ``users`` is U, as far
-    as it is known. ``why`` says in words why it stands where it stands.
+    as it is known. ``why`` says in words why it stands where it stands. ``threshold`` is set by ``rule: threshold``.
     """
 
     status: Status = Status.DRAFT
@@ -219,3 +223,4 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[tuple[int, int], ...] = ()
     users: int | None = None
     why: str = ""
+    threshold: ThresholdState | None = None

@@ -19,6 +19,7 @@ from rheostat_server.ramps.wire import (
     RampList,
     RampView,
     ReviveBody,
+    TranslationView,
     TrialList,
 )
 from rheostat_server.web.decoding import decode, decode_plain
@@ -47,6 +48,13 @@ def ramp_routes(service: RampService) -> Router:
     ) -> RampView:
         """Start the ramp that a document describes."""
         return await service.start(project, environment, decode_plain(body), actor=principal.actor)
+
+    @post(_RAMPS + "/translate", operation_class=takes(RampDocument), status_code=200)
+    async def translate_ramp(
+        project: FromPath[str], environment: FromPath[str], body: RawBody, principal: Caller
+    ) -> TranslationView:
+        """Show what a document with Flagger's or Argo Rollouts' block comes to. Nothing is started."""
+        return await service.translate(project, environment, decode_plain(body))
 
     @post(_ENVIRONMENT + "/guardrails/try", operation_class=takes(RampDocument), status_code=200)
     async def try_guardrails(
@@ -114,7 +122,7 @@ def ramp_routes(service: RampService) -> Router:
         return await service.revive(project, environment, key, reason=asked.reason, actor=principal.actor)
 
     actions = [_action_route(service, action, words) for action, words in _ASKED_BY_PATH]
-    handlers: list[Any] = [start_ramp, try_guardrails, list_ramps, get_ramp, list_decisions, *actions]
+    handlers: list[Any] = [start_ramp, translate_ramp, try_guardrails, list_ramps, get_ramp, list_decisions, *actions]
     handlers += [kill_flag, revive_flag]
     return Router("/", route_handlers=handlers, tags=["ramps"])
 

@@ -14,7 +14,7 @@ from rheostat_server.ramps.controller import labels_of
 from rheostat_server.ramps.kills import KillOrder, kill_flag, revive_flag
 from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.records import KINDS, acted
-from rheostat_server.ramps.starting import Sources, ramp_document, start_ramp
+from rheostat_server.ramps.starting import Sources, changes_of, ramp_document, start_ramp
 from rheostat_server.ramps.transition import act
 from rheostat_server.ramps.watching import Watching, faults_of
 from rheostat_server.ramps.wire import (
@@ -22,6 +22,7 @@ from rheostat_server.ramps.wire import (
     KillAnswer,
     RampList,
     RampView,
+    TranslationView,
     TrialList,
     decision_view,
     kill_view,
@@ -66,6 +67,7 @@ class RampService:
             Conflict: the flag is killed there, or another ramp of the rollout is live.
         """
         document = ramp_document(data, environment)
+        changes = changes_of(data, environment)
         at_ms = self._clock.wall_ms()
         watched = () if document.unguarded else await self._watching.of(document, project, at_ms)
         if faults := faults_of(watched):
@@ -73,12 +75,26 @@ class RampService:
 
         async def write(tx: Transaction) -> tuple[RampRow, tuple[str, ...]]:
             there = await tx.environments.get(project, environment)
-            return await start_ramp(tx, there, document, self._sources, actor=actor, at_ms=at_ms, watched=watched)
+            return await start_ramp(
+                tx, there, document, self._sources, actor=actor, at_ms=at_ms, watched=watched, changes=changes
+            )
 
         row, notes = await self._storage.run(write)
         self._metrics.touch(labels_of(row))
         self._announce([row.environment_id])
         return ramp_view(row, at_ms, notes)
+
+    async def translate(self, project: str, environment: str, data: object) -> TranslationView:
+        """Return what a document with somebody else's block comes to. Nothing is started.
+
+        Raises:
+            Invalid: the document has faults; all are listed.
+            NotFound: there is no such environment.
+        """
+        document = ramp_document(data, environment)
+        async with self._storage.transaction() as tx:
+            await tx.environments.get(project, environment)
+        return TranslationView(document=document, changes=changes_of(data, environment))
 
     async def try_guardrails(self, project: str, environment: str, data: object) -> TrialList:
         """Return what the queries of a ramp document's guardrails return now. Nothing is started.

@@ -10,11 +10,13 @@ from rheostat.model.flag import Flag, Rollout
 from rheostat.model.serving import rollout_of, serve
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused
+from rheostat_server.faults import Faults
 from rheostat_server.outcomes.sampling import MOST_UNITS
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.few import TELLING_PREFLIGHT_S
+from rheostat_server.ramps.foreign.translation import translated
 from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.model import Family, Plan
 from rheostat_server.ramps.plan import off_variant_faults, plan_of
@@ -59,6 +61,11 @@ def ramp_document(data: object, environment: str) -> RampDocument:
     return document
 
 
+def changes_of(data: object, environment: str) -> tuple[str, ...]:
+    """Return what becomes of a block of Flagger's or Argo Rollouts' in a document without faults, a line each."""
+    return translated({"environment": environment, **data} if isinstance(data, dict) else data, Faults()).changes
+
+
 async def locked_flag(tx: Transaction, environment: EnvironmentRow, key: str) -> tuple[FlagRow, Flag]:
     """Return a flag, its row held, as the environment serves it.
 
@@ -84,8 +91,9 @@ async def start_ramp(
     actor: str,
     at_ms: int,
     watched: Sequence[Watched] = (),
+    changes: Sequence[str] = (),
 ) -> tuple[RampRow, tuple[str, ...]]:
-    """Write a new ramp with all that it serves; return it, and what a person should know.
+    """Write a new ramp with all that it serves; return it, and what a person should know: ``changes`` first.
 
     Raises:
         Invalid: the plan cannot work.
@@ -131,7 +139,7 @@ async def start_ramp(
     await write_new(tx, row, served, actor=actor)
     await served.publish(tx, environment.id)
     now = [line for one in watched for line in now_lines(one)]
-    notes = (*_standing_before(row, earlier), *remarks(plan), *now)
+    notes = (*changes, *_standing_before(row, earlier), *remarks(plan), *now)
     steps = ", ".join(f"{ppm_to_percent(step.exposure_ppm):g}" for step in plan.steps)
     summary = f"a ramp of {flag.key} ({row.rollout}) started: steps {steps} %"
     await tx.audit.add(audit_entry(row, "ramp.start", summary, actor=actor, at_ms=at_ms, detail={"notes": notes}))

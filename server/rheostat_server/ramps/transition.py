@@ -16,6 +16,7 @@ from rheostat_server.ramps.ladder import START, is_last, leaving, levels, step_a
 from rheostat_server.ramps.memory import Proof, Retreat
 from rheostat_server.ramps.model import LIVE, Action, Family, Gate, GuardrailState, Measure, Plan, State, Status
 from rheostat_server.ramps.observe import acceptable_after
+from rheostat_server.ramps.threshold import begun
 from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 
 _NOTHING = ArmTotals()
@@ -23,6 +24,8 @@ _NOTHING = ArmTotals()
 
 def start(plan: Plan, now_ms: int) -> State:
     """Return the state of a ramp that starts now: arming, or without a pre-flight at its first step."""
+    if plan.threshold is not None:
+        return begun(plan, plan.threshold, now_ms)
     state = State(
         status=Status.ARMING,
         epoch=1,

@@ -9,6 +9,9 @@ from rheostat.model.flag import DEFAULT_ROLLOUT
 from rheostat.model.kill import KillScope
 from rheostat_server.faults import Faults, Fields, is_number, items_at, plain_number, share_fault, spelled, type_name
 from rheostat_server.flags.keys import key_at
+from rheostat_server.ramps.foreign.counted import check_threshold, foreign_fields
+from rheostat_server.ramps.foreign.translation import FIELDS as FOREIGN_FIELDS
+from rheostat_server.ramps.foreign.translation import THRESHOLD, translated
 from rheostat_server.ramps.guardrails import check_guardrails
 
 DEFAULT_ALPHA: Final = 0.01
@@ -41,8 +44,9 @@ _RAMP: Final = (
     "missing_users",
     "unguarded",
     "rule",
+    *FOREIGN_FIELDS,
 )
-_LATER: Final = ("advance_windows", "baseline", "analysis", "canaryAnalysis")
+_LATER: Final = ("advance_windows", "baseline")
 _LATER_STRATEGIES: Final = ("linear", "exponential", "blue-green", "rolling", "a-b")
 _STEP: Final = ("exposure", "min_dwell", "max_dwell", "gate")
 
@@ -56,7 +60,10 @@ def validate_ramp(data: object) -> RampDocument:
         Invalid: it has faults; all of them are listed, each with its path.
     """
     faults = Faults()
-    document = _check_ramp(data, faults)
+    found = translated(data, faults)
+    document = _check_ramp(found.document, faults)
+    if document.rule == THRESHOLD:
+        check_threshold(data, found, faults)
     faults.raise_any("the ramp document")
     return document
 
@@ -73,7 +80,7 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
     if unguarded and guardrails:
         fields.fault("unguarded", "a ramp with guardrails is guarded", "leave out one of the two")
     min_dwell, max_dwell = _dwell(fields)
-    fields.choice("rule", ("guard",), later=("threshold",))
+    by_threshold = fields.choice("rule", ("guard", THRESHOLD)) == THRESHOLD
     return RampDocument(
         flag=key_at(fields, "flag", "flag key") or "",
         environment=key_at(fields, "environment", "environment's key") or "",
@@ -98,6 +105,8 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         unguarded=unguarded,
         min_coverage=fields.percent("min_coverage"),
         missing_users="hold" if fields.choice("missing_users", ("kill", "hold")) == "hold" else "kill",
+        rule="threshold" if by_threshold else "guard",
+        **(foreign_fields(fields) if by_threshold else {}),
     )
 
 

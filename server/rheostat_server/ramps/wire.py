@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from rheostat.model.document import RampDocument
 from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.outcomes.cover import coverage_of
@@ -13,6 +14,7 @@ from rheostat_server.ports.ramps import DecisionRow, KillRow, RampRow
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.standing import GuardrailStanding, Standing, standing
+from rheostat_server.ramps.standing_threshold import CountingStanding, counting_standing
 from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.web.decoding import Body, Text
 from rheostat_server.web.times import rfc3339, rfc3339_or_none
@@ -65,7 +67,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp. Exposures are percentages; ``step`` counts from 0, -1 is before the first.
 
     ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
-    when it started. ``reporting`` is told of one ramp that is live, and not in lists.
+    when it started. ``reporting`` is told of one ramp that is live, and not in lists. ``counting`` is how a ramp by
+    ``rule: threshold`` stands, which has no guardrails and states no error.
     """
 
     id: str
@@ -92,6 +95,18 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     notes: tuple[str, ...] = ()
     reporting: Reporting | None = None
+    rule: str = "guard"
+    counting: CountingStanding | None = None
+
+
+class TranslationView(msgspec.Struct, frozen=True, kw_only=True):
+    """A ramp document without Flagger's or Argo Rollouts' block, and what changes in meaning, a line each.
+
+    With ``rule: threshold`` the block stays, for it is counted by it.
+    """
+
+    document: RampDocument
+    changes: tuple[str, ...]
 
 
 class TrialArm(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +223,8 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         why=state.why,
         plan=plan,
         notes=notes,
+        rule=plan.rule,
+        counting=counting_standing(plan, state, now_ms),
     )
 
 
