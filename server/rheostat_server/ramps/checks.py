@@ -84,8 +84,7 @@ class ArgoProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a canary of Argo Rollouts got.
 
     ``step`` is the place among its own steps, ``stepped_ms`` when it came there. ``background`` began at
-    ``background_ms``, the step's own analysis with the step; the results are in the order of their places. ``resumed``:
-    a person went on from this step, whatever it waits for.
+    ``background_ms``, the step's own analysis with the step; the results are in the order of their places.
     """
 
     step: int = 0
@@ -93,7 +92,6 @@ class ArgoProgress(msgspec.Struct, frozen=True, kw_only=True):
     background_ms: int | None = None
     background: tuple[ArgoResult, ...] = ()
     inline: tuple[ArgoResult, ...] = ()
-    resumed: bool = False
 
 
 class ThresholdState(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,15 +49,18 @@ def argo_observed(
     at_ms = evidence.at_ms
     progress = _in_background(schedule, before.argo or ArgoProgress(), at_ms)
     approved = state.approved_step is not None and state.approved_step == state.step
-    if before.verdict is Round.PAUSE and approved:
-        # Who goes on from an inconclusive analysis has it made anew.
-        progress = replace(progress, background=_fresh(schedule.background), background_ms=at_ms, inline=())
-        progress = replace(progress, stepped_ms=at_ms)
+    anew = before.verdict is Round.PAUSE and approved
+    if anew:
+        # Who goes on from an inconclusive analysis has it made anew, from the next observation on.
+        begun_ms = None if progress.background_ms is None else at_ms
+        progress = replace(progress, background=(), background_ms=begun_ms, inline=(), stepped_ms=at_ms)
         state, approved = replace(state, approved_step=None), False
     named = {one.name: one for one in evidence.checks}
     background, inline = (
         tuple(
-            _measured(counted.checks[place], schedule.metrics[place], result, named, (at_ms - since_ms) / 1000)
+            result
+            if anew
+            else _measured(counted.checks[place], schedule.metrics[place], result, named, (at_ms - since_ms) / 1000)
             for place, result in zip(places, results, strict=True)
         )
         for places, results, since_ms in _runs(schedule, progress)
