@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rheostat_server.cli.counting_lines import counting_lines, rule_label
 from rheostat_server.ramps.grades import BY_REQUESTS
 from rheostat_server.ramps.words import count
 
@@ -53,11 +54,12 @@ def ramp_panel(view: dict[str, Any], *, width: int, decisions: Sequence[dict[str
     for guardrail in view.get("guardrails", []):
         arms = _arms(guardrail, arming=_is_arming(view), timed=guardrail["name"] in timed)
         parts += [_evidence(guardrail), arms, Text()]
+    parts += counting_lines(view)
     parts += _reporting(view.get("reporting") or {})
     parts += [_decision(decision) for decision in decisions] or [Text("nothing was decided yet", "dim")]
     labels = [view["flag"], view["environment"], f"rollout {view['rollout']}", f"proof: {view['proof']}"]
-    if not view.get("guarded", True):
-        labels.append("UNGUARDED")
+    if (rule := rule_label(view)) is not None:
+        labels.append(rule)
     return Panel(
         Group(*parts),
         title="  ".join(labels),

@@ -62,11 +62,6 @@ class ThresholdPlan(msgspec.Struct, frozen=True, kw_only=True):
     flagger: FlaggerPlan | None = None
     argo: ArgoSchedule | None = None
 
-    @property
-    def reads_reports(self) -> bool:
-        """Whether a check reads what SDKs reported."""
-        return any(check.query is None for check in self.checks)
-
 
 class Round(enum.StrEnum):
     """What the last round came to."""

@@ -192,8 +192,9 @@ def _check(
 ) -> ArgoCheck | None:
     before = len(faults)
     fields = Fields(data, path, faults, _METRIC)
-    fields.required("name", "provider")
     query = _query(fields, args, values)
+    if not fields.text("name"):
+        fields.fault("name", "a metric has a name")
     check = ArgoCheck(
         path=path,
         name=fields.text("name") or "",
@@ -214,15 +215,15 @@ def _check(
 
 
 def _query(fields: Fields, args: Mapping[str, str], values: Mapping[str, str]) -> str | None:
-    if fields.raw("provider") is None:
-        return None
-    provider = Fields(fields.raw("provider"), fields.at("provider"), fields.faults, ("prometheus", *_OTHERS))
+    provider = Fields(fields.raw("provider") or {}, fields.at("provider"), fields.faults, ("prometheus", *_OTHERS))
     for name in _OTHERS:
         if name in provider:
             provider.fault(
                 name, f"{name} is not read", "Prometheus is: write the query for it, or leave the metric out"
             )
     if provider.raw("prometheus") is None:
+        if not any(name in provider for name in _OTHERS):
+            fields.fault("provider", "nothing is asked", "prometheus: {query: …}")
         return None
     prometheus = Fields(provider.raw("prometheus"), provider.at("prometheus"), fields.faults, _PROMETHEUS)
     prometheus.required("query")

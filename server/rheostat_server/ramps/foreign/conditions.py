@@ -111,9 +111,9 @@ def holds(condition: Condition, result: Sequence[float], *, scalar: bool = False
         case NotANumber(value=value, infinite=infinite):
             number = _number(value, result, scalar)
             return None if number is None else math.isinf(number) if infinite else math.isnan(number)
-        case Compare(value=value, op=op, number=bound):
-            number = _number(value, result, scalar)
-            return None if number is None else _COMPARE[op](number, bound)
+        case _:
+            number = _number(condition.value, result, scalar)
+            return None if number is None else _COMPARE[condition.op](number, condition.number)
 
 
 def bounds_of(condition: Condition, *, negate: bool = False) -> Bounds | None:

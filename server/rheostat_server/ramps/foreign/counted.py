@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rheostat_server.faults import Faults, Fields
+from rheostat_server.faults import Faults, Fields, object_at
 from rheostat_server.ramps.foreign.translation import Translation
 
 _THE_GUARDS: Final = (
@@ -26,14 +26,12 @@ _THE_GUARDS: Final = (
 
 def check_threshold(data: object, found: Translation, faults: Faults) -> None:
     """Note what is missing to count checks, and what has no meaning where nothing else is done."""
-    if not isinstance(data, Mapping):
-        return
     if found.analysis is None and found.argo is None:
         if not len(faults):
             faults.add("rule", "rule: threshold counts checks, and none are named", "add analysis, or argo")
         return
     for name in _THE_GUARDS:
-        if name in data:
+        if name in object_at(data, "", Faults()):
             faults.add(name, "this is the guard's, and rule: threshold has none", "leave it out")
     if found.analysis is not None and found.analysis.iterations:
         faults.add(

@@ -12,7 +12,7 @@ from rheostat_server.faults import Faults, Fields, items_at
 from rheostat_server.ramps.counting import TOTAL_WEIGHT, Bounds, FlaggerCheck, FlaggerPlan, FlaggerState, flagger_round
 from rheostat_server.ramps.counting import Phase as FlaggerPhase
 from rheostat_server.ramps.foreign.changes import Changes
-from rheostat_server.ramps.foreign.lengths import length_at, length_text
+from rheostat_server.ramps.foreign.lengths import length_at
 from rheostat_server.ramps.foreign.query_text import HoleError, check_parses, filled
 from rheostat_server.ramps.foreign.templates import Template, template_named
 from rheostat_server.ramps.foreign.webhooks import Gates, check_webhooks
@@ -22,7 +22,6 @@ from rheostat_server.ramps.promql import PromqlError
 DEFAULT_INTERVAL_S: Final = 60.0
 LEAST_INTERVAL_S: Final = 10.0
 DEFAULT_WINDOW: Final = "1m"
-MOST_ROUNDS: Final = 1_000
 
 _ANALYSIS: Final = (
     "interval",
@@ -146,19 +145,12 @@ def _climb(plan: FlaggerPlan) -> tuple[int, ...]:
     """Return the weights through which good rounds go; none where they never promote."""
     state = FlaggerState()
     weights: list[int] = []
-    good = [_good(check.bounds) for check in plan.checks]
-    for _ in range(MOST_ROUNDS):
-        before, state = state, flagger_round(plan, state, good)
-        if state.phase is FlaggerPhase.PROMOTED:
-            return tuple(weights)
+    while state.phase is FlaggerPhase.PROGRESSING:
+        before, state = state, flagger_round(msgspec.structs.replace(plan, checks=()), state, ())
         if state == before:
             return ()
         weights.append(int(state.weight))
-    return ()
-
-
-def _good(bounds: Bounds) -> float:
-    return bounds.least if bounds.least is not None else bounds.most if bounds.most is not None else 0.0
+    return tuple(weights[:-1])
 
 
 def _weight(fields: Fields, name: str) -> int:
@@ -217,8 +209,9 @@ def _metric(
 ) -> FlaggerMetric | None:
     before = len(faults)
     fields = Fields(data, path, faults, _METRIC)
-    fields.required("name")
     name = fields.text("name") or ""
+    if not name:
+        fields.fault("name", "a metric has a name", f"such as {SUCCESS_RATE}")
     window_s = length_at(fields, "interval") if fields.raw("interval") else 60.0
     window = str(fields.raw("interval") or DEFAULT_WINDOW)
     written = fields.text("query", longest=16_384)
@@ -280,8 +273,3 @@ def _bounds(fields: Fields, name: str) -> Bounds:
 def _whole(name: str, bound: int | float | None) -> float | None:
     # Durations are compared in whole milliseconds.
     return None if bound is None else float(int(bound)) if name == DURATION else float(bound)
-
-
-def interval_text(analysis: FlaggerAnalysis) -> str:
-    """Return how long a round is, as ramp documents write it."""
-    return length_text(analysis.interval_s)

@@ -83,7 +83,7 @@ def translated(data: object, faults: Faults, *, project: str = "$project") -> Tr
     ours: dict[str, Any] = {}
     if analysis is not None:
         ours = flagger_guard.guarded(analysis, frozenset(given[block]) if before == 0 else frozenset(), faults, changes)
-    elif canary is not None:
+    if canary is not None:
         ours = argo_guard.guarded(canary, faults, changes)
     _say_defaults(given, ours, changes)
     return Translation(document=_together(kept, ours), changes=changes.lines, analysis=analysis, argo=canary)

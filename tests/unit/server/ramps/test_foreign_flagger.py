@@ -273,7 +273,7 @@ FAULTY: list[tuple[dict[str, Any], str, str]] = [
     ({"analysis": CANONICAL, "template_values": {"targt": "x"}}, "template_values.targt", "did you mean target?"),
 ]
 METRICS: list[tuple[dict[str, Any], str, str]] = [
-    ({}, ".name", "required"),
+    ({}, ".name", "has a name"),
     ({"name": "request-sucess-rate"}, ".name", "built in are request-success-rate"),
     ({"treshold": 1}, ".treshold", "did you mean threshold?"),
     ({"query": ""}, ".query", "no query"),

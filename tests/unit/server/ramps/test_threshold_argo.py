@@ -4,16 +4,19 @@ import math
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from rheostat.model.document import RampDocument
 from rheostat_server.errors import Invalid
 from rheostat_server.ramps.checks import CheckValue, ThresholdPlan
-from rheostat_server.ramps.model import Action, Gate, Status
+from rheostat_server.ramps.model import Action, Family, Gate, Status
+from rheostat_server.ramps.plan import plan_of
 from rheostat_server.ramps.remarks import remarks
 from rheostat_server.ramps.replay import replay
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.standing_threshold import counting_standing
 from rheostat_server.ramps.threshold import observe_threshold, standing_words
-from tests.unit.server.ramps.counted_rides import BEGAN_MS, SECOND, Ride, counted_plan
+from tests.unit.server.ramps.counted_rides import BEGAN_MS, ROLLOUT, SECOND, Ride, counted_plan
 from tests.unit.server.ramps.foreign_builders import a_ramp, a_template, an_argo, an_argo_metric, run_of, translation
 from tests.unit.server.ramps.ramp_builders import evidence_of
 
@@ -171,8 +174,10 @@ def test_people_act_as_on_any_ramp() -> None:
 
 
 def test_weights_that_repeat_or_follow_at_once() -> None:
-    """One weight at each observation; the same twice is once; no weight at the start is none."""
-    argo = an_argo({"setWeight": 0}, {"setWeight": 10}, {"setWeight": 10}, {"setWeight": 100})
+    """One weight at each observation; the same twice is once; no weight at the start is none, and no pause of 0."""
+    argo = an_argo(
+        {"setWeight": 0}, {"pause": {"duration": 0}}, {"setWeight": 10}, {"setWeight": 10}, {"setWeight": 100}
+    )
     ride = Ride(counted_plan(argo=argo), lambda *_: GOOD)
 
     assert [step.exposure_ppm for step in ride.plan.steps] == [100_000, 1_000_000]
@@ -254,3 +259,12 @@ def test_a_plan_that_counts_by_neither_does_nothing() -> None:
     evidence = evidence_of(BEGAN_MS + SECOND)
 
     assert observe_threshold(nothing, ride.state, evidence).threshold == ride.state.threshold
+    assert standing_words(replace(ride.plan, threshold=nothing), ride.state, BEGAN_MS) == ""
+    with pytest.raises(Invalid):
+        plan_of(
+            RampDocument(flag="checkout-v2", environment="production", rule="threshold"),
+            project="shop",
+            rollout=ROLLOUT,
+            start_ppm=0,
+            family=Family.REPORTED,
+        )

@@ -14,7 +14,7 @@ from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.standing_threshold import counting_standing
 from rheostat_server.ramps.threshold import decide_threshold, due_checks, observe_threshold, standing_words
 from tests.unit.server.ramps.counted_rides import BEGAN_MS, SECOND, Ride, by_round, counted_plan
-from tests.unit.server.ramps.foreign_builders import CANONICAL, an_analysis
+from tests.unit.server.ramps.foreign_builders import CANONICAL, a_ramp, an_analysis, line_of, translation
 from tests.unit.server.ramps.ramp_builders import a_plan, evidence_of
 
 MINUTE = 60
@@ -310,6 +310,7 @@ REFUSED = [
     ],
     ({"analysis": an_analysis(RATE, iterations=5)}, "analysis.iterations", "before it switches"),
     ({}, "rule", "none are named"),
+    ({"analysis": CANONICAL, "canaryAnalysis": CANONICAL}, "canaryAnalysis", "one of the two"),
     ({"analysis": an_analysis(RATE, stepWeight="x")}, "analysis.stepWeight", "not a finite number"),
 ]
 
@@ -321,6 +322,14 @@ def test_what_means_nothing_here_is_refused(fields: dict[str, Any], path: str, p
         counted_plan(**fields)
 
     assert any(fault.path == path and part in str(fault) for fault in caught.value.faults)
+
+
+def test_a_staged_promotion_is_left_out() -> None:
+    """In Flagger it moves traffic between two sets of pods, both of which run what was promoted."""
+    found = translation(a_ramp(rule="threshold", analysis=an_analysis(RATE, stepWeightPromotion=20)))
+
+    assert "serves everybody at once" in line_of(found, "analysis.stepWeightPromotion")
+    assert found.document["rule"] == "threshold"
 
 
 def test_a_ramp_that_is_over_is_left() -> None:
