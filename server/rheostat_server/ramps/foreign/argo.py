@@ -1,6 +1,7 @@
 """Argo Rollouts' canary steps and its analyses, read as they are. Pure."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -100,6 +101,8 @@ def _background(
     if isinstance(data, Mapping) and "startingStep" in data:
         inner = Fields({"startingStep": data["startingStep"]}, fields.at("analysis"), fields.faults, ("startingStep",))
         starting = inner.count("startingStep", least=0) or 0
+        if starting > MOST_STEPS:
+            inner.fault("startingStep", f"there are at most {MOST_STEPS} steps")
     return checks, starting
 
 
@@ -110,7 +113,9 @@ def _step(
         case "setWeight":
             weight = step.count("setWeight", least=0)
             if weight is not None and weight > TOTAL_WEIGHT:
-                step.fault("setWeight", f"{weight} is above {TOTAL_WEIGHT}", "a weight is a percentage of 0 to 100")
+                step.fault(
+                    "setWeight", f"{spelled(weight)} is above {TOTAL_WEIGHT}", "a weight is a percentage of 0 to 100"
+                )
             return None if weight is None else ArgoStepRead(path=step.path, weight=weight)
         case "pause":
             return _pause(step)
@@ -140,17 +145,15 @@ def _pause(step: Fields) -> ArgoStepRead | None:
     duration = pause.raw("duration")
     if duration is None:
         return ArgoStepRead(path=step.path, pause_s=0.0, endless=True)
-    seconds: float | None = None
+    seconds: int | float = -1
     if isinstance(duration, int) and not isinstance(duration, bool):
-        seconds = float(duration)
+        seconds = duration
     elif isinstance(duration, str):
-        try:
-            seconds = float(int(duration)) if duration.isdigit() else seconds_of(duration)
-        except ValueError:
-            seconds = None
-    if seconds is None or not 0 <= seconds <= LONGEST_PAUSE_S:
+        with suppress(ValueError):
+            seconds = int(duration) if duration.isdecimal() else seconds_of(duration)
+    if not 0 <= seconds <= LONGEST_PAUSE_S:
         pause.fault(
             "duration", f"{spelled(duration)} is not a length of time up to 90 days", "such as 10m, or 600 (seconds)"
         )
         return None
-    return ArgoStepRead(path=step.path, pause_s=seconds)
+    return ArgoStepRead(path=step.path, pause_s=float(seconds))

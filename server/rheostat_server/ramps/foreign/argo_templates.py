@@ -47,6 +47,10 @@ _OTHERS: Final = (
 )
 _ARG: Final = ("name", "value", "valueFrom")
 _RUN: Final = ("templates", "args", "dryRun", "measurementRetention", "analysisRunMetadata", "startingStep")
+_SERVER: Final = dict.fromkeys(
+    ("address", "authentication", "timeout", "insecure", "headers"),
+    "the server asks the Prometheus of RHEOSTAT_PROMETHEUS_URL",
+)
 _KEPT: Final = {
     "measurementRetention": "every decision is kept, with what was measured",
     "analysisRunMetadata": "there is no AnalysisRun to label",
@@ -128,6 +132,7 @@ def check_run(
         if own.raw("metrics") is None:
             continue
         for where, one in items_at(own.raw("metrics"), own.at("metrics"), faults):
+            _say_server(one, where, changes)
             check = _check(
                 one, where, faults, args, {**values, **{f"args.{name}": text for name, text in args.items()}}
             )
@@ -137,6 +142,14 @@ def check_run(
                 faults.add(where, f"another metric of this analysis is named {check.name}")
             found.append(msgspec.structs.replace(check, advisory=bool(dry & {check.name, "*"})))
     return tuple(found)
+
+
+def _say_server(metric: object, path: str, changes: Changes) -> None:
+    quiet = Faults()
+    provider = Fields(metric, path, quiet, _METRIC).raw("provider")
+    at = f"{path}.provider.prometheus"
+    given = Fields(provider if isinstance(provider, Mapping) else {}, at, quiet, _OTHERS).raw("prometheus")
+    changes.left_out(Fields(given if isinstance(given, Mapping) else {}, at, quiet, _PROMETHEUS), _SERVER)
 
 
 def _used(fields: Fields, templates: tuple[ArgoTemplate, ...], above: tuple[str, ...]) -> Iterator[ArgoTemplate]:

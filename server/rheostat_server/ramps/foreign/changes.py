@@ -29,5 +29,5 @@ class Changes:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What was said."""
-        return tuple(self._lines)
+        """What was said, each once: a template may be used twice."""
+        return tuple(dict.fromkeys(self._lines))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rheostat_server.faults import Faults, Fields, items_at
+from rheostat_server.faults import Faults, Fields, items_at, spelled
 from rheostat_server.ramps.counting import TOTAL_WEIGHT, Bounds, FlaggerCheck, FlaggerPlan, FlaggerState, flagger_round
 from rheostat_server.ramps.counting import Phase as FlaggerPhase
 from rheostat_server.ramps.foreign.changes import Changes
@@ -22,6 +22,9 @@ from rheostat_server.ramps.promql import PromqlError
 DEFAULT_INTERVAL_S: Final = 60.0
 LEAST_INTERVAL_S: Final = 10.0
 DEFAULT_WINDOW: Final = "1m"
+MOST_FAILED: Final = 1_000_000
+MOST_ITERATIONS: Final = 10_000
+GREATEST: Final = 1e15
 
 _ANALYSIS: Final = (
     "interval",
@@ -115,14 +118,14 @@ def check_analysis(
     found = FlaggerAnalysis(
         path=path,
         interval_s=interval_s or DEFAULT_INTERVAL_S,
-        threshold=fields.count("threshold", least=0) or 1,
+        threshold=_count(fields, "threshold", MOST_FAILED) or 1,
         metrics=metrics,
         weights=(),
         step_weight=_weight(fields, "stepWeight"),
         step_weights=step_weights,
         max_weight=_weight(fields, "maxWeight"),
         promotion_step=_weight(fields, "stepWeightPromotion"),
-        iterations=fields.count("iterations", least=0) or 0,
+        iterations=_count(fields, "iterations", MOST_ITERATIONS),
         gates=check_webhooks(fields, changes),
     )
     _refuse_routing(fields)
@@ -154,11 +157,23 @@ def _climb(plan: FlaggerPlan) -> tuple[int, ...]:
 
 
 def _weight(fields: Fields, name: str) -> int:
-    weight = fields.count(name, least=0) or 0
-    if weight > TOTAL_WEIGHT:
-        fields.fault(name, f"{weight} is above {TOTAL_WEIGHT}", "a weight is a percentage of 0 to 100")
+    return _count(fields, name, TOTAL_WEIGHT)
+
+
+def _count(fields: Fields, name: str, most: int) -> int:
+    number = fields.count(name, least=0) or 0
+    if number > most:
+        fields.fault(name, f"{spelled(number)} is above {most}", f"a whole number of 0 to {most}")
         return 0
-    return weight
+    return number
+
+
+def _bound(fields: Fields, name: str) -> float | None:
+    bound = fields.number(name)
+    if bound is not None and abs(bound) > GREATEST:
+        fields.fault(name, f"{spelled(bound)} is beyond what is measured", "such as 99 or 500")
+        return None
+    return None if bound is None else float(bound)
 
 
 def _step_weights(fields: Fields) -> tuple[int, ...]:
@@ -257,19 +272,19 @@ def _variables(fields: Fields) -> dict[str, str]:
 
 
 def _bounds(fields: Fields, name: str) -> Bounds:
-    threshold = fields.number("threshold")
+    threshold = _bound(fields, "threshold")
     if fields.raw("thresholdRange") is not None:
         inner = Fields(fields.raw("thresholdRange"), fields.at("thresholdRange"), fields.faults, ("min", "max"))
-        least, most = inner.number("min"), inner.number("max")
+        least, most = _bound(inner, "min"), _bound(inner, "max")
         if least is not None and most is not None and least > most:
-            inner.fault("min", f"{least} is above max, {most}: nothing would be good")
+            inner.fault("min", f"{least:g} is above max, {most:g}: nothing would be good")
         return Bounds(least=_whole(name, least), most=_whole(name, most))
     # Without a range a threshold counts, 0 where there is none: of a success rate the least, of all else the most.
     if name == SUCCESS_RATE:
-        return Bounds(least=float(threshold or 0))
-    return Bounds(most=_whole(name, threshold or 0))
+        return Bounds(least=threshold or 0.0)
+    return Bounds(most=_whole(name, threshold or 0.0))
 
 
-def _whole(name: str, bound: int | float | None) -> float | None:
+def _whole(name: str, bound: float | None) -> float | None:
     # Durations are compared in whole milliseconds.
-    return None if bound is None else float(int(bound)) if name == DURATION else float(bound)
+    return float(int(bound)) if bound is not None and name == DURATION else bound

@@ -79,8 +79,11 @@ def test_metrics_become_guardrails() -> None:
     run = run_of("success", args=[{"name": "service", "value": "shop"}], analysisRunMetadata={})
     argo = an_argo({"setWeight": 20}, {"analysis": run}, templates=(template,), analysis={**run, "startingStep": 1})
 
+    template["spec"]["metrics"][0]["provider"]["prometheus"] |= {"address": "http://there:9090", "timeout": 5}
     found = translation(a_ramp(argo=argo))
 
+    server = f"{METRIC}.provider.prometheus"
+    assert line_of(found, f"{server}.address, {server}.timeout").endswith("RHEOSTAT_PROMETHEUS_URL")
     assert found.document["guardrails"] == [
         {"name": "errors", "bad": 'sum(x{s="shop",c="5"})', "total": 'sum(x{s="shop"})', "threshold": 5, "arms": "none"}
     ]
@@ -206,6 +209,7 @@ OTHERS: list[tuple[dict[str, Any], str, str]] = [
     ({"steps": [{"setWeight": 50}, {"setWeight": 20}]}, "argo.steps[1].setWeight", "20 is below 50"),
     ({"steps": [{"setWeight": 5}] * 201}, "argo.steps", "at most 200"),
     (an_argo({"setWeight": 5}, analysis=run_of("x", startingStep=-1)), "argo.analysis.startingStep", "whole number"),
+    (an_argo({"setWeight": 5}, analysis=run_of("x", startingStep=2**70)), "argo.analysis.startingStep", "at most 200"),
     (an_argo({"setWeight": 5}, analysis=5), "argo.analysis", "not an object"),
     (an_argo({"setWeight": 5}, templates=(a_template(), a_template())), "argo.analysisTemplates[1]", "another"),
     (

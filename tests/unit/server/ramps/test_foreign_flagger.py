@@ -1,11 +1,15 @@
 """Flagger's block in a ramp document: what it comes to under the guard, what is said of it, and what is refused."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
 
+from rheostat_server.errors import Invalid
 from rheostat_server.ramps.foreign import flagger_guard
 from rheostat_server.ramps.validate import validate_ramp
+from tests.strategies import json_values
 from tests.unit.server.ramps.foreign_builders import (
     CANONICAL,
     SHARE,
@@ -354,3 +358,34 @@ def test_a_template_in_few_words() -> None:
     for templates, asked in (([few], REF), ([few, there], metric), ([few], metric)):
         found = translation(a_ramp(analysis=an_analysis(asked), metricTemplates=templates))
         assert found.document["guardrails"][0]["threshold"] == 2
+
+
+@pytest.mark.parametrize("rule", ["guard", "threshold"])
+@given(block=json_values)
+def test_whatever_is_sent_is_taken_or_refused(rule: str, block: object) -> None:
+    """No block makes anything but a document or faults, by either rule."""
+    for fields in (
+        {"analysis": block},
+        {"analysis": {**an_analysis(), "metrics": block, "webhooks": block}},
+        {"analysis": an_analysis(REF), "metricTemplates": block, "template_values": block},
+        {"argo": block},
+        {"argo": {"steps": block, "analysis": block, "analysisTemplates": block}},
+    ):
+        with suppress(Invalid):
+            validate_ramp(a_ramp(rule=rule, **fields))
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 1e308])
+def test_numbers_beyond_all_measure_are_refused(number: float) -> None:
+    """Wherever a number is wanted."""
+    for fields in (
+        {"analysis": an_analysis(threshold=number)},
+        {"analysis": an_analysis(stepWeight=number)},
+        {"analysis": an_analysis(iterations=number)},
+        {"analysis": an_analysis({"name": "request-duration", "threshold": number})},
+        {"analysis": an_analysis({"name": "request-duration", "thresholdRange": {"max": number}})},
+        {"argo": {"steps": [{"setWeight": number}]}},
+        {"argo": {"steps": [{"setWeight": 5}, {"pause": {"duration": number}}]}},
+        {"argo": {"steps": [{"setWeight": 5}, {"pause": {"duration": "9" * 5000}}]}},
+    ):
+        assert faults_of(a_ramp(**fields))
