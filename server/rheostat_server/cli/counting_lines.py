@@ -9,7 +9,7 @@ from rich.text import Text
 def rule_label(view: dict[str, Any]) -> str | None:
     """Return what the title says of a ramp's rule; ``None`` of one that the guard decides."""
     if view.get("rule", "guard") == "threshold":
-        return "rule: threshold, no stated error"
+        return "rule: threshold"
     return None if view.get("guarded", True) else "UNGUARDED"
 
 
@@ -21,7 +21,9 @@ def counting_lines(view: dict[str, Any]) -> list[RenderableType]:
     limit = "" if counting["limit"] is None else f" of {counting['limit']}"
     failed = counting["failed_checks"]
     what = "failed checks" if counting["like"] == "flagger" else "failed measurements"
-    lines: list[RenderableType] = [Text.assemble(f"{what}  ", (f"{failed}{limit}", "yellow" if failed else "green"))]
+    lines: list[RenderableType] = [
+        Text.assemble(f"{what}  ", (f"{failed}{limit}", "yellow" if failed else "green"), ("  no stated error", "dim"))
+    ]
     lines += [
         Text.assemble(f"  {check['name']}  ", (f"{check['said']}, wanted: {check['wanted']}", "dim"))
         for check in counting["checks"]

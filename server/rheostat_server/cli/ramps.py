@@ -74,14 +74,15 @@ def start(
 
 @ramp.command("guardrails")
 @click.argument("file")
+@click.option("--flag", help="The flag, where the file is Flagger's Canary or Argo's Rollout.")
 @connected
-def try_guardrails(session: Session, file: str) -> None:
+def try_guardrails(session: Session, file: str, flag: str | None) -> None:
     """Show what the queries of a ramp document's guardrails return now; exits with 1 where one is wrong.
 
     Nothing is started.
     """
     connection = session.connection
-    document = _document(connection, None, file, {})
+    document = _document(connection, flag, file, {})
     if not session.environment_given:
         connection.environment = str(document.get("environment") or connection.environment)
     body = connection.post(f"{connection.of_environment}/guardrails/try", document)
