@@ -195,6 +195,17 @@ def test_a_gate_waits_for_a_person_and_goes_on_counting() -> None:
     assert (ride.percent, ride.state.status) == (100, Status.PROMOTED)
 
 
+def test_a_gate_on_every_step_waits_from_its_own_good_round_on() -> None:
+    """What let it up to the step says nothing of leaving it."""
+    gates = [{"type": "confirm-traffic-increase", "url": "http://gate/"}]
+    ride = Ride(counted_plan(analysis=an_analysis(RATE, webhooks=gates)), lambda *_: 100.0).go(MINUTE + 30)
+    assert (ride.percent, ride.state.status) == (10, Status.RUNNING)
+
+    assert ride.go(30).state.status is Status.AWAITING_APPROVAL
+    assert ride.act(Action.APPROVE).go(MINUTE).percent == 20
+    assert ride.go(30).state.status is Status.RUNNING
+
+
 def test_a_gate_at_all_users_waits_too() -> None:
     """Where the last weight is 100 %, the promotion waits, and comes with the next good round after the approval."""
     block = an_analysis(RATE, stepWeights=[100], webhooks=GATE)
