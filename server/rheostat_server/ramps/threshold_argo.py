@@ -199,6 +199,9 @@ def _stepped(
     set_ppm = 0
     for step in schedule.steps[: progress.step]:
         set_ppm = max(set_ppm, (step.weight or 0) * PERCENT_PPM)
+    if set_ppm > state.exposure_ppm:
+        # It was to be set, and something kept it from that: the pause after it has not begun.
+        return replace(progress, stepped_ms=at_ms), Round.RAISE, f"step {progress.step} of {len(schedule.steps)}", False
     used = False
     while progress.step < len(schedule.steps):
         step = schedule.steps[progress.step]

@@ -185,6 +185,15 @@ def test_weights_that_repeat_or_follow_at_once() -> None:
     assert ride.go(1).state.status is Status.PROMOTED
 
 
+def test_a_weight_that_was_kept_from_being_set_is_set_later() -> None:
+    """The pause after it begins then."""
+    argo = an_argo({"setWeight": 20}, {"pause": {"duration": 5}}, {"setWeight": 40})
+    ride = Ride(counted_plan(argo=argo), lambda *_: GOOD).go(1)
+    ride.state = replace(ride.state, exposure_ppm=0, step=-1)
+
+    assert [ride.go(1).percent for _ in range(6)] == [20, 20, 20, 20, 20, 40]
+
+
 def test_an_initial_delay_and_a_count() -> None:
     """Measured from then on, so often, and then no more."""
     metric = {"initialDelay": "30s", "count": 2, "interval": "1m"}
