@@ -196,5 +196,5 @@ async def test_the_api_describes_its_ramps(api: httpx.AsyncClient) -> None:
 
     operations = [one for path in document["paths"].values() for one in path.values()]
     names = [one["operationId"] for one in operations]
-    assert len(names) == len(set(names)) == 12
+    assert len(names) == len(set(names)) == 13
     assert all(one.get("description") for one in operations)
