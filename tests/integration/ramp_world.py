@@ -18,13 +18,14 @@ from rheostat.model.outcome import Batch, FailingUnit, FailingUnits, Row, Sample
 from rheostat.model.ramp import RampOverlay
 from rheostat_server.access.model import Principal, Scope, TokenKind
 from rheostat_server.adapters.evidence.reported import ReportedEvidence
+from rheostat_server.adapters.evidence.reported_checks import ReportedChecks
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
 from rheostat_server.flags.service import ANY, FlagService
 from rheostat_server.flags.wire import FlagView
 from rheostat_server.outcomes.service import OutcomeService
-from rheostat_server.ports.evidence import EvidenceSource
+from rheostat_server.ports.evidence import CheckSource, EvidenceSource
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow
 from rheostat_server.ramps.controller import RampController
@@ -173,6 +174,7 @@ class RampWorld:
         best: Sources,
         clock: Clock | None,
         watching: Watching | None = None,
+        checks: dict[Family, CheckSource] | None = None,
     ) -> None:
         self.manual = ManualClock()
         self.clock: Clock = clock or self.manual
@@ -180,6 +182,7 @@ class RampWorld:
         self.metrics = PrometheusMetrics(self.clock, version="test")
         self.announced: list[int] = []
         self.sources = sources or {Family.REPORTED: ReportedEvidence(self.storage)}
+        self.checks: dict[Family, CheckSource] = {Family.REPORTED: ReportedChecks(self.storage), **(checks or {})}
         self.ramps = RampService(
             self.storage, self.clock, self.metrics, self.announced.extend, sources=best, watching=watching
         )
@@ -199,6 +202,7 @@ class RampWorld:
             self.announced.extend,
             node=node,
             crowd=ReportedEvidence(self.storage),
+            checks=self.checks,
         )
 
     async def lay_out(self) -> None:
@@ -301,9 +305,12 @@ async def ramp_world(
     interval_s: float = 1.0,
     clock: Clock | None = None,
     watching: Watching | None = None,
+    checks: dict[Family, CheckSource] | None = None,
+    scrape_s: float | None = None,
 ) -> AsyncIterator[RampWorld]:
     """Give a world with one environment, in which this node leads. Without ``clock`` time is moved by hand."""
-    world = RampWorld(database, sources, Sources(family=family, interval_s=interval_s), clock, watching)
+    best = Sources(family=family, interval_s=interval_s, scrape_s=scrape_s)
+    world = RampWorld(database, sources, best, clock, watching, checks)
     await world.outcomes.start()
     try:
         await world.lay_out()

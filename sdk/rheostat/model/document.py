@@ -201,6 +201,10 @@ class RampPlanDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     A ``strategy`` makes the steps from weights in percent: ``step_weight`` (linear), ``first_weight`` and ``factor``
     (exponential), both up to ``max_weight``. ``gate`` is each step's that says none itself. ``timezone`` is that of
     ``start_at``, and of the windows and freezes that have none.
+
+    ``analysis`` (``canaryAnalysis``) is a block of Flagger's, with its ``metricTemplates`` and what the holes in them
+    stand for (``template_values``); ``argo`` has ``steps``, ``analysis`` and ``analysisTemplates`` of Argo Rollouts.
+    Once checked, the guard's documents have none of these any more; ``rule: threshold`` counts by them.
     """
 
     steps: tuple[StepDocument, ...] = ()
@@ -224,7 +228,12 @@ class RampPlanDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     unguarded: bool = False
     min_coverage: int | float | None = None
     missing_users: Literal["kill", "hold"] = "kill"
-    rule: Literal["guard"] = "guard"
+    rule: Literal["guard", "threshold"] = "guard"
+    analysis: dict[str, Any] | None = None
+    canary_analysis: dict[str, Any] | None = msgspec.field(default=None, name="canaryAnalysis")
+    argo: dict[str, Any] | None = None
+    metric_templates: tuple[dict[str, Any], ...] = msgspec.field(default=(), name="metricTemplates")
+    template_values: dict[str, str] = {}
     step_weight: int | float | None = None
     first_weight: int | float | None = None
     max_weight: int | float | None = None

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 
 from rheostat_server.adapters.evidence.prometheus.access import Access
+from rheostat_server.adapters.evidence.prometheus.checks import PrometheusChecks
 from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient
 from rheostat_server.adapters.evidence.prometheus.source import PrometheusEvidence
 from rheostat_server.adapters.evidence.reported import ReportedEvidence
+from rheostat_server.adapters.evidence.reported_checks import ReportedChecks
 from rheostat_server.adapters.propagation.postgres import PostgresPropagation
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.label_map_file import read_label_map
-from rheostat_server.ports.evidence import EvidenceSource
+from rheostat_server.ports.evidence import CheckSource, EvidenceSource
 from rheostat_server.ports.propagation import Propagation
 from rheostat_server.ports.storage import Storage
 from rheostat_server.ramps.label_map import PRESETS, MetricMap
@@ -68,6 +70,14 @@ def evidence_sources(
     if prometheus is not None:
         evidence = PrometheusEvidence(prometheus, replica_labels=replica_labels)
         sources |= dict.fromkeys((Family.REPORTED_METRICS, Family.APPLICATION, Family.QUERIES), evidence)
+    return sources
+
+
+def check_sources(storage: Storage, prometheus: PrometheusClient | None) -> dict[Family, CheckSource]:
+    """Return where ramps that count failed checks look, by metric family."""
+    sources: dict[Family, CheckSource] = {Family.REPORTED: ReportedChecks(storage)}
+    if prometheus is not None:
+        sources[Family.QUERIES] = PrometheusChecks(prometheus)
     return sources
 
 

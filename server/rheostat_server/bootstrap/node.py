@@ -23,6 +23,7 @@ from rheostat_server.audit.routes import audit_routes
 from rheostat_server.audit.service import AuditService
 from rheostat_server.bootstrap.evidence import (
     best_source,
+    check_sources,
     evidence_sources,
     label_map,
     prometheus_client,
@@ -121,6 +122,7 @@ class Node:
             node=name,
             tick_seconds=settings.tick_seconds,
             crowd=ReportedEvidence(storage),
+            checks=check_sources(storage, prometheus),
         )
         watcher = OverlayRules()
         self.schedule = ScheduleRunner(

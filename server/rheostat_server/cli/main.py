@@ -20,6 +20,7 @@ from rheostat_server.cli.notify import notify
 from rheostat_server.cli.options import common_options
 from rheostat_server.cli.profiles import profile
 from rheostat_server.cli.promote import promote
+from rheostat_server.cli.ramp_files import translate
 from rheostat_server.cli.ramp_simulate import simulate
 from rheostat_server.cli.ramps import ramp
 from rheostat_server.cli.serve import serve
@@ -40,7 +41,7 @@ for command in (key, token, changes, notify, profile):
     rheostat.add_command(command)
 for command in (*flag_versions.COMMANDS, *flag_schedule.COMMANDS, adopt, explain, stale, usage):
     flag.add_command(command)
-for command in (*ramp_log.COMMANDS, *ramp_documents.COMMANDS, simulate):
+for command in (*ramp_log.COMMANDS, *ramp_documents.COMMANDS, simulate, translate):
     ramp.add_command(command)
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rheostat_server.cli.ramp_picture.arms import arms
+from rheostat_server.cli.ramp_picture.counting import counting
 from rheostat_server.cli.ramp_picture.decided import decided, telling
 from rheostat_server.cli.ramp_picture.ending import ending
 from rheostat_server.cli.ramp_picture.evidence import compact, evidence
@@ -99,6 +100,7 @@ def _parts(seen: _Seen, look: Look, fit: _Fit, room: int | None) -> list[Lines]:
         parts.append(compact(view, view["guardrails"], look, rows=99 if room is None else room - used))
     else:
         parts += [[*evidence(view, one, look), *_arms(view, one, look)] for one in view["guardrails"]]
+    parts.append(counting(view, look))
     return [part for part in (*parts, reporting(view, look)) if part]
 
 

@@ -170,6 +170,10 @@ def _simulation(document: RampDocument, options: dict[str, Any]) -> Simulation:
     if options["rps"] * (options["watched"] + options["onset"]) * options["regression"] > _MOST_FAILING:
         raise CommandFailed(f"--rps: {count(_MOST_FAILING)} failing requests a run are the most; lower it, or --for")
     plan = _plan(document, users)
+    if plan.threshold is not None:
+        raise CommandFailed(
+            "rule: threshold is not simulated; leave it out, and its counting stands beside the guard's"
+        )
     if not plan.guarded:
         raise CommandFailed("the ramp is unguarded: it moves by time alone, and there is nothing to simulate")
     mix = Mix(

@@ -15,11 +15,12 @@ from rheostat_server.cli.groups import Group
 from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, common_options, connected
 from rheostat_server.cli.ramp_actions import may_now
+from rheostat_server.cli.ramp_files import ramp_of_file
 from rheostat_server.cli.ramp_panel import look_on, ramp_picture, standing_line, status_text
 from rheostat_server.cli.ramp_watch import watch
 from rheostat_server.cli.ramp_watched import ENDED, moves_of
 from rheostat_server.cli.terminal import a_table, moment, print_prose, print_table
-from rheostat_server.cli.yaml_files import FileDocument, read_documents
+from rheostat_server.cli.yaml_files import FileDocument
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.simulation.estimate import outlook
 
@@ -27,6 +28,7 @@ _DECISIONS_READ = 200
 _FIELDS = (
     "template",
     "rollout",
+    "rule",
     "strategy",
     "step_weight",
     "first_weight",
@@ -51,7 +53,9 @@ def ramp() -> None:
 
 @ramp.command("start")
 @click.argument("flag", required=False)
-@click.option("-f", "--file", help="A ramp document; FLAG and the options below are then not needed.")
+@click.option("-f", "--file", help="A ramp document, or Flagger's or Argo Rollouts' own.")
+@click.option("--flag", "of_flag", help="The flag, where the file is Flagger's Canary or Argo's Rollout.")
+@click.option("--rule", type=click.Choice(["guard", "threshold"]), help="Who decides. [default: guard]")
 @click.option("--template", help="A template of the project; `none`: not even the environment's default.")
 @click.option("--rollout", help="A rule's rollout, instead of the default's.")
 @click.option("--steps", help="Percentages, such as 1,5,25,50,100.")
@@ -71,13 +75,15 @@ def ramp() -> None:
 @click.option("--unguarded", is_flag=True, help="Move by time alone.")
 @click.option("--rps", type=click.FloatRange(0, min_open=True), help="Requests a second, to tell times beforehand.")
 @connected
-def start(session: Session, flag: str | None, file: str | None, rps: float | None, **options: Any) -> None:
+def start(
+    session: Session, flag: str | None, file: str | None, of_flag: str | None, rps: float | None, **options: Any
+) -> None:
     """Start a ramp of FLAG in the environment, and say what to expect of it; `ramp simulate` says more.
 
     What is expected supposes 0.5 % failing requests, and 2 % with the variant if it is harmful.
     """
     connection = session.connection
-    document = _document(connection, flag, file, options)
+    document = _document(connection, of_flag or flag, file, options)
     if not session.environment_given:
         # A document says for which environment it is.
         connection.environment = str(document.get("environment") or connection.environment)
@@ -99,14 +105,15 @@ def start(session: Session, flag: str | None, file: str | None, rps: float | Non
 
 @ramp.command("guardrails")
 @click.argument("file")
+@click.option("--flag", help="The flag, where the file is Flagger's Canary or Argo's Rollout.")
 @connected
-def try_guardrails(session: Session, file: str) -> None:
+def try_guardrails(session: Session, file: str, flag: str | None) -> None:
     """Show what the queries of a ramp document's guardrails return now; exits with 1 where one is wrong.
 
     Nothing is started.
     """
     connection = session.connection
-    document = _document(connection, None, file, {})
+    document = _document(connection, flag, file, {})
     if not session.environment_given:
         connection.environment = str(document.get("environment") or connection.environment)
     body = connection.post(f"{connection.of_environment}/guardrails/try", document)
@@ -231,13 +238,9 @@ _action("abort", "End the ramp and go back to the exposure in force when it star
 
 def _document(connection: Connection, flag: str | None, file: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if file is not None:
-        # A file may hold the flag beside its ramp, for `apply`.
-        every = read_documents([file])
-        documents = [one for one in every if isinstance(one.data, dict) and one.data.get("kind") == "ramp"] or every
-        if len(documents) != 1:
-            raise CommandFailed(f"{file} has {len(documents)} documents; one ramp is started at a time")
-        check(documents)
-        data: dict[str, Any] = documents[0].data
+        data, left_out = ramp_of_file(file, connection.environment, flag=flag, options=options)
+        for line in left_out:
+            click.echo(line, err=True)
         return data
     if flag is None:
         raise CommandFailed("say which flag to ramp, or give a document with --file")

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from rheostat_server.ports.ramps import EpochMark
+from rheostat_server.ramps.checks import Check, CheckValue
 from rheostat_server.ramps.evidence import Block, Reading
 from rheostat_server.ramps.model import Guardrail, Plan
 from rheostat_server.ramps.terms import Queries, Term
@@ -89,6 +90,29 @@ class CrowdSource(Protocol):
 
     async def crowd(self, question: CrowdQuestion) -> Crowd:
         """Return what is new since the cursor, and how well the flag is covered now."""
+        ...
+
+
+class CheckQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ramp that counts failed checks looks at now."""
+
+    ramp: str
+    checks: tuple[Check, ...]
+    asked_ms: int
+
+
+class CheckSource(Protocol):
+    """Where checks are looked at: Prometheus (those with a query), or the reports of SDKs (the others).
+
+    Never raises: a check that could not be looked at has a ``problem``.
+    """
+
+    async def find(self, question: CheckQuestion) -> tuple[CheckValue, ...]:
+        """Return what each check found, in order."""
+        ...
+
+    async def forget(self, ramp: str, checks: Sequence[Check], now_ms: int) -> None:
+        """Let go of what none of these checks looks back to any more."""
         ...
 
 

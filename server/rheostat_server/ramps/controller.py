@@ -11,7 +11,7 @@ from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import RheostatServerError, Unavailable, VersionConflict
 from rheostat_server.outcomes.pruning import forget_evaluations, forget_units
-from rheostat_server.ports.evidence import CrowdSource, EvidenceSource
+from rheostat_server.ports.evidence import CheckSource, CrowdSource, EvidenceSource
 from rheostat_server.ports.metrics import Metrics, RampLabels
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import Storage, Transaction
@@ -57,6 +57,7 @@ class RampController:
         node: str,
         tick_seconds: float = 1.0,
         crowd: CrowdSource,
+        checks: Mapping[Family, CheckSource] | None = None,
     ) -> None:
         self._storage = storage
         self._sources = sources
@@ -69,7 +70,8 @@ class RampController:
         self._moving: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._gathering = Gathering(storage, sources, clock, crowd, self._places)
+        self._checks = checks or {}
+        self._gathering = Gathering(storage, sources, clock, crowd, self._places, checks=self._checks)
 
     async def start(self) -> None:
         """Begin to contend for the lease, and to move ramps while holding it."""
@@ -214,6 +216,10 @@ class RampController:
             self.lease.lost()
             return
         for row in rows:
+            if row.plan.threshold is not None:
+                for checked in self._checks.values():
+                    await checked.forget(row.id, row.plan.threshold.checks, self._clock.wall_ms())
+                continue
             for family, source in self._sources.items():
                 readers = [guardrail.name for guardrail in row.plan.guardrails if guardrail.family is family]
                 cursors = [row.state.guardrails.get(name, GuardrailState()).cursor for name in readers]

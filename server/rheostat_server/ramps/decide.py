@@ -25,6 +25,7 @@ from rheostat_server.ramps.model import LIVE, Gate, Guardrail, GuardrailState, P
 from rheostat_server.ramps.observe import BLIND_AFTER
 from rheostat_server.ramps.silence import LONGEST_PREFLIGHT, REQUESTS_TO_ARM
 from rheostat_server.ramps.stats import LOG_PROOF_BAR, PROOF_BAR
+from rheostat_server.ramps.threshold import decide_threshold
 from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 from rheostat_server.ramps.waiting import by_calendar
 from rheostat_server.ramps.words import count, duration, exposure, odds, rate
@@ -42,7 +43,12 @@ def decide(plan: Plan, state: State, now_ms: int) -> Decision:
     """
     if state.status not in LIVE:
         return Hold(state.status, state.why)
-    return _safety(plan, state, now_ms) or by_calendar(plan, state, _progress(plan, state, now_ms), now_ms)
+    decision = (
+        _safety(plan, state, now_ms) or _progress(plan, state, now_ms)
+        if plan.threshold is None
+        else decide_threshold(plan, state, now_ms)
+    )
+    return by_calendar(plan, state, decision, now_ms)
 
 
 def under_way(state: State) -> Status:

@@ -4,6 +4,7 @@ import enum
 
 import msgspec
 
+from rheostat_server.ramps.checks import CheckValue
 from rheostat_server.ramps.windows import Shut
 
 
@@ -97,7 +98,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     exposure (ppm) exposes at least; −1 for those that none does. ``coverage`` is the share (0 … 1) of the flag's
     single evaluations that come from services which report; ``None`` where nobody evaluates. ``vanished`` counts
     instances that fell silent without a goodbye since the observation before. ``shut`` is what keeps the ramp from
-    going up by the calendar.
+    going up by the calendar. ``checks`` are what ``rule: threshold`` measured at this observation.
     """
 
     at_ms: int
@@ -109,3 +110,4 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float | None = None
     vanished: int = 0
     shut: Shut | None = None
+    checks: tuple[CheckValue, ...] = ()

@@ -7,11 +7,21 @@ import structlog
 
 from rheostat.clock import Clock
 from rheostat_server.errors import Unavailable
-from rheostat_server.ports.evidence import Crowd, CrowdQuestion, CrowdSource, EvidenceSource, Question
+from rheostat_server.ports.evidence import (
+    CheckQuestion,
+    CheckSource,
+    Crowd,
+    CrowdQuestion,
+    CrowdSource,
+    EvidenceSource,
+    Question,
+)
 from rheostat_server.ports.ramps import EpochMark, RampRow
 from rheostat_server.ports.storage import Storage
+from rheostat_server.ramps.checks import Check, CheckValue
 from rheostat_server.ramps.evidence import Evidence, Reading, Sight
 from rheostat_server.ramps.model import Family, GuardrailState
+from rheostat_server.ramps.threshold import due_checks
 from rheostat_server.ramps.windows import shut_at
 
 log = structlog.get_logger()
@@ -27,12 +37,15 @@ class Gathering:
         clock: Clock,
         crowd: CrowdSource,
         places: asyncio.Semaphore,
+        *,
+        checks: Mapping[Family, CheckSource],
     ) -> None:
         self._storage = storage
         self._sources = sources
         self._clock = clock
         self._crowd_source = crowd
         self._places = places
+        self._checks = checks
         self._marks: dict[str, tuple[EpochMark, ...]] = {}
 
     def keep(self, live: Collection[str]) -> None:
@@ -41,6 +54,8 @@ class Gathering:
 
     async def evidence(self, row: RampRow) -> Evidence:
         """Return all that is known of the ramp now; a source that fails is one guardrail that sees nothing."""
+        if row.plan.threshold is not None:
+            return await self._checked(row)
         state = row.state
         marks = await self._epochs(row)
         at_ms = self._clock.wall_ms()
@@ -75,6 +90,20 @@ class Gathering:
             vanished=crowd.vanished,
             shut=shut_at(row.plan.advance_windows, row.plan.freezes, at_ms),
         )
+
+    async def _checked(self, row: RampRow) -> Evidence:
+        """Return what the checks that are due now found, where a ramp counts those that fail."""
+        at_ms = self._clock.wall_ms()
+        by_family: dict[Family, list[Check]] = {}
+        for check in due_checks(row.plan, row.state, at_ms):
+            by_family.setdefault(Family.REPORTED if check.query is None else Family.QUERIES, []).append(check)
+        answers = await asyncio.gather(
+            *(
+                _find(self._checks.get(family), CheckQuestion(ramp=row.id, checks=tuple(checks), asked_ms=at_ms))
+                for family, checks in by_family.items()
+            )
+        )
+        return Evidence(at_ms=at_ms, checks=tuple(value for answer in answers for value in answer))
 
     async def _epochs(self, row: RampRow) -> tuple[EpochMark, ...]:
         marks = self._marks.get(row.id)
@@ -113,6 +142,18 @@ class Gathering:
             # The guardrails still see, and may have to kill.
             log.exception("crowd_failed", ramp=row.id)
             return Crowd(cursor=cursor)
+
+
+async def _find(source: CheckSource | None, question: CheckQuestion) -> tuple[CheckValue, ...]:
+    problem = "this node has no Prometheus; set RHEOSTAT_PROMETHEUS_URL"
+    if source is not None:
+        try:
+            return await source.find(question)
+        except Exception:
+            # To the rule it is a check that failed.
+            log.exception("checks_failed", ramp=question.ramp)
+            problem = "its source failed"
+    return tuple(CheckValue(name=check.name, problem=problem) for check in question.checks)
 
 
 async def _ask(source: EvidenceSource | None, questions: Sequence[Question]) -> tuple[Reading, ...]:

@@ -4,6 +4,7 @@ import enum
 
 import msgspec
 
+from rheostat_server.ramps.checks import ThresholdPlan, ThresholdState
 from rheostat_server.ramps.evidence import ArmTotals, Block, Sight
 from rheostat_server.ramps.memory import CeilingMemory, CrowdMemory, KillProcess, Proof
 from rheostat_server.ramps.terms import Queries
@@ -113,6 +114,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ``min_units`` is the most that it can lower. ``missing_kill`` says whether missing users kill: then they have a part
     of α; else they only hold. Below ``min_coverage`` (0 … 1) nothing goes up. ``strategy`` says where the steps come
     from. Outside its ``advance_windows`` (none: always), and in its ``freezes``, nothing goes up either.
+    With the ``rule`` ``threshold`` checks are counted as ``threshold`` says, and there is no guardrail.
     """
 
     project: str
@@ -147,6 +149,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str = "canary"
     advance_windows: tuple[AdvanceWindow, ...] = ()
     freezes: tuple[Freeze, ...] = ()
+    rule: str = "guard"
+    threshold: ThresholdPlan | None = None
 
 
 class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +207,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     read. ``left`` are (exposure in ppm, until when it was in force) of the last few exposures. ``users`` is U, as far
     as it is known. ``why`` says in words why it stands where it stands. ``shut`` is what keeps it from going up by the
     calendar, as of the last observation. ``starts_ms`` is when a draft starts.
+    ``threshold`` is set by ``rule: threshold``.
     """
 
     status: Status = Status.DRAFT
@@ -227,3 +232,4 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     shut: Shut | None = None
     starts_ms: int | None = None
+    threshold: ThresholdState | None = None

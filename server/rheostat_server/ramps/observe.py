@@ -22,6 +22,7 @@ from rheostat_server.ramps.ladder import START, stated_ppm, treated_share
 from rheostat_server.ramps.memory import CrowdMemory, Proof, Retreat
 from rheostat_server.ramps.model import LIVE, Family, Guardrail, GuardrailState, Measure, Plan, State
 from rheostat_server.ramps.stats import absolute_step, kill_step, log_m, log_mean_exp, relative_step, still_holds
+from rheostat_server.ramps.threshold import observe_threshold
 
 BLIND_AFTER = 3
 """Observations without evidence after which a ramp is blind; nobody counts further."""
@@ -53,6 +54,8 @@ def observe(plan: Plan, state: State, evidence: Evidence) -> State:
     """
     if state.status not in LIVE:
         return state
+    if plan.threshold is not None:
+        return observe_threshold(plan.threshold, state, evidence)
     crowd = crowd_after(plan, state, evidence)
     readings = {reading.guardrail: reading for reading in evidence.readings}
     guardrails = {

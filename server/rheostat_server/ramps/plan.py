@@ -13,11 +13,13 @@ from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.calendar_fields import freezes_of, windows_of
 from rheostat_server.ramps.cutting import cut_at
 from rheostat_server.ramps.few import BY_HAND_BELOW, FEW_USERS
+from rheostat_server.ramps.foreign.translation import THRESHOLD
 from rheostat_server.ramps.guardrails import SUCCESS_RATE
 from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
 from rheostat_server.ramps.observe import DEFAULT_ACCEPTABLE
 from rheostat_server.ramps.plan_guardrails import ceiling_of, guardrails_of, reads_metrics
+from rheostat_server.ramps.plan_threshold import threshold_plan, weight_faults
 from rheostat_server.ramps.remarks import users_to_kill
 from rheostat_server.ramps.strategies import made_steps, place_of_step, without_return
 from rheostat_server.ramps.words import count, exposure
@@ -54,6 +56,13 @@ def plan_of(
     Raises:
         Invalid: the plan cannot work; all faults are listed.
     """
+    if document.rule == THRESHOLD:
+        counting, wrong = threshold_plan(
+            document, project=project, rollout=rollout, start_ppm=start_ppm, metrics=scrape_s is not None
+        )
+        if faults := [*wrong, *_faults(counting, rollout, asked_steps=0)]:
+            raise Invalid(faults, "the ramp")
+        return counting
     users = document.users if users is None else users
     holdback_ppm = percent_to_ppm(document.holdback)
     preflight_s = 0.0 if document.unguarded else _seconds(document.preflight, 600.0)
@@ -116,7 +125,11 @@ def replanned(plan: Plan, flag: Flag, rollout: Rollout, start_ppm: int) -> Plan:
         low_ppm=rollout.low,
         width_ppm=rollout.high - rollout.low,
     )
-    faults = [*off_variant_faults(flag, plan.kill_scope), *_faults(again, rollout, asked_steps=len(plan.steps))]
+    faults = [
+        *off_variant_faults(flag, plan.kill_scope),
+        *weight_faults(plan, start_ppm),
+        *_faults(again, rollout, asked_steps=len(plan.steps)),
+    ]
     if faults:
         raise Invalid(faults, "the ramp")
     return again

@@ -7,10 +7,12 @@ import msgspec
 
 from rheostat.model.document import RampDocument, TemplateDocument
 from rheostat_server.errors import Fault, Invalid
+from rheostat_server.faults import Faults
 from rheostat_server.ports.ramps import Origin
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
+from rheostat_server.ramps.foreign.translation import translated
 from rheostat_server.ramps.given import as_given, digest_of
-from rheostat_server.ramps.template import template_named, unknown_template, validate_with
+from rheostat_server.ramps.template import template_named, unknown_template, validate_with, with_template
 from rheostat_server.ramps.validate import validate_ramp
 from rheostat_server.ramps.watching import Watched
 
@@ -67,19 +69,25 @@ def prepared(given: dict[str, Any], environment: EnvironmentRow, templates: Mapp
     # Kept as it was written, with what the digest is of.
     origin = Origin(document=given, digest=digest_of(given))
     if key is None:
-        return Prepared(document=validate_ramp(given), origin=origin)
+        return Prepared(document=validate_ramp(given), origin=origin, notes=changes_of(given))
     if key not in templates:
         raise Invalid([unknown_template(key, templates), *_own_faults(given)], "the ramp")
     template = templates[key]
     document, taken = validate_with(given, template.document)
+    changes = changes_of(with_template(given, template.document)[0])
     by = "" if given.get("template") is not None else f", the default of {environment.key}"
     version = f", version {template.version}" if template.version else ""
     gave = ", ".join(taken) or "nothing: the document has all of it itself"
     return Prepared(
         document=document,
         origin=msgspec.structs.replace(origin, template=key, template_version=template.version or None),
-        notes=(f"template {key}{version}{by}: it gives {gave}",),
+        notes=(f"template {key}{version}{by}: it gives {gave}", *changes),
     )
+
+
+def changes_of(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what becomes of a block of Flagger's or Argo Rollouts' in a document without faults, a line each."""
+    return translated(given, Faults()).changes
 
 
 def _own_faults(given: Mapping[str, Any]) -> Sequence[Fault]:

@@ -77,7 +77,7 @@ def counters_of(text: str) -> Counters:
     """
     plus: list[Selector] = []
     minus: list[Selector] = []
-    _collect(_parsed(text), plus, minus, summed=False)
+    _collect(parsed(text), plus, minus, summed=False)
     if len(plus) + len(minus) > MOST_SELECTORS:
         raise PromqlError(f"a query has at most {MOST_SELECTORS} selectors", 'select more at once: {__name__=~"a|b"}')
     return Counters(tuple(plus), tuple(minus))
@@ -93,12 +93,12 @@ def matchers_of(text: str) -> tuple[Matcher, ...]:
     if not inner:
         return ()
     try:
-        found = _parsed(f"x{{{inner}}}")
+        found = parsed(f"x{{{inner}}}")
     except PromqlError as error:
         raise PromqlError(str(error), 'such as: namespace="shop", workload=~"checkout.*"') from error
     if not isinstance(found, parser.VectorSelector):
         raise PromqlError("this is no list of label conditions", 'such as: namespace="shop"')
-    return _selector(found).matchers
+    return selector_of(found).matchers
 
 
 def filled_in(selector: Selector, values: dict[str, str]) -> Selector:
@@ -145,7 +145,12 @@ def literally(text: str) -> str:
     return re.sub(r"([^A-Za-z0-9_\x80-\U0010ffff-])", r"\\\1", text)
 
 
-def _parsed(text: str) -> parser.Expr:
+def parsed(text: str) -> parser.Expr:
+    """Return a query's tree.
+
+    Raises:
+        PromqlError: it does not parse; the message says where, the hint what would do.
+    """
     at = _unclosed(text)
     if at is not None:
         raise PromqlError(
@@ -163,7 +168,7 @@ def _collect(found: parser.Expr, plus: list[Selector], minus: list[Selector], *,
         case parser.ParenExpr():
             _collect(found.expr, plus, minus, summed=summed)
         case parser.VectorSelector():
-            plus.append(_selector(found))
+            plus.append(selector_of(found))
         case parser.AggregateExpr() if str(found.op) == "sum":
             _collect(found.expr, plus, minus, summed=True)
         case parser.AggregateExpr():
@@ -201,7 +206,12 @@ def _is_sum(found: parser.Expr) -> bool:
     return isinstance(found, parser.AggregateExpr)
 
 
-def _selector(found: parser.VectorSelector) -> Selector:
+def selector_of(found: parser.VectorSelector) -> Selector:
+    """Return what a selector of a query's tree selects.
+
+    Raises:
+        PromqlError: it reads another time than now, or joins conditions by ``or``.
+    """
     if found.offset is not None or found.at is not None:
         raise PromqlError("offset and @ read another time than now", "leave them out")
     if found.matchers.or_matchers:
@@ -224,7 +234,7 @@ def _without_window(call: parser.Call) -> str:
     [argument] = call.args
     if isinstance(argument, parser.MatrixSelector):
         try:
-            return f"give the counter itself: {_selector(argument.vector_selector)}"
+            return f"give the counter itself: {selector_of(argument.vector_selector)}"
         except PromqlError:
             pass
     return "give the counter itself"

@@ -7,6 +7,7 @@ from rheostat_server.ramps.few import HARM, USUAL, can_tell_harm
 from rheostat_server.ramps.grades import BY_REQUESTS, BY_UNITS
 from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import Measure, Plan
+from rheostat_server.ramps.standing_threshold import threshold_remarks
 from rheostat_server.ramps.stats import RELATIVE_SHARE, failing_users_to_kill
 from rheostat_server.ramps.words import count, exposure
 
@@ -19,6 +20,8 @@ def users_to_kill(plan: Plan, exposure_ppm: int) -> int | None:
 def remarks(plan: Plan) -> tuple[str, ...]:
     """Return what a person should know before this ramp starts, a line each."""
     lines = []
+    if plan.threshold is not None:
+        return tuple(threshold_remarks(plan, plan.threshold))
     if not plan.guarded:
         lines.append("unguarded: it moves by time alone, and nothing takes the variant back")
     lines += _at_once(plan)

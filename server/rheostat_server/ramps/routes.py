@@ -22,6 +22,7 @@ from rheostat_server.ramps.wire import (
     RampView,
     RestartBody,
     ReviveBody,
+    TranslationView,
     TrialList,
 )
 from rheostat_server.web.decoding import decode, decode_plain
@@ -68,6 +69,13 @@ def ramp_routes(service: RampService) -> Router:
         return await service.restart(
             project, environment, ramp_id, asked.first, reason=asked.reason, actor=principal.actor
         )
+
+    @post(_RAMPS + "/translate", operation_class=takes(RampDocument), status_code=200)
+    async def translate_ramp(
+        project: FromPath[str], environment: FromPath[str], body: RawBody, principal: Caller
+    ) -> TranslationView:
+        """Show what a document with Flagger's or Argo Rollouts' block comes to. Nothing is started."""
+        return await service.translate(project, environment, decode_plain(body))
 
     @post(_ENVIRONMENT + "/guardrails/try", operation_class=takes(RampDocument), status_code=200)
     async def try_guardrails(
@@ -135,7 +143,16 @@ def ramp_routes(service: RampService) -> Router:
         return await service.revive(project, environment, key, reason=asked.reason, actor=principal.actor)
 
     actions = [_action_route(service, action, words) for action, words in _ASKED_BY_PATH]
-    handlers: list[Any] = [start_ramp, restart_ramp, try_guardrails, list_ramps, get_ramp, list_decisions, *actions]
+    handlers: list[Any] = [
+        start_ramp,
+        restart_ramp,
+        translate_ramp,
+        try_guardrails,
+        list_ramps,
+        get_ramp,
+        list_decisions,
+        *actions,
+    ]
     handlers += [kill_flag, revive_flag]
     return Router("/", route_handlers=handlers, tags=["ramps"])
 

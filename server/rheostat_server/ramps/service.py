@@ -13,10 +13,12 @@ from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
 from rheostat_server.ramps.controller import labels_of
 from rheostat_server.ramps.kills import KillOrder, kill_flag, revive_flag
 from rheostat_server.ramps.model import Action, Status
+from rheostat_server.ramps.preparing import changes_of, given_document
 from rheostat_server.ramps.records import KINDS, acted
 from rheostat_server.ramps.starter import Once, RampStarter, Started
 from rheostat_server.ramps.starting import Sources
 from rheostat_server.ramps.transition import act
+from rheostat_server.ramps.validate import validate_ramp
 from rheostat_server.ramps.waiting import against_calendar
 from rheostat_server.ramps.watching import Watching
 from rheostat_server.ramps.wire import (
@@ -24,6 +26,7 @@ from rheostat_server.ramps.wire import (
     KillAnswer,
     RampList,
     RampView,
+    TranslationView,
     TrialList,
     decision_view,
     kill_view,
@@ -92,6 +95,19 @@ class RampService:
     async def start_due(self, draft: RampRow, token: int) -> None:
         """Start a draft whose time has come, in the name of who planned it; raises as ``RampStarter.start_draft``."""
         await self.starter.start_draft(draft, actor=draft.started_by, token=token)
+
+    async def translate(self, project: str, environment: str, data: object) -> TranslationView:
+        """Return what a document with somebody else's block comes to. Nothing is started.
+
+        Raises:
+            Invalid: the document has faults; all are listed.
+            NotFound: there is no such environment.
+        """
+        given = given_document(data, environment)
+        document = validate_ramp(given)
+        async with self._storage.transaction() as tx:
+            await tx.environments.get(project, environment)
+        return TranslationView(document=document, changes=changes_of(given))
 
     async def try_guardrails(self, project: str, environment: str, data: object) -> TrialList:
         """Return what the queries of a ramp document's guardrails return now. Nothing is started.

@@ -16,6 +16,7 @@ from rheostat_server.ramps.ladder import START, is_last, step_at, treated_share
 from rheostat_server.ramps.model import LIVE, Guardrail, GuardrailState, Plan, State, Status
 from rheostat_server.ramps.observe import BLIND_AFTER, acceptable_rate, added
 from rheostat_server.ramps.stats import HOLD_AT, PROOF_BAR, requests_needed
+from rheostat_server.ramps.threshold import standing_words
 from rheostat_server.ramps.waiting import releases, shut_words
 from rheostat_server.ramps.windows import distance
 from rheostat_server.ramps.words import about, duration, exposure, roughly
@@ -165,6 +166,8 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             # With nobody exposed there is no proof to be had, nor asked for.
             alone = treated_share(plan, state.exposure_ppm) == 0
             next_words = state.why if alone and plan.guarded else _next(plan, state, guardrails, now_ms)
+            if plan.threshold is not None:
+                next_words = standing_words(plan, state, now_ms)
             return f"running at {at}{_of_steps(plan, state)}: {next_words.removeprefix(f'{at}: ')}"
         case _ if state.status in LIVE and under_way(state) is Status.ARMING:
             return f"{state.status.value} while arming: {state.why}"
@@ -186,7 +189,9 @@ def _preflight_left_s(plan: Plan, state: State) -> float:
 
 
 def _of_steps(plan: Plan, state: State) -> str:
-    return " (back at the start)" if state.step == START else f" (step {state.step + 1} of {len(plan.steps)})"
+    if state.step == START:
+        return " (back at the start)" if plan.threshold is None else " (before the first step)"
+    return f" (step {state.step + 1} of {len(plan.steps)})"
 
 
 def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], now_ms: int) -> str:

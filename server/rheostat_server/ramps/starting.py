@@ -74,7 +74,7 @@ async def start_ramp(
     at_ms: int,
     draft: RampRow | None = None,
 ) -> tuple[RampRow, tuple[str, ...]]:
-    """Write a new ramp with all that it serves; return it, and what a person should know.
+    """Write a new ramp with all that it serves; return it, and what a person should know: ``changes`` first.
 
     ``draft`` is the one whose time has come: it becomes the ramp.
 

@@ -196,6 +196,13 @@ _RULE = (
         courses=_SOAK,
         when="the soak is over, and nothing holds; the holdback is released unless `keep_holdback`",
     ),
+    _row(
+        Cause.RULE_PROMOTE,
+        _MOVING,
+        Outcome(Status.PROMOTED),
+        courses=_STEPS,
+        when="by `rule: threshold`, which has no soak: the last step's checks are good",
+    ),
     _row(Cause.RULE_KILL, LIVE, _KILLED, courses=_STEPS | _SOAK, when="harm: no pause, gate or window stops it"),
 )
 

@@ -18,6 +18,7 @@ from rheostat_server.ramps.memory import Proof, Retreat
 from rheostat_server.ramps.model import LIVE, Action, Family, GuardrailState, Measure, Plan, State, Status
 from rheostat_server.ramps.observe import acceptable_after
 from rheostat_server.ramps.states import Cause
+from rheostat_server.ramps.threshold import begun
 from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
 
 _NOTHING = ArmTotals()
@@ -28,6 +29,8 @@ def start(plan: Plan, now_ms: int) -> State:
 
     Where it has windows or freezes the first step waits for the controller to look at the calendar.
     """
+    if plan.threshold is not None:
+        return begun(plan, plan.threshold, now_ms)
     state = State(
         status=Status.ARMING,
         epoch=1,

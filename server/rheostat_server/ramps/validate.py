@@ -10,6 +10,9 @@ from rheostat.model.kill import KillScope
 from rheostat_server.faults import Faults, Fields, is_number, items_at, plain_number, share_fault, spelled, type_name
 from rheostat_server.flags.keys import key_at
 from rheostat_server.ramps import calendar_fields, strategies
+from rheostat_server.ramps.foreign.counted import check_threshold, foreign_fields
+from rheostat_server.ramps.foreign.translation import FIELDS as FOREIGN_FIELDS
+from rheostat_server.ramps.foreign.translation import THRESHOLD, translated
 from rheostat_server.ramps.guardrails import check_guardrails
 from rheostat_server.ramps.strategies import MOST_STEPS
 
@@ -49,8 +52,9 @@ _RAMP: Final = (
     *calendar_fields.FIELDS,
     "template",
     "to",
+    *FOREIGN_FIELDS,
 )
-_LATER: Final = ("baseline", "analysis", "canaryAnalysis")
+_LATER: Final = ("baseline",)
 _LATER_STRATEGIES: Final = ("rolling", "a-b")
 _STEP: Final = ("exposure", "min_dwell", "max_dwell", "gate")
 
@@ -64,7 +68,10 @@ def validate_ramp(data: object) -> RampDocument:
         Invalid: it has faults; all of them are listed, each with its path.
     """
     faults = Faults()
-    document = _check_ramp(data, faults)
+    found = translated(data, faults)
+    document = _check_ramp(found.document, faults)
+    if document.rule == THRESHOLD:
+        check_threshold(data, found, faults)
     faults.raise_any("the ramp document")
     return document
 
@@ -81,7 +88,7 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
     if unguarded and guardrails:
         fields.fault("unguarded", "a ramp with guardrails is guarded", "leave out one of the two")
     min_dwell, max_dwell = _dwell(fields)
-    fields.choice("rule", ("guard",), later=("threshold",))
+    by_threshold = fields.choice("rule", ("guard", THRESHOLD)) == THRESHOLD
     weights = strategies.check_weights(fields, strategy)
     calendar = calendar_fields.check_calendar(fields)
     document = RampDocument(
@@ -119,6 +126,8 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         timezone=calendar.timezone,
         template=key_at(fields, "template", "template's key"),
         to=_check_to(fields),
+        rule="threshold" if by_threshold else "guard",
+        **(foreign_fields(fields) if by_threshold else {}),
     )
     strategies.check_return(fields, document)
     return document

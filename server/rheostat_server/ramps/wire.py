@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from rheostat.model.document import RampDocument
 from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.outcomes.cover import coverage_of
@@ -14,6 +15,7 @@ from rheostat_server.ramps.legality import allowed
 from rheostat_server.ramps.model import Action, Plan
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.standing import GuardrailStanding, Standing, standing
+from rheostat_server.ramps.standing_threshold import CountingStanding, counting_standing
 from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.web.decoding import Body, Text
 from rheostat_server.web.times import rfc3339, rfc3339_or_none
@@ -82,6 +84,7 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     ``digest`` tells it from others; ``template`` is what that took. ``restart_of`` is the ramp that this one starts
     again, with the step ``started_from``.
     ``at`` is the moment of which all this is told, ``entered_at`` when the present exposure began.
+    ``counting`` is how a ramp by ``rule: threshold`` stands, which has no guardrails and states no error.
     """
 
     id: str
@@ -119,6 +122,18 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     template_version: int | None = None
     restart_of: str | None = None
     started_from: float | None = None
+    rule: str = "guard"
+    counting: CountingStanding | None = None
+
+
+class TranslationView(msgspec.Struct, frozen=True, kw_only=True):
+    """A ramp document without Flagger's or Argo Rollouts' block, and what changes in meaning, a line each.
+
+    With ``rule: threshold`` the block stays, for it is counted by it.
+    """
+
+    document: RampDocument
+    changes: tuple[str, ...]
 
 
 class TrialArm(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +256,8 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         strategy=plan.strategy,
         start_at=rfc3339_or_none(state.starts_ms),
         **_origin(row),
+        rule=plan.rule,
+        counting=counting_standing(plan, state, now_ms),
     )
 
 

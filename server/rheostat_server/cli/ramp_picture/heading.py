@@ -48,10 +48,10 @@ def labels(view: dict[str, Any], look: Look) -> list[str]:
     """Return what everybody has to know of the plan, the warnings in capitals."""
     plan = view.get("plan") or {}
     found = [str(view.get("strategy") or plan.get("strategy") or "canary"), f"proof: {view['proof']}"]
+    if (rule := view.get("rule") or plan.get("rule") or "guard") != "guard":
+        return [*found, f"rule: {rule}, NO STATED ERROR"]
     if not view.get("guarded", True):
         return [*found, "UNGUARDED: moves by time alone"]
-    if plan.get("rule", "guard") != "guard":
-        found.append(f"rule: {plan['rule']}")
     if plan.get("alpha"):
         kills = ""
         if lines := {figure(one["kill_line"]) for one in view.get("guardrails", ()) if one["may_kill"]}:

@@ -179,7 +179,7 @@ def test_labels_of_other_strategies_and_rules_are_those_of_the_api() -> None:
     view = view_of(a_plan(), running(a_plan(), NOON), NOON)
     view["plan"] |= {"strategy": "rolling", "rule": "threshold"}
 
-    assert labels(view, LOOK)[:3] == ["rolling", "proof: randomised", "rule: threshold"]
+    assert labels(view, LOOK)[:3] == ["rolling", "proof: randomised", "rule: threshold, NO STATED ERROR"]
 
 
 def test_it_is_said_for_how_long_a_ramp_has_stood_still() -> None:

@@ -39,6 +39,17 @@ class Samples(msgspec.Struct, frozen=True):
     now_ms: int | None = None
 
 
+class Numbers(msgspec.Struct, frozen=True):
+    """What a query comes to at one moment: numbers as they were written. ``scalar``: one that is no list."""
+
+    found: tuple[str, ...]
+    scalar: bool = False
+
+
+class _Instant(msgspec.Struct):
+    value: tuple[float, str] | None = None
+
+
 class _Result(msgspec.Struct):
     metric: dict[str, str]
     values: list[tuple[float, str]] = []
@@ -77,6 +88,20 @@ class PrometheusClient:
         def ask() -> Samples:
             answer, date = self._answer("POST", "/api/v1/query", fields)
             return _samples(_decoded(answer, _Data), date)
+
+        return await self._wait(ask)
+
+    async def instant(self, text: str) -> Numbers:
+        """Return the numbers that a query comes to now.
+
+        Raises:
+            QueryFailedError: as ``query``; or it comes to samples over time, or to histograms.
+        """
+        fields = {"query": text, "timeout": f"{2 * self._timeout_s:g}s"}
+
+        def ask() -> Numbers:
+            answer, _ = self._answer("POST", "/api/v1/query", fields)
+            return _numbers(_decoded(answer, _Data))
 
         return await self._wait(ask)
 
@@ -194,6 +219,24 @@ def _samples(data: _Data, date: str | None) -> Samples:
             raise QueryFailedError(f"{name} has no finite sample")
         series.append(Series(name, result.metric, samples))
     return Samples(tuple(series), _moment(date))
+
+
+def _numbers(data: _Data) -> Numbers:
+    if data.result_type == "scalar":
+        return Numbers((_decoded(data.result, tuple[float, str])[1],), scalar=True)
+    if data.result_type != "vector":
+        raise QueryFailedError(f"the answer holds no number but a {data.result_type}")
+    found = []
+    for result in _decoded(data.result, list[_Instant]):
+        if result.value is None:
+            raise QueryFailedError("the answer is a histogram, and no number")
+        found.append(result.value[1])
+    try:
+        for text in found:
+            float(text)
+    except ValueError as error:
+        raise QueryFailedError("a value is not a number") from error
+    return Numbers(tuple(found))
 
 
 def _moment(date: str | None) -> int | None:
