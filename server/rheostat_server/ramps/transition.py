@@ -146,7 +146,7 @@ def overlay(plan: Plan, ramp_id: str, state: State, unit_key: str, *, server_sco
         levels=levels(plan),
         arming_ppm=plan.steps[0].exposure_ppm if arming else None,
         holdback_ppm=plan.holdback_ppm if holds_back else 0,
-        live=live,
+        plain_live=live,
         unit_key=unit_key if server_scope else None,
         slow_bounds_ms=slow_bounds(plan),
     )
