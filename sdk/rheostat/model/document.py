@@ -139,6 +139,10 @@ class RampStrategy(enum.StrEnum):
 
     CANARY = "canary"
     CUSTOM = "custom"
+    ROLLING = "rolling"
+    """An attribute's values in order, each a canary within itself; or equal shards of the line."""
+    A_B = "a-b"
+    """All other variants against a baseline, at one exposure, until a date or a sample: it decides nothing."""
 
 
 class StepDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -186,6 +190,13 @@ class GuardrailDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_
     min_difference: int | float | None = None
 
 
+class UntilDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """A local date and time with its timezone."""
+
+    at: str
+    timezone: str
+
+
 class RampDocument(
     msgspec.Struct,
     frozen=True,
@@ -201,6 +212,11 @@ class RampDocument(
     ``auto``), ``alpha`` the ramp's budget of false kills. ``users`` is how many distinct units are expected. Below
     ``min_coverage`` (percent of evaluations that come from services which report) nothing goes up. ``missing_users``
     says what exposed users who stay away do: kill, or hold.
+
+    Of ``rolling``: ``by`` is an attribute, each item of ``values`` a stage of users who have one of them, ``others``
+    whether all other users are the last stage; or ``shards`` is how many equal parts of the line are the steps. Of
+    ``a-b``: ``baseline`` is the variant that the others are compared with, until a moment or until both sides have had
+    ``sample`` distinct users.
     """
 
     flag: str
@@ -227,3 +243,10 @@ class RampDocument(
     min_coverage: int | float | None = None
     missing_users: Literal["kill", "hold"] = "kill"
     rule: Literal["guard"] = "guard"
+    by: str | None = None
+    values: tuple[tuple[Any, ...], ...] = ()
+    others: bool = True
+    shards: int | None = None
+    baseline: str | None = None
+    until: str | UntilDocument | None = None
+    sample: int | None = None

@@ -94,6 +94,12 @@ def _exposure(view: dict[str, Any]) -> RenderableType:
     rows = Table.grid()
     rows.add_row(table)
     rows.add_row(Text.assemble(f"{'steps':<11}", steps, " %"))
+    if stages := view.get("stages"):
+        named = Text(" → ").join(
+            Text(words, "bold" if index == view["stage"] else "dim" if index > view["stage"] else "")
+            for index, words in enumerate(stages)
+        )
+        rows.add_row(Text.assemble(f"{'stages':<11}", named))
     return rows
 
 

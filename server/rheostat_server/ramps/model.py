@@ -1,6 +1,7 @@
 """What a ramp is: its plan, and where it stands."""
 
 import enum
+from typing import Any
 
 import msgspec
 
@@ -102,6 +103,12 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     queries: Queries | None = None
 
 
+class Stage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Users of a rolling ramp who go up together: those who have one of these values; without any, all the others."""
+
+    values: tuple[Any, ...] = ()
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp's whole plan, with every default filled in. Times are in s, shares in ppm or 0 … 1.
 
@@ -111,6 +118,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     person moves each step and the guard only kills. ``users`` is U of GUARD.md ("Few users"), as far as it is known;
     ``min_units`` is the most that it can lower. ``missing_kill`` says whether missing users kill: then they have a part
     of α; else they only hold. Below ``min_coverage`` (0 … 1) nothing goes up.
+
+    A rolling ramp goes through the steps in each of its ``stages``, by the attribute ``by``; ``users`` and
+    ``min_units`` are then of one stage, and all stages together share α. A comparison has a ``baseline`` among the
+    variants, of which all others are ``compared_share`` (0 … 1) by weight; its ``users`` are those who are compared. It
+    ends at ``until_ms``, or when both sides have had ``sample`` distinct users.
     """
 
     project: str
@@ -142,6 +154,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     min_coverage: float = 0.8
     low_ppm: int = 0
     width_ppm: int = 1_000_000
+    by: str = ""
+    stages: tuple[Stage, ...] = ()
+    baseline: str | None = None
+    compared_share: float = 0.0
+    until_ms: int | None = None
+    sample: int | None = None
 
 
 class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +215,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     step that a person let through. ``crowd`` is what ``Evidence.crowd`` came to; ``crowd_cursor`` is how far it was
     read. ``left`` are (exposure in ppm, until when it was in force) of the last few exposures. ``users`` is U, as far
     as it is known. ``why`` says in words why it stands where it stands.
+
+    ``stage`` is the one that a rolling ramp is at: it arms as a ramp does, and ``step``, ``started_ms``, the first
+    exposure and all evidence are of it. ``control_units`` are the other arm's ``exposed_units``, where that is asked.
     """
 
     status: Status = Status.DRAFT
@@ -219,3 +240,5 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[tuple[int, int], ...] = ()
     users: int | None = None
     why: str = ""
+    stage: int = 0
+    control_units: int = 0

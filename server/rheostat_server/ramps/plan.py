@@ -8,7 +8,7 @@ from rheostat.model.document import RampDocument, StepDocument
 from rheostat.model.duration import duration_ms
 from rheostat.model.flag import Flag, Rollout
 from rheostat.model.kill import KillScope
-from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
+from rheostat.model.shares import TOTAL_PPM, percent_to_ppm, ppm_to_percent
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.few import BY_HAND_BELOW, FEW_USERS
 from rheostat_server.ramps.guardrails import SUCCESS_RATE
@@ -16,6 +16,7 @@ from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
 from rheostat_server.ramps.observe import DEFAULT_ACCEPTABLE
 from rheostat_server.ramps.plan_guardrails import ceiling_of, guardrails_of, reads_metrics
+from rheostat_server.ramps.plan_strategies import asked_steps, fitted, is_above, strategy_faults, with_strategy
 from rheostat_server.ramps.remarks import users_to_kill
 from rheostat_server.ramps.words import count, exposure
 
@@ -87,7 +88,9 @@ def plan_of(
         low_ppm=rollout.low,
         width_ppm=rollout.high - rollout.low,
     )
-    faults = [*faults, *_faults(plan, rollout, asked_steps=len(document.steps))]
+    plan = with_strategy(plan, document, rollout)
+    asked = asked_steps(document, start_ppm)
+    faults = [*faults, *strategy_faults(plan, rollout, asked), *_faults(plan, rollout, asked_steps=len(asked))]
     if faults:
         raise Invalid(faults, "the ramp")
     return plan
@@ -102,11 +105,21 @@ def replanned(plan: Plan, flag: Flag, rollout: Rollout, start_ppm: int) -> Plan:
     again = msgspec.structs.replace(
         plan,
         start_ppm=start_ppm,
-        steps=tuple(step for step in plan.steps if step.exposure_ppm > start_ppm),
+        steps=tuple(
+            step
+            for step in plan.steps
+            if step.exposure_ppm > start_ppm or (plan.baseline is not None and step.exposure_ppm == start_ppm)
+        ),
         low_ppm=rollout.low,
         width_ppm=rollout.high - rollout.low,
     )
-    faults = [*off_variant_faults(flag, plan.kill_scope), *_faults(again, rollout, asked_steps=len(plan.steps))]
+    again = fitted(again, rollout)
+    asked = tuple(StepDocument(exposure=ppm_to_percent(step.exposure_ppm)) for step in plan.steps)
+    faults = [
+        *off_variant_faults(flag, plan.kill_scope),
+        *strategy_faults(again, rollout, asked),
+        *_faults(again, rollout, asked_steps=len(plan.steps)),
+    ]
     if faults:
         raise Invalid(faults, "the ramp")
     return again
@@ -133,7 +146,9 @@ def default_steps(users: int | None) -> tuple[int, ...]:
 
 
 def _steps(document: RampDocument, start_ppm: int, users: int | None) -> tuple[Step, ...]:
-    asked = document.steps or tuple(StepDocument(exposure=ppm * 100 / TOTAL_PPM) for ppm in default_steps(users))
+    asked = asked_steps(document, start_ppm) or tuple(
+        StepDocument(exposure=ppm * 100 / TOTAL_PPM) for ppm in default_steps(users)
+    )
     shortest_s = _seconds(document.min_dwell, _MIN_DWELL_S)
     longest = document.max_dwell
     return tuple(
@@ -144,7 +159,7 @@ def _steps(document: RampDocument, start_ppm: int, users: int | None) -> tuple[S
             gate=Gate.NONE if step.gate is None else Gate.MANUAL,
         )
         for step in asked
-        if (ppm := percent_to_ppm(step.exposure)) > start_ppm
+        if is_above(document, ppm := percent_to_ppm(step.exposure), start_ppm)
     )
 
 
@@ -167,7 +182,7 @@ def _faults(plan: Plan, rollout: Rollout, *, asked_steps: int) -> Iterator[Fault
     if plan.acceptable is not None and not 0 < plan.acceptable < 1:
         yield Fault("acceptable", "an acceptable rate is above 0 and below 100 %")
     exposures = [step.exposure_ppm for step in plan.steps]
-    if not exposures:
+    if not exposures and plan.baseline is None:
         yield Fault("steps", f"every step is at or below the exposure in force, {exposure(plan.start_ppm)}")
     elif exposures != sorted(set(exposures)):
         yield Fault("steps", "each step is above the one before it")

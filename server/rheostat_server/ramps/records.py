@@ -59,6 +59,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     actor: str | None = None
     reason: str | None = None
     plan: Plan | None = None
+    stage: int = 0
 
 
 def worth_keeping(before: State, after: State, at_ms: int) -> bool:
@@ -124,6 +125,7 @@ def _record(state: State) -> DecisionRecord:
         step=state.step,
         epoch=state.epoch,
         exposure_ppm=state.exposure_ppm,
+        stage=state.stage,
         guardrails={
             name: GuardrailFigures(
                 log_m=seen.log_m,

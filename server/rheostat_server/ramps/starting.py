@@ -10,6 +10,7 @@ from rheostat.model.flag import Flag, Rollout
 from rheostat.model.serving import rollout_of, serve
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused
+from rheostat_server.faults import spelled
 from rheostat_server.outcomes.sampling import MOST_UNITS
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.ramps import RampRow
@@ -19,8 +20,10 @@ from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.model import Family, Plan
 from rheostat_server.ramps.plan import off_variant_faults, plan_of
 from rheostat_server.ramps.remarks import remarks
+from rheostat_server.ramps.rolling import cells_of
 from rheostat_server.ramps.transition import start
 from rheostat_server.ramps.validate import validate_ramp
+from rheostat_server.ramps.validate_strategies import until_ms
 from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
 from rheostat_server.shared.state import read_served_layers
@@ -105,6 +108,8 @@ async def start_ramp(
         raise Conflict(f"{flag.key} is killed in {environment.key} ({kills[0].reason}); revive it first")
     earlier = mine[0] if mine else None
     start_ppm = rollout.exposure_ppm if earlier is None else earlier.state.exposure_ppm
+    _one_exposure(earlier)
+    _to_come(document, at_ms)
     former = await tx.ramps.in_environment(environment.id, flag=flag.key, limit=FORMER_RAMPS)
     plan = plan_of(
         document,
@@ -114,7 +119,7 @@ async def start_ramp(
         family=sources.family,
         interval_s=sources.interval_s,
         scrape_s=sources.scrape_s,
-        users=_users_lately(former, document.rollout, at_ms),
+        users=_users_lately(former, document, at_ms),
         watched={one.index: one.guardrail for one in watched},
     )
     row = new_row(
@@ -161,14 +166,33 @@ def new_row(
     )
 
 
-def _users_lately(former: Sequence[RampRow], rollout: str, at_ms: int) -> int | None:
+def _one_exposure(earlier: RampRow | None) -> None:
+    """Refuse to start over a ramp that left users at several exposures: one of them would lose or gain at once."""
+    if earlier is not None and (cells := cells_of(earlier.plan, earlier.state)) is not None:
+        why = (
+            f"ramp {earlier.id} has left {cells.attribute} {', '.join(map(spelled, cells.done))} above all other users"
+        )
+        raise Conflict(f"{why}; write the exposure that all are to have into the flag first, or a rule for those")
+
+
+def _to_come(document: RampDocument, at_ms: int) -> None:
+    if document.until is not None and until_ms(document.until) <= at_ms:
+        raise Invalid([Fault("until", "this is past already", "a comparison runs until a moment to come")], "the ramp")
+
+
+def _users_lately(former: Sequence[RampRow], document: RampDocument, at_ms: int) -> int | None:
     """Return how many users the last ramp of this rollout saw, if it was lately and long enough to tell.
 
-    Of more than ``MOST_UNITS`` only a share is counted, and all that is known is that they are not few.
+    Of more than ``MOST_UNITS`` only a share is counted, and all that is known is that they are not few. A rolling ramp
+    sees those of its last stage, and a comparison those whom it compares: they tell nothing, nor are they told.
     """
+    if document.by is not None or document.baseline is not None:
+        return None
     for row in former:
         observed_ms = row.state.observed_ms
-        if row.rollout != rollout or observed_ms is None or at_ms - observed_ms > LATELY_MS:
+        if row.plan.stages or row.plan.baseline is not None:
+            continue
+        if row.rollout != document.rollout or observed_ms is None or at_ms - observed_ms > LATELY_MS:
             continue
         users = row.state.crowd.users
         if observed_ms - row.started_at_ms >= TELLING_PREFLIGHT_S * 1000 and users:

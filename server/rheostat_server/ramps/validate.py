@@ -10,6 +10,7 @@ from rheostat.model.kill import KillScope
 from rheostat_server.faults import Faults, Fields, is_number, items_at, plain_number, share_fault, spelled, type_name
 from rheostat_server.flags.keys import key_at
 from rheostat_server.ramps.guardrails import check_guardrails
+from rheostat_server.ramps.validate_strategies import COMPARISON, ROLLING, check_comparison, check_rolling
 
 DEFAULT_ALPHA: Final = 0.01
 MOST_STEPS: Final = 100
@@ -41,9 +42,11 @@ _RAMP: Final = (
     "missing_users",
     "unguarded",
     "rule",
+    *ROLLING,
+    *COMPARISON,
 )
-_LATER: Final = ("advance_windows", "baseline", "analysis", "canaryAnalysis")
-_LATER_STRATEGIES: Final = ("linear", "exponential", "blue-green", "rolling", "a-b")
+_LATER: Final = ("advance_windows", "analysis", "canaryAnalysis")
+_LATER_STRATEGIES: Final = ("linear", "exponential", "blue-green")
 _STEP: Final = ("exposure", "min_dwell", "max_dwell", "gate")
 
 
@@ -74,6 +77,7 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         fields.fault("unguarded", "a ramp with guardrails is guarded", "leave out one of the two")
     min_dwell, max_dwell = _dwell(fields)
     fields.choice("rule", ("guard",), later=("threshold",))
+    rolling, comparison = check_rolling(fields, strategy), check_comparison(fields, strategy)
     return RampDocument(
         flag=key_at(fields, "flag", "flag key") or "",
         environment=key_at(fields, "environment", "environment's key") or "",
@@ -98,6 +102,13 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         unguarded=unguarded,
         min_coverage=fields.percent("min_coverage"),
         missing_users="hold" if fields.choice("missing_users", ("kill", "hold")) == "hold" else "kill",
+        by=rolling.by,
+        values=rolling.values,
+        others=rolling.others,
+        shards=rolling.shards,
+        baseline=comparison.baseline,
+        until=comparison.until,
+        sample=comparison.sample,
     )
 
 

@@ -12,6 +12,7 @@ from rheostat_server.outcomes.model import ServiceCover
 from rheostat_server.ports.ramps import DecisionRow, KillRow, RampRow
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.records import DecisionRecord
+from rheostat_server.ramps.rolling import stage_words
 from rheostat_server.ramps.standing import GuardrailStanding, Standing, standing
 from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.web.decoding import Body, Text
@@ -65,7 +66,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp. Exposures are percentages; ``step`` counts from 0, -1 is before the first.
 
     ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
-    when it started. ``reporting`` is told of one ramp that is live, and not in lists.
+    when it started. ``reporting`` is told of one ramp that is live, and not in lists. Of a rolling ramp ``exposure`` is
+    that of the ``stage`` (from 0) of ``stages`` that it is at; of a comparison ``baseline`` is a variant.
     """
 
     id: str
@@ -90,6 +92,9 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[GuardrailStanding, ...]
     why: str
     plan: Plan
+    stage: int | None = None
+    stages: tuple[str, ...] = ()
+    baseline: str | None = None
     notes: tuple[str, ...] = ()
     reporting: Reporting | None = None
 
@@ -207,6 +212,9 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         guardrails=stands.guardrails,
         why=state.why,
         plan=plan,
+        stage=state.stage if plan.stages else None,
+        stages=tuple(stage_words(plan, stage) for stage in range(len(plan.stages))),
+        baseline=plan.baseline,
         notes=notes,
     )
 
