@@ -52,6 +52,7 @@ class Crowd:
         split: dict[str, float] | None = None,
         regions: Sequence[str | None] = (None,),
         harmed: Container[str | None] | None = None,
+        service: str = "shop",
     ) -> None:
         self.world = world
         self.usual = usual
@@ -73,7 +74,7 @@ class Crowd:
             for number, region in zip(range(len(weights)), cycle(regions), strict=False)
         ]
         # Never started: no thread, no wire. What the sender would send is made when the second is over.
-        self._outcomes = Outcomes("http://127.0.0.1:9", "rhs_test", service="shop", clock=world.clock)
+        self._outcomes = Outcomes("http://127.0.0.1:9", "rhs_test", service=service, clock=world.clock)
         self._sequence = 0
         self._identity = 0
 

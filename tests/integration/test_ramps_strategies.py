@@ -97,7 +97,7 @@ async def test_a_harmless_change_rolls_from_region_to_region(world: RampWorld) -
         assert "arming" in states
     overlays, _ = await world.served()
     assert (overlays[0].exposure_ppm, overlays[0].cells, overlays[0].live) == (1_000_000, None, False)
-    assert "ramp.next-stage" in await world.audited()
+    assert "ramp.stage" in await world.audited()
     await replays(world, started.id)
 
 
@@ -160,6 +160,26 @@ async def test_left_out_others_stay_at_the_start_after_promotion(world: RampWorl
         await world.start(steps=[50, 100])
     written = await world.put(flag_document(100))
     assert any("the overlay of ramp" in note for note in written.notes)
+
+
+async def test_a_service_of_another_region_is_no_service_that_does_not_report(world: RampWorld) -> None:
+    """Most evaluations are of a service whose users' turn is over, or is to come: the stage is covered all the same."""
+    await world.put()
+    ramp = (await world.start(**{**ROLLING, "values": ["eu"], "steps": [100], "holdback": 10})).id
+    most = Crowd(world, [1.0] * 500, regions=["us"], service="shop-us")
+    few = Crowd(world, [1.0] * 1_000, regions=["eu"], usual=0.01)
+
+    for _ in range(40):
+        await most.visit(400)
+        seen = await ride(world, ramp, few, minutes=INTERVAL_S / 60)
+        if seen[-1].stage == 1:
+            break
+
+    assert seen[-1].stage == 1, seen[-1].standing.line
+    assert seen[-1].standing.crowd.coverage == 1.0
+    assert seen[-1].reporting is not None
+    assert {one.service: one.reports for one in seen[-1].reporting.services} == {"shop": True, "shop-us": True}
+    assert most.exposed_requests == 0
 
 
 async def test_an_abort_takes_it_back_from_every_stage(world: RampWorld) -> None:

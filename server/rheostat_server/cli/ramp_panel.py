@@ -25,7 +25,7 @@ STATUS_STYLES = {
     "killed": "bold red",
     "aborted": "red",
 }
-_DECISION_STYLES = {"kill": "bold red", "promote": "bold green", "begin": "green", "advance": "green"}
+_DECISION_STYLES = {"kill": "bold red", "promote": "bold green", "begin": "green", "advance": "green", "stage": "green"}
 _BAR_WIDTH = 28
 _MOST_DECISIONS = 6
 _ROWS_WITHOUT_DECISIONS = 24
@@ -52,7 +52,7 @@ def ramp_panel(view: dict[str, Any], *, width: int, decisions: Sequence[dict[str
     timed = {one["name"] for one in (view.get("plan") or {}).get("guardrails", ()) if one.get("bound_ms") is not None}
     for guardrail in view.get("guardrails", []):
         arms = _arms(guardrail, arming=_is_arming(view), timed=guardrail["name"] in timed)
-        parts += [_evidence(guardrail), arms, Text()]
+        parts += [_evidence(guardrail, proves=view.get("baseline") is None), arms, Text()]
     parts += _reporting(view.get("reporting") or {})
     parts += [_decision(decision) for decision in decisions] or [Text("nothing was decided yet", "dim")]
     labels = [view["flag"], view["environment"], f"rollout {view['rollout']}", f"proof: {view['proof']}"]
@@ -103,7 +103,7 @@ def _exposure(view: dict[str, Any]) -> RenderableType:
     return rows
 
 
-def _evidence(guardrail: dict[str, Any]) -> RenderableType:
+def _evidence(guardrail: dict[str, Any], *, proves: bool = True) -> RenderableType:
     kill_line, advance_line = guardrail["kill_line"], guardrail["advance_line"]
     m, proof = guardrail["m"], max(guardrail["e"], guardrail["a"])
     title = Text(guardrail["name"], "bold")
@@ -118,9 +118,10 @@ def _evidence(guardrail: dict[str, Any]) -> RenderableType:
         crossed = f"crossed at {_figure(guardrail['ceiling_line'])} ({100 * guardrail['ceiling']:.3g} %)"
         bar = _toward(guardrail["c"], guardrail["ceiling_line"], "yellow")
         table.add_row("  ceiling", bar, f"{_figure(guardrail['c'])}, {crossed}")
-    table.add_row(
-        "  proof", _toward(proof, advance_line, "green"), f"{_figure(proof)}, advances at {_figure(advance_line)}"
-    )
+    if proves:
+        table.add_row(
+            "  proof", _toward(proof, advance_line, "green"), f"{_figure(proof)}, advances at {_figure(advance_line)}"
+        )
     rows = Table.grid()
     rows.add_row(title)
     rows.add_row(table)

@@ -121,15 +121,16 @@ def _document(file: str) -> RampDocument:
     if len(ramps) != 1:
         raise CommandFailed(f"{file} has {len(ramps)} documents; one ramp is simulated at a time")
     check(ramps)
-    return validate_ramp(ramps[0].data)
-
-
-def _plan(document: RampDocument, users: int) -> Plan:
+    document = validate_ramp(ramps[0].data)
     if document.by is not None or document.baseline is not None:
         raise CommandFailed(
             f"a ramp of the strategy {document.strategy} is not simulated; for one stage leave out strategy, by and "
             "values, and divide alpha by the number of stages"
         )
+    return document
+
+
+def _plan(document: RampDocument, users: int) -> Plan:
     reads_prometheus = any(one.source in {"prometheus", "application"} for one in document.guardrails)
     # The rollout is the server's to know; any that can be ramped does, for only its range and fallback matter here.
     rollout = Rollout(exposure_ppm=0, split={"on": TOTAL_PPM}, salt="simulated", fallback="off")

@@ -8,7 +8,7 @@ from rheostat.model.document import RampDocument, RampStrategy, StepDocument
 from rheostat.model.flag import Rollout
 from rheostat.model.shares import TOTAL_PPM, percent_to_ppm, ppm_to_percent
 from rheostat_server.errors import Fault
-from rheostat_server.ramps.model import Plan, Stage
+from rheostat_server.ramps.model import Family, Plan, Stage
 from rheostat_server.ramps.validate_strategies import until_ms
 from rheostat_server.ramps.words import exposure
 
@@ -76,7 +76,12 @@ def with_strategy(plan: Plan, document: RampDocument, rollout: Rollout) -> Plan:
 
 
 def strategy_faults(plan: Plan, rollout: Rollout, asked: tuple[StepDocument, ...]) -> Iterator[Fault]:
-    """Yield what keeps a comparison from being one."""
+    """Yield what keeps a comparison from being one, of two variants or within a stage."""
+    for guardrail in plan.guardrails if plan.stages else ():
+        armed = guardrail.queries is not None and not guardrail.queries.armless
+        if guardrail.family is Family.QUERIES and armed:
+            hint = "leave it out, or watch the whole service with arms: none"
+            yield Fault("guardrails", f"{guardrail.name} would compare users of different stages", hint)
     if plan.baseline is None:
         return
     others = [name for name, weight in rollout.split.items() if weight > 0 and name != plan.baseline]

@@ -140,7 +140,7 @@ def _until(fields: Fields) -> str | UntilDocument | None:
             return None
         until = UntilDocument(at=at, timezone=timezone)
     else:
-        fields.fault("until", f"this is {type_name(raw)}, not a date and time", f"in quotes, {hint}")
+        fields.fault("until", f"a date and time is text, not {type_name(raw)}", f"put it in quotes, {hint}")
         return None
     try:
         until_ms(until)

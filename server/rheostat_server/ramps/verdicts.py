@@ -33,7 +33,7 @@ class Advance(msgspec.Struct, frozen=True, tag="advance"):
     why: str
 
 
-class NextStage(msgspec.Struct, frozen=True, tag="next-stage"):
+class NextStage(msgspec.Struct, frozen=True, tag="stage"):
     """A rolling ramp is done with a stage: arm the next one."""
 
     to_stage: int

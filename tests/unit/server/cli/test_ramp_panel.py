@@ -9,7 +9,8 @@ from rich.console import Console
 from rheostat_server.cli.ramp_panel import ramp_panel
 from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.memory import CeilingMemory
-from rheostat_server.ramps.model import GuardrailState, Measure, Plan, State
+from rheostat_server.ramps.model import GuardrailState, Measure, Plan, Stage, State
+from rheostat_server.ramps.rolling import stage_words
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, REQUESTS, a_plan, running, seeing
@@ -30,6 +31,9 @@ def shown(plan: Plan, state: State) -> str:
         "steps": [step.exposure_ppm / 10_000 for step in plan.steps],
         "standing": stands,
         "guardrails": stands["guardrails"],
+        "stage": state.stage if plan.stages else None,
+        "stages": [stage_words(plan, stage) for stage in range(len(plan.stages))],
+        "baseline": plan.baseline,
         "plan": msgspec.to_builtins(plan),
     }
     console = Console(width=100, color_system=None)
@@ -89,3 +93,25 @@ def test_durations_are_called_slow() -> None:
     assert "slow rate" in text
     assert "error rate" not in text
     assert [line.split()[-2] for line in text.splitlines() if "control" in line] == ["-"]
+
+
+def test_stages_stand_below_the_steps() -> None:
+    """Whom a rolling ramp goes by, in order; an ordinary one has none."""
+    plan = a_plan(by="region", stages=(Stage(("eu",)), Stage(("us", "ca")), Stage()))
+    text = shown(plan, replace(running(plan), stage=1))
+
+    assert "region us, ca (2 of 3): running at 5 %" in text
+    assert "stages     region eu → region us, ca → everyone else" in text
+    assert "stages" not in shown(a_plan(), running(a_plan()))
+
+
+def test_a_comparison_shows_no_proof() -> None:
+    """None is asked for; harm is shown as ever."""
+    plan = a_plan(100, baseline="off", compared_share=0.5)
+
+    text = shown(plan, running(plan))
+
+    assert "harm" in text
+    assert "proof: randomised" in text
+    assert "advances at" not in text
+    assert "advances at" in shown(a_plan(), running(a_plan()))

@@ -9,9 +9,10 @@ from rheostat.model.document import UntilDocument
 from rheostat.model.flag import Flag, FlagType, Rollout
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.ladder import treated_share
-from rheostat_server.ramps.model import Family, Plan, Stage
+from rheostat_server.ramps.model import Family, Guardrail, Plan, Stage
 from rheostat_server.ramps.plan import plan_of, replanned
 from rheostat_server.ramps.remarks import remarks
+from rheostat_server.ramps.terms import Queries, Term
 from rheostat_server.ramps.validate import validate_ramp
 
 ROLLOUT = Rollout(exposure_ppm=0, split={"on": 1.0}, salt="checkout", fallback="off")
@@ -85,7 +86,7 @@ def faults(document: dict[str, Any], rollout: Rollout = ROLLOUT, start_ppm: int 
         (comparing(until=None), "until", "until a date or a sample"),
         (comparing(until="tomorrow"), "until", "not a date and time"),
         (comparing(until="2026-12-01T00:00"), "until", "needs an offset"),
-        (comparing(until=5), "until", "a number, not a date and time"),
+        (comparing(until=5), "until", "text, not a number"),
         (comparing(until={"at": "2026-12-01T00:00"}), "until.timezone", "required"),
         (comparing(until={"at": "2026-12-01T00:00", "timezone": "Mars"}), "until", "no timezone Mars"),
         (comparing(steps=[5, 50]), "steps", "has one exposure"),
@@ -121,6 +122,28 @@ def test_values_are_stages_and_all_others_the_last() -> None:
     assert treated_share(plan, 250_000) == 0.25
     assert planned(rolling(others=False)).stages == plan.stages[:3]
     assert len(planned(rolling()).steps) == 6
+
+
+@pytest.mark.parametrize(
+    ("family", "arm", "refused"),
+    [(Family.QUERIES, "treatment", True), (Family.QUERIES, None, False), (Family.APPLICATION, "treatment", False)],
+)
+def test_other_counters_would_compare_stages(family: Family, arm: str | None, refused: bool) -> None:
+    """Whose arms are not drawn within a stage is not asked about it; the whole service may be watched."""
+    terms = (Term(selector="a", of="bad", arm=arm), Term(selector="b", of="total", arm=arm))
+    watched = {0: Guardrail(name="mesh", family=family, grade=3, may_kill=False, queries=Queries(terms=terms))}
+    guardrail = {"name": "mesh", "bad": "a", "total": "b", "arms": "none"}
+
+    for document, is_refused in (
+        (rolling(guardrails=[guardrail]), refused),
+        (comparing(guardrails=[guardrail]), False),
+    ):
+        if not is_refused:
+            assert planned(document, THREE, watched=watched).guardrails[1] == watched[0]
+            continue
+        with pytest.raises(Invalid) as caught:
+            planned(document, THREE, watched=watched)
+        assert "would compare users of different stages" in caught.value.faults[0].message
 
 
 def test_shards_are_steps() -> None:
