@@ -40,6 +40,7 @@ def plan_of(
     scrape_s: float | None = None,
     users: int | None = None,
     watched: Mapping[int, Guardrail] | None = None,
+    now_ms: int = 0,
 ) -> Plan:
     """Return the plan of a ramp that starts now.
 
@@ -47,7 +48,8 @@ def plan_of(
     source of grade 1 that the server has, with something new each ``interval_s``. Prometheus has each ``scrape_s``
     (``None``: there is none), and a ramp that reads it is observed so often.
     ``users`` is U of a former ramp, if there was one lately; the document's own figure is used without it. ``watched``
-    are the guardrails on queries as they were looked up, by their place in the document.
+    are the guardrails on queries as they were looked up, by their place in the document. What ends before ``now_ms``
+    cannot work.
 
     Raises:
         Invalid: the plan cannot work; all faults are listed.
@@ -90,7 +92,7 @@ def plan_of(
     )
     plan = with_strategy(plan, document, rollout)
     asked = asked_steps(document, start_ppm)
-    faults = [*faults, *strategy_faults(plan, rollout, asked), *_faults(plan, rollout, asked_steps=len(asked))]
+    faults += [*strategy_faults(plan, rollout, asked, now_ms), *_faults(plan, rollout, asked_steps=len(asked))]
     if faults:
         raise Invalid(faults, "the ramp")
     return plan

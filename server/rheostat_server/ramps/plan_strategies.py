@@ -75,7 +75,7 @@ def with_strategy(plan: Plan, document: RampDocument, rollout: Rollout) -> Plan:
     return fitted(strategic, rollout)
 
 
-def strategy_faults(plan: Plan, rollout: Rollout, asked: tuple[StepDocument, ...]) -> Iterator[Fault]:
+def strategy_faults(plan: Plan, rollout: Rollout, asked: tuple[StepDocument, ...], now_ms: int = 0) -> Iterator[Fault]:
     """Yield what keeps a comparison from being one, of two variants or within a stage."""
     for guardrail in plan.guardrails if plan.stages else ():
         armed = guardrail.queries is not None and not guardrail.queries.armless
@@ -92,6 +92,8 @@ def strategy_faults(plan: Plan, rollout: Rollout, asked: tuple[StepDocument, ...
         yield Fault(
             "baseline", f"the rollout exposes to nothing but {plan.baseline!r}", "add another variant to its split"
         )
+    if plan.until_ms is not None and plan.until_ms <= now_ms:
+        yield Fault("until", "this is past already", "a comparison runs until a moment to come")
     if not plan.steps:
         at = exposure(percent_to_ppm(asked[0].exposure))
         hint = "a comparison takes nothing away; leave out steps to compare at the exposure in force"

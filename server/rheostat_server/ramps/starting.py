@@ -23,7 +23,6 @@ from rheostat_server.ramps.remarks import remarks
 from rheostat_server.ramps.rolling import cells_of
 from rheostat_server.ramps.transition import start
 from rheostat_server.ramps.validate import validate_ramp
-from rheostat_server.ramps.validate_strategies import until_ms
 from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
 from rheostat_server.shared.state import read_served_layers
@@ -109,7 +108,6 @@ async def start_ramp(
     earlier = mine[0] if mine else None
     start_ppm = rollout.exposure_ppm if earlier is None else earlier.state.exposure_ppm
     _one_exposure(earlier)
-    _to_come(document, at_ms)
     former = await tx.ramps.in_environment(environment.id, flag=flag.key, limit=FORMER_RAMPS)
     plan = plan_of(
         document,
@@ -121,6 +119,7 @@ async def start_ramp(
         scrape_s=sources.scrape_s,
         users=_users_lately(former, document, at_ms),
         watched={one.index: one.guardrail for one in watched},
+        now_ms=at_ms,
     )
     row = new_row(
         plan,
@@ -173,11 +172,6 @@ def _one_exposure(earlier: RampRow | None) -> None:
             f"ramp {earlier.id} has left {cells.attribute} {', '.join(map(spelled, cells.done))} above all other users"
         )
         raise Conflict(f"{why}; write the exposure that all are to have into the flag first, or a rule for those")
-
-
-def _to_come(document: RampDocument, at_ms: int) -> None:
-    if document.until is not None and until_ms(document.until) <= at_ms:
-        raise Invalid([Fault("until", "this is past already", "a comparison runs until a moment to come")], "the ramp")
 
 
 def _users_lately(former: Sequence[RampRow], document: RampDocument, at_ms: int) -> int | None:

@@ -202,6 +202,14 @@ def test_a_baseline_is_one_of_several(split: dict[str, float], says: str) -> Non
     assert says in found[0].message
 
 
+def test_all_that_is_wrong_with_a_comparison_is_told_at_once() -> None:
+    """A moment that is past, a variant that is not there, an exposure that would take something away."""
+    with pytest.raises(Invalid) as caught:
+        planned(comparing(baseline="red", steps=[10]), THREE, 200_000, now_ms=UNTIL_MS)
+
+    assert [fault.path for fault in caught.value.faults] == ["baseline", "until", "steps"]
+
+
 def test_a_comparison_takes_nothing_away() -> None:
     """Its exposure is not below the one in force."""
     (fault,) = faults(comparing(steps=[10]), THREE, 200_000)
