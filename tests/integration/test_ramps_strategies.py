@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rheostat.model.kill import KillScope
 from rheostat.model.ramp import Cells
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.errors import Conflict, Invalid
@@ -156,6 +157,10 @@ async def test_left_out_others_stay_at_the_start_after_promotion(world: RampWorl
     assert crowd.exposed_of["eu"] > 0
     assert crowd.exposed_of["us"] > 0
     assert crowd.exposed_of["ap"] == crowd.exposed_of[None] == 0
+    await world.kill(scope=KillScope.ROLLOUT)
+    assert (await world.revive()).notes == (
+        f"rollout default: in force 100 % of region eu, us and 0 % of others by ramp {ramp}",
+    )
     with pytest.raises(Conflict, match="has left region eu, us above all other users"):
         await world.start(steps=[50, 100])
     written = await world.put(flag_document(100))
@@ -197,6 +202,26 @@ async def test_an_abort_takes_it_back_from_every_stage(world: RampWorld) -> None
     await crowd.visit(800)
     assert crowd.exposed_requests == before
     assert await world.exposure() is None
+
+
+async def test_an_edit_that_spoils_the_evidence_starts_the_stages_afresh(world: RampWorld) -> None:
+    """Another split is 409 in any stage; restarted, the ramp begins with the first one again."""
+    await world.put()
+    ramp = (await world.start(**{**ROLLING, "preflight": "0s", "unguarded": True, "min_dwell": "1s"})).id
+    crowd = Crowd(world, [1.0] * 800, regions=REGIONS)
+    await ride(world, ramp, crowd, per_s=20, minutes=0.3)
+    assert (await world.view(ramp)).stage == 1
+    edited = flag_document(rollout={"split": HALVES})
+
+    with pytest.raises(Conflict, match="split"):
+        await world.put(edited)
+    await world.put(edited, restart=True)
+
+    newest, before = (await world.ramps.all(PROJECT, ENVIRONMENT)).ramps
+    assert (before.id, before.status) == (ramp, "aborted")
+    assert (newest.stage, newest.stages) == (0, ("region eu", "region us", "everyone else"))
+    overlays, _ = await world.served()
+    assert [overlay.cells and overlay.cells.done for overlay in overlays] == [()]
 
 
 # --- comparisons ---

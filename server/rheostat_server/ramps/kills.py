@@ -15,6 +15,7 @@ from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
 from rheostat_server.ramps.model import Action, Status
 from rheostat_server.ramps.records import acted
+from rheostat_server.ramps.rolling import in_force_words
 from rheostat_server.ramps.starting import locked_flag
 from rheostat_server.ramps.transition import act
 from rheostat_server.ramps.writing import Served, audit_entry, following, kill_body, write_kill, write_next
@@ -195,7 +196,8 @@ def _again(flag: Flag, kills: Sequence[KillRow], overlaid: Sequence[RampRow]) ->
             continue
         if name in by_ramp:
             row = by_ramp[name]
-            notes.append(f"rollout {name}: in force {ppm_to_percent(row.state.exposure_ppm):g} % by ramp {row.id}")
+            at = in_force_words(row.plan, row.state)
+            notes.append(f"rollout {name}: in force {at} by ramp {row.id}")
         else:
             notes.append(f"rollout {name}: in force {ppm_to_percent(rollout.exposure_ppm):g} %, as declared")
     return tuple(notes)

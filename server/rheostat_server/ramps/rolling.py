@@ -10,6 +10,7 @@ from rheostat_server.ramps.crowd import at_next_stage
 from rheostat_server.ramps.danger import Danger, danger, figures
 from rheostat_server.ramps.ladder import START, leaving
 from rheostat_server.ramps.model import LIVE, GuardrailState, Plan, State, Status
+from rheostat_server.ramps.words import exposure
 
 _MOST_NAMED = 3
 
@@ -44,6 +45,15 @@ def stage_words(plan: Plan, stage: int) -> str:
         return "everyone else"
     more = f" and {len(values) - _MOST_NAMED} more" if len(values) > _MOST_NAMED else ""
     return f"{plan.by} {', '.join(map(spelled, values[:_MOST_NAMED]))}{more}"
+
+
+def in_force_words(plan: Plan, state: State) -> str:
+    """Return the exposure that a ramp has in force, of one that left its others out for both kinds of users."""
+    cells = cells_of(plan, state)
+    if cells is None:
+        return exposure(state.exposure_ppm)
+    listed = ", ".join(map(spelled, cells.done))
+    return f"{exposure(cells.done_ppm)} of {plan.by} {listed} and {exposure(plan.start_ppm)} of others"
 
 
 def in_stage(plan: Plan, state: State, words: str) -> str:

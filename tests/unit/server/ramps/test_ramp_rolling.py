@@ -1,19 +1,24 @@
 """A rolling ramp: one stage after the other, each a canary within itself."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from rheostat.model.ramp import Cells
 from rheostat.model.shares import TOTAL_PPM
+from rheostat_server.errors import Conflict
 from rheostat_server.ramps.crowd import crowd_after
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.evidence import ArmTotals, Sight
+from rheostat_server.ramps.ladder import has_next_stage
 from rheostat_server.ramps.memory import CrowdMemory
 from rheostat_server.ramps.model import Action, Gate, GuardrailState, Plan, Stage, State, Status, Step
 from rheostat_server.ramps.observe import observe
-from rheostat_server.ramps.rolling import at_stage, cells_of, in_stage, stage_words
+from rheostat_server.ramps.rolling import at_stage, cells_of, in_force_words, in_stage, stage_words
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.transition import act, overlay, start, transition
 from rheostat_server.ramps.verdicts import Advance, Begin, Hold, KillRamp, NextStage, Promote, Refuse, Soak, StepBack
@@ -232,6 +237,8 @@ def test_promoted_all_users_are_alike_or_the_listed_stay(others: bool) -> None:
     shown = overlay(plan, "r", state, "ab", server_scope=True)
 
     assert (shown.live, shown.live_with) == (False, ())
+    in_force = "100 %" if others else "100 % of region eu, us, ca and 1 % of others"
+    assert in_force_words(plan, state) == in_force
     if others:
         assert (shown.exposure_ppm, shown.cells) == (TOTAL_PPM, None)
     else:
@@ -265,6 +272,44 @@ def test_the_stage_stands_before_all_that_is_said() -> None:
     assert (over.stage, over.line[:7]) == (None, "aborted")
     soaks = standing(plan, replace(ready(plan, running(plan, step=1), log_a=0.0), stage=2), MINUTE)
     assert soaks.line.endswith("then soaking")
+
+
+MOVES = st.sampled_from(["up", "back", "pause", "resume", "advance", "hold", "soak"])
+
+
+@settings(deadline=None)
+@given(
+    moves=st.lists(MOVES, max_size=25), start_ppm=st.sampled_from([0, 10_000]), preflight_s=st.sampled_from([0.0, 60.0])
+)
+def test_whatever_happens_stages_follow_each_other(moves: list[str], start_ppm: int, preflight_s: float) -> None:
+    """Up, back, by the rule or a person: no stage is left out or met again, and nobody of a later one is exposed."""
+    plan = a_rolling_plan(5, 50, 100, start_ppm=start_ppm, preflight_s=preflight_s)
+    state = start(plan, 0)
+    for now_ms, move in enumerate(moves, start=1):
+        before = state
+        if move in {"pause", "resume", "advance"}:
+            with suppress(Conflict):
+                state = act(plan, state, Action(move), now_ms)
+        elif state.exposed_since_ms is None:
+            state = transition(plan, state, Begin("go") if move == "up" else Hold(Status.ARMING, "x"), now_ms)
+        elif move == "back" and state.step > -1:
+            state = transition(plan, state, StepBack(state.step - 1, "x"), now_ms)
+        elif move == "up" and state.step < 2:
+            state = transition(plan, state, Advance(state.step + 1, "x"), now_ms)
+        elif move == "up" and has_next_stage(plan, state):
+            state = transition(plan, state, NextStage(state.stage + 1, "x"), now_ms)
+        assert state.stage - before.stage in {0, 1}
+        assert state.epoch >= before.epoch
+        shown = overlay(plan, "r", state, "ab", server_scope=True)
+        cells = shown.cells
+        assert cells is not None
+        assert (shown.exposure_ppm, shown.plain_live, shown.live) == (start_ppm, False, True)
+        assert cells.done == sum((stage.values for stage in STAGES[: state.stage]), ())
+        assert (cells.now, cells.rest) == (STAGES[state.stage].values, state.stage == 2)
+        assert cells.done_ppm == TOTAL_PPM
+        assert cells.exposure_ppm == (start_ppm if state.step == -1 else plan.steps[state.step].exposure_ppm)
+        assert (cells.arming_ppm is None) == (state.exposed_since_ms is not None)
+        assert shown.arm_ppm in shown.levels
 
 
 def test_words_of_a_stage() -> None:
