@@ -48,8 +48,12 @@ def a_prerequisite(flag: str, *variants: str) -> Prerequisite:
     return Prerequisite(flag, variants or ("on",))
 
 
-def an_overlay(exposure_ppm: int = 100_000, flag: str = "checkout", **changes: Any) -> RampOverlay:
-    """Return a live ramp over the flag's default rollout."""
+def an_overlay(
+    exposure_ppm: int = 100_000, flag: str = "checkout", *, live: bool = True, **changes: Any
+) -> RampOverlay:
+    """Return a live ramp over the flag's default rollout; one with cells or a baseline is live as such."""
+    parts = tuple(part for part in ("cells", "baseline") if changes.get(part) is not None)
+    changes = {"plain_live": live and not parts, "live_with": parts if live else (), **changes}
     fields: dict[str, Any] = {"ramp": f"ramp-of-{flag}", "epoch": 1, "levels": (0, exposure_ppm), **changes}
     return RampOverlay(flag=flag, exposure_ppm=exposure_ppm, **fields)
 

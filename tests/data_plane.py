@@ -106,7 +106,7 @@ class World:
             for epoch, exposure in ({1: exposure_ppm} if epochs is None else epochs).items():
                 await connection.execute("INSERT INTO ramp_epochs VALUES ($1, $2, $3, 0)", ramp, epoch, exposure)
         overlay = RampOverlay(
-            ramp=str(ramp), flag=flag, exposure_ppm=exposure_ppm, epoch=1, levels=levels, live=live, **changes
+            ramp=str(ramp), flag=flag, exposure_ppm=exposure_ppm, epoch=1, levels=levels, plain_live=live, **changes
         )
         await self.serve(environment, overlay)
         return str(ramp)

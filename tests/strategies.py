@@ -18,7 +18,7 @@ from rheostat.model.flag import (
     Segment,
 )
 from rheostat.model.kill import Kill, KillScope
-from rheostat.model.ramp import RampOverlay
+from rheostat.model.ramp import Cells, RampOverlay
 from rheostat.model.shares import TOTAL_PPM
 from rheostat.model.snapshot import FORMAT, Snapshot
 from rheostat.model.window import Window
@@ -129,7 +129,22 @@ ramps = st.builds(
     rollout=rollout_names,
     arming_ppm=st.one_of(st.none(), shares),
     holdback_ppm=st.one_of(st.just(0), shares),
-    live=st.booleans(),
+    plain_live=st.booleans(),
+    live_with=st.sampled_from([(), ("cells",), ("baseline",), ("cells", "moon"), ("cells", "baseline")]),
+    cells=st.one_of(
+        st.none(),
+        st.builds(
+            Cells,
+            attribute=st.sampled_from(["plan", "user.plan", "targetingKey"]),
+            done=st.lists(st.sampled_from(["pro", "free", 1, True, "user-1"]), max_size=2).map(tuple),
+            now=st.lists(st.sampled_from(["pro", "free", 1, True, "user-2"]), max_size=2).map(tuple),
+            rest=st.booleans(),
+            done_ppm=shares,
+            exposure_ppm=shares,
+            arming_ppm=st.one_of(st.none(), shares),
+        ),
+    ),
+    baseline=st.sampled_from([None, None, "on", "off"]),
 )
 kills = st.builds(
     Kill,

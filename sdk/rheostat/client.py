@@ -117,7 +117,7 @@ class Rheostat:
             if (value is True or value is False) and (default is False or default is True):
                 if outcomes is not None:
                     next(outcomes.counters[key][evaluation.variant])
-                    if evaluation.arm is not None:
+                    if evaluation.ramp is not None:
                         self._meet(evaluation, outcomes)
                 return value
         except Exception:  # noqa: BLE001, S110 - what it was is said on the long way, which counts what was not counted
@@ -136,7 +136,7 @@ class Rheostat:
             if type(value) is str and type(default) is str:
                 if outcomes is not None:
                     next(outcomes.counters[key][evaluation.variant])
-                    if evaluation.arm is not None:
+                    if evaluation.ramp is not None:
                         self._meet(evaluation, outcomes)
                 return value
         except Exception:  # noqa: BLE001, S110 - as in `boolean`
@@ -193,7 +193,7 @@ class Rheostat:
         request that the middleware watches, or where the flag does not ramp, nothing happens.
         """
         evaluation = self._evaluation(self._serving, key, context)
-        if evaluation.arm is not None and self._outcomes is not None:
+        if evaluation.ramp is not None and self._outcomes is not None:
             self._meet(evaluation, self._outcomes)
 
     def all(self, context: Context | None = None) -> dict[str, EvaluationDetails[Any]]:
@@ -257,7 +257,7 @@ class Rheostat:
             outcomes.evaluated(evaluation.flag, evaluation.variant)
         except Exception:  # noqa: BLE001 - never the application's concern
             self._uncounted()
-        if evaluation.arm is not None:
+        if evaluation.ramp is not None:
             self._meet(evaluation, outcomes)
 
     def _meet(self, evaluation: Evaluation, outcomes: Outcomes) -> None:

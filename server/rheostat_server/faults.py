@@ -109,16 +109,12 @@ def items_at(data: object, path: str, faults: Faults) -> Iterator[tuple[str, Any
 class Fields:
     """The fields of one object, read by name and type. What is wrong becomes a fault and reads as the default."""
 
-    def __init__(
-        self, data: object, path: str, faults: Faults, known: Collection[str], later: Collection[str] = ()
-    ) -> None:
+    def __init__(self, data: object, path: str, faults: Faults, known: Collection[str]) -> None:
         self.path = path
         self.faults = faults
         self._fields = object_at(data, path, faults)
         for name in self._fields:
-            if name in later:
-                faults.add(below(path, name), "this version of Rheostat does not know this field yet", "leave it out")
-            elif name not in known:
+            if name not in known:
                 faults.add(below(path, name), "there is no such field", did_you_mean(name, known))
 
     def __contains__(self, name: str) -> bool:
@@ -214,19 +210,16 @@ class Fields:
             return None
         return value
 
-    def choice(self, name: str, choices: Collection[str], later: Collection[str] = ()) -> str | None:
+    def choice(self, name: str, choices: Collection[str]) -> str | None:
         """Return one of the choices, or ``None`` where the field is absent, null or faulty."""
         value = self.text(name)
         if value is None or value in choices:
             return value
-        if value in later:
-            self.fault(name, f"this version of Rheostat does not know {value} yet", f"one of: {', '.join(choices)}")
-        else:
-            self.fault(
-                name,
-                f"there is no {name} {spelled(value)}",
-                did_you_mean(value, choices) or f"one of: {', '.join(choices)}",
-            )
+        self.fault(
+            name,
+            f"there is no {name} {spelled(value)}",
+            did_you_mean(value, choices) or f"one of: {', '.join(choices)}",
+        )
         return None
 
 

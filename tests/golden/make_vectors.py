@@ -19,6 +19,7 @@ from tests.builders import a_rollout, an_overlay
 from tests.golden.answers import evaluations, truth_of, truths
 from tests.golden.awkward import ADDRESSES, BLOCKS, MOMENTS, NUMBERS, TEXTS, UNITS, VERSIONS
 from tests.golden.draws import KINDS, MILLION, WEIGHTS, Draws
+from tests.golden.staged import staged_answers, staged_world
 
 HERE = Path(__file__).parent
 SALTS = ["checkout-v2", "a", "A", "layer:banners", "0", "flag-1", "flag-2", "x" * 128]
@@ -281,6 +282,16 @@ def snapshots() -> list[dict[str, Any]]:
     return worlds
 
 
+def staged() -> list[dict[str, Any]]:
+    """Ramps that go from one value of an attribute to the next, and such as compare with a baseline."""
+    draws = Draws(4_006)
+    worlds = [staged_world(draws, 6, 60) for _ in range(8)]
+    for world in worlds:
+        for case, answer in zip(world["cases"], staged_answers(world), strict=True):
+            case["expected"] = answer
+    return worlds
+
+
 FILES: dict[str, Callable[[], Any]] = {
     "murmur": murmur,
     "bucketing": bucketing,
@@ -289,6 +300,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "operators": operators,
     "conditions": conditions,
     "snapshots": snapshots,
+    "staged": staged,
 }
 
 

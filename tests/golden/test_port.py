@@ -13,6 +13,7 @@ from rheostat.engine.equality import strictly_equal
 from tests.golden import oracle
 from tests.golden.answers import evaluations, truth_of
 from tests.golden.draws import KINDS, Draws
+from tests.golden.staged import staged_answers, staged_world
 
 HERE = Path(__file__).parent
 WORLDS, CASES = 1_000, 100
@@ -139,6 +140,33 @@ def test_the_port_gives_the_vectors_of_evaluations() -> None:
     for world, answers in zip(worlds, rest, strict=True):
         for case, answer in zip(world["cases"], answers, strict=True):
             assert strictly_equal(answer, case["expected"]), case
+
+
+def test_the_port_gives_the_vectors_of_staged_ramps() -> None:
+    """The port knows who is done, who is on and who waits, and compares with a baseline, as the vectors say."""
+    worlds = golden("staged")
+
+    for world, answers in zip(worlds, ported(*({"staged": world} for world in worlds)), strict=True):
+        for case, answer in zip(world["cases"], answers, strict=True):
+            assert strictly_equal(answer, case["expected"]), case
+
+
+def test_the_port_agrees_on_random_staged_ramps() -> None:
+    """Engine and port give one answer and one entry; each kind of ramp is met by all sorts of users."""
+    draws = Draws(4_102)
+    worlds = [staged_world(draws, 8, 100) for _ in range(500)]
+    met: Counter[tuple[str, str | None]] = Counter()
+
+    for world, answers in zip(worlds, ported(*({"staged": world} for world in worlds)), strict=True):
+        kinds = {ramp["ramp"]: "cells" if "cells" in ramp else "baseline" for ramp in world["snapshot"]["ramps"]}
+        for case, answer, expected in zip(world["cases"], answers, staged_answers(world), strict=True):
+            if "ramp" in expected:
+                met[kinds[expected["ramp"]], expected.get("arm")] += 1
+            if not strictly_equal(answer, expected):
+                assert may_differ(world["snapshot"], case["context"]), (case, answer, expected)
+    assert all(met["cells", arm] > 100 for arm in ("treatment", "control", "holdback", None)), met
+    assert all(met["baseline", arm] > 100 for arm in ("treatment", "control", None)), met
+    assert not met["baseline", "holdback"]
 
 
 def test_the_port_agrees_on_a_hundred_thousand_random_evaluations() -> None:

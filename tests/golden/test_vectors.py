@@ -11,6 +11,7 @@ from tests.builders import a_rollout, an_overlay
 from tests.golden import oracle
 from tests.golden.answers import evaluations, truth_of, truths
 from tests.golden.make_vectors import FILES, written
+from tests.golden.staged import staged_answers
 
 HERE = Path(__file__).parent
 
@@ -78,6 +79,13 @@ def test_snapshots(number: int) -> None:
         assert json.dumps(found) == json.dumps(case["expected"]), case
 
 
+def test_staged_ramps() -> None:
+    """A ramp with cells or a baseline gives the answer, and the entry of who has an arm."""
+    for world in golden("staged"):
+        for case, found in zip(world["cases"], staged_answers(world), strict=True):
+            assert json.dumps(found) == json.dumps(case["expected"]), case
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_script_makes_the_files(name: str) -> None:
     """A second run of the script gives the same bytes, so that a change of a vector is always on purpose."""
@@ -94,6 +102,7 @@ def test_there_are_over_two_thousand_vectors_in_under_two_megabytes() -> None:
         "operators": len(golden("operators")),
         "conditions": sum(len(case["truths"]) for case in golden("conditions")["cases"]),
         "snapshots": sum(len(world["cases"]) for world in golden("snapshots")),
+        "staged": sum(len(world["cases"]) for world in golden("staged")),
     }
     assert all(count > 100 for count in counts.values()), counts
     assert sum(counts.values()) > 2_000

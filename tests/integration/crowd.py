@@ -2,8 +2,9 @@
 
 import random
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Container, Sequence
-from itertools import accumulate
+from itertools import accumulate, cycle
 
 from rheostat.engine.evaluate import Ruleset
 from rheostat.engine.hashing import place
@@ -14,15 +15,17 @@ from rheostat.model.snapshot import FORMAT, Snapshot
 from rheostat.outcomes.outcomes import Outcomes
 from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld
 
-_FLAG = Flag(
-    key=FLAG,
-    type=FlagType.BOOLEAN,
-    variants={"on": True, "off": False},
-    version=1,
-    enabled=True,
-    off_variant="off",
-    default=Answer(rollout=Rollout(exposure_ppm=0, split={"on": 1.0}, salt=FLAG, fallback="off")),
-)
+
+def _flag_of(split: dict[str, float]) -> Flag:
+    return Flag(
+        key=FLAG,
+        type=FlagType.BOOLEAN,
+        variants={"on": True, "off": False},
+        version=1,
+        enabled=True,
+        off_variant="off",
+        default=Answer(rollout=Rollout(exposure_ppm=0, split=split, salt=FLAG, fallback="off")),
+    )
 
 
 class Crowd:
@@ -30,7 +33,8 @@ class Crowd:
 
     ``usual`` is the share of requests that fail whatever the flag says, ``harm`` that of exposed users in its place;
     the ``broken`` first users fail at ``broken_rate``, always. Requests take 20 ms; those of ``slow`` users, and
-    ``slow_harm`` of the exposed ones, 900 ms.
+    ``slow_harm`` of the exposed ones, 900 ms. Users have ``regions`` in turn, and only exposed ones of the ``harmed``
+    regions are harmed, where these are named. What the flag gives the exposed is drawn by ``split``.
     """
 
     def __init__(
@@ -45,6 +49,10 @@ class Crowd:
         slow: Container[int] = (),
         slow_harm: float = 0.0,
         seed: int = 1,
+        split: dict[str, float] | None = None,
+        regions: Sequence[str | None] = (None,),
+        harmed: Container[str | None] | None = None,
+        service: str = "shop",
     ) -> None:
         self.world = world
         self.usual = usual
@@ -54,11 +62,19 @@ class Crowd:
         self.slow = slow
         self.slow_harm = slow_harm
         self.exposed_requests = 0
+        self.harmed = harmed
+        self.exposed_of: Counter[str | None] = Counter()
+        self.requests_of: Counter[str | None] = Counter()
+        self._flag = _flag_of({"on": 1.0} if split is None else split)
         self._random = random.Random(seed)
         self._sums = list(accumulate(weights))
-        self._contexts = [Context(f"user-{number}") for number in range(len(weights))]
+        # The regions take turns; of ``None`` nothing is known.
+        self._contexts = [
+            Context(f"user-{number}", **({} if region is None else {"region": region}))
+            for number, region in zip(range(len(weights)), cycle(regions), strict=False)
+        ]
         # Never started: no thread, no wire. What the sender would send is made when the second is over.
-        self._outcomes = Outcomes("http://127.0.0.1:9", "rhs_test", service="shop", clock=world.clock)
+        self._outcomes = Outcomes("http://127.0.0.1:9", "rhs_test", service=service, clock=world.clock)
         self._sequence = 0
         self._identity = 0
 
@@ -77,7 +93,7 @@ class Crowd:
                 revision=self._identity,
                 project=PROJECT,
                 environment=ENVIRONMENT,
-                flags=(_FLAG,),
+                flags=(self._flag,),
                 ramps=tuple(overlays),
                 kills=tuple(kills),
             )
@@ -89,7 +105,7 @@ class Crowd:
             live,
             project=PROJECT,
             environment=ENVIRONMENT,
-            flags={FLAG: _FLAG},
+            flags={FLAG: self._flag},
         )
         chance, total = self._random.random, self._sums[-1]
         for _ in range(requests):
@@ -97,8 +113,12 @@ class Crowd:
             evaluation = ruleset.evaluate(FLAG, self._contexts[number])
             self._outcomes.evaluated(FLAG, evaluation.variant)
             exposed = bool(evaluation.value)
+            region = self._contexts[number].attributes.get("region")
             self.exposed_requests += exposed
-            rate = self.broken_rate if number < self.broken else self.harm if exposed else self.usual
+            self.requests_of[region] += 1
+            self.exposed_of[region] += exposed
+            hurt = exposed and (self.harmed is None or region in self.harmed)
+            rate = self.broken_rate if number < self.broken else self.harm if hurt else self.usual
             recorder = self._outcomes.recorder()
             recorder.note(evaluation, self._outcomes)
             slow = number in self.slow or (exposed and self.slow_harm > 0 and chance() < self.slow_harm)

@@ -162,7 +162,7 @@ class _Walk:
             walked, text = None, "serves " + (evaluation.variant or "the caller's default")
         else:
             walked = walk_rollout(
-                answer.rollout, self._context, overlays.get(rollout), killed=rollout in kills.rollouts
+                answer.rollout, self._context, overlays.get(rollout), self._ruleset, killed=rollout in kills.rollouts
             )
             text = said_of(walked, stale=stale)
         steps.append(

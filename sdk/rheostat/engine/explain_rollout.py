@@ -3,6 +3,8 @@
 from math import log
 
 from rheostat.engine.attributes import unit_reader
+from rheostat.engine.cells import Cell, cell_reader
+from rheostat.engine.conditions import Segments
 from rheostat.engine.hashing import (
     SPLIT_SEED,
     choose,
@@ -20,10 +22,20 @@ from rheostat.model.explanation import RolloutWalk, SplitWalk
 from rheostat.model.flag import Rollout
 from rheostat.model.ramp import RampOverlay
 
+_CELLS = {
+    Cell.DONE.value: "among those whom the ramp is done with",
+    Cell.NOW.value: "among those whom the ramp is at now",
+    Cell.LATER.value: "not reached by the ramp",
+}
 
-def walk_rollout(rollout: Rollout, context: Context, overlay: RampOverlay | None, *, killed: bool) -> RolloutWalk:
+
+def walk_rollout(
+    rollout: Rollout, context: Context, overlay: RampOverlay | None, scope: Segments, *, killed: bool
+) -> RolloutWalk:
     """Return where the context's unit stands, under the ramp and the kill in force."""
-    exposure_ppm, holdback_ppm = shares_in_force(rollout, overlay, killed=killed)
+    cells = None if overlay is None or killed else overlay.cells
+    cell = None if cells is None else cell_reader(cells)(context, scope)
+    exposure_ppm, holdback_ppm = shares_in_force(rollout, overlay, killed=killed, cell=cell)
     low, high = rollout.low, rollout.high
     unit = unit_reader(rollout.bucket_by)(context)
     at = None if unit is None else place(rollout.salt, unit)
@@ -43,6 +55,8 @@ def walk_rollout(rollout: Rollout, context: Context, overlay: RampOverlay | None
         held_from=held_from(low, high, holdback_ppm),
         ramp=None if overlay is None else overlay.ramp,
         ramp_live=overlay is not None and overlay.live,
+        by=None if cells is None else cells.attribute,
+        cell=None if cell is None else cell.value,
         killed=killed,
         in_range=in_range,
         held_back=held_back,
@@ -69,6 +83,8 @@ def said_of(walk: RolloutWalk, *, stale: bool) -> str:
     if walk.place is None:
         return f"the context has no {walk.bucket_by} to be placed by"
     at = f"place {walk.place}"
+    if walk.cell is not None:
+        at = f"by {walk.by} {_CELLS[walk.cell]}, {at}"
     if not walk.in_range:
         return f"{at} is outside the range {walk.low} … {walk.high - 1}: not exposed"
     if walk.killed:

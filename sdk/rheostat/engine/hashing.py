@@ -73,7 +73,10 @@ def is_held_back(at: int, holdback_ppm: int, low: int = 0, high: int = TOTAL_PPM
 
 
 def arm_of(overlay: RampOverlay, rollout: Rollout, at: int) -> Arm | None:
-    """Return the arm of a unit at this place, as it is drawn now; ``None`` outside the rollout's range."""
+    """Return the arm of a unit at this place, as it is drawn now; ``None`` outside the rollout's range.
+
+    Of a ramp with cells: of a unit that it is at now. One with a baseline draws by the split: ask an evaluation.
+    """
     if not rollout.low <= at < rollout.high:
         return None
     if is_held_back(at, overlay.holdback_ppm, rollout.low, rollout.high):
@@ -83,7 +86,10 @@ def arm_of(overlay: RampOverlay, rollout: Rollout, at: int) -> Arm | None:
 
 
 def level_entry(overlay: RampOverlay, rollout: Rollout, at: int) -> int:
-    """Return the index in ``overlay.levels`` of the smallest that exposes this place, ``HELD`` or ``NEVER``."""
+    """Return the index in ``overlay.levels`` of the smallest that exposes this place, ``HELD`` or ``NEVER``.
+
+    No level exposes the units of a baseline to anything else: their place is ``NO_PLACE``.
+    """
     if is_held_back(at, overlay.holdback_ppm, rollout.low, rollout.high):
         return HELD
     exposing = (

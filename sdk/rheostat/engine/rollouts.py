@@ -3,6 +3,7 @@
 from mmh3 import mmh3_32_uintdigest
 
 from rheostat.engine.attributes import unit_reader, unit_remark
+from rheostat.engine.cells import Cell, by_cell, exposure_of
 from rheostat.engine.hashing import (
     PLACE_SEED,
     compile_split,
@@ -33,23 +34,40 @@ def compile_rollout(
 
     The overlay's exposure and holdback are in force over the rollout's exposure, also when the overlay is not
     live; only a live one gives arms. A kill wins over both: exposure 0, and no arm. ``stale``: the snapshot is
-    older than the flag allows, so a ramping rollout gives everyone its fallback without an arm.
+    older than the flag allows, so a ramping rollout gives everyone its fallback without an arm. Which of all this a
+    rollout needs is settled here, and not when it is asked.
     """
+    cells = None if overlay is None or killed else overlay.cells
     if overlay is not None and overlay.live and not killed:
-        if not stale:
-            return _ramping(outcomes, rollout, rule, overlay)
-        answer = outcomes.fallback(rollout.fallback, Reason.STALE, rule)
-        return lambda context, scope, run: answer
-    exposure_ppm, holdback_ppm = shares_in_force(rollout, overlay, killed=killed)
+        if stale:
+            answer = outcomes.fallback(rollout.fallback, Reason.STALE, rule)
+            return lambda context, scope, run: answer
+        if overlay.baseline is not None:
+            return _compared(outcomes, rollout, rule, overlay, overlay.baseline)
+
+        def ramping(exposure_ppm: int, arm_ppm: int | None) -> Program:
+            return _ramping(outcomes, rollout, rule, overlay, exposure_ppm=exposure_ppm, arm_ppm=arm_ppm)
+
+        if cells is None:
+            return ramping(overlay.exposure_ppm, overlay.arm_ppm)
+        drawn = {Cell.NOW: overlay.arm_ppm}
+        return by_cell(cells, {cell: ramping(exposure_of(overlay, cell), drawn.get(cell)) for cell in Cell})
     reason = Reason.STALE if stale else Reason.SPLIT
-    return _fixed_share(outcomes, rollout, rule, reason, exposure_ppm=exposure_ppm, holdback_ppm=holdback_ppm)
+
+    def fixed(cell: Cell | None) -> Program:
+        exposure_ppm, holdback_ppm = shares_in_force(rollout, overlay, killed=killed, cell=cell)
+        return _fixed_share(outcomes, rollout, rule, reason, exposure_ppm=exposure_ppm, holdback_ppm=holdback_ppm)
+
+    return fixed(None) if cells is None else by_cell(cells, {cell: fixed(cell) for cell in Cell})
 
 
-def shares_in_force(rollout: Rollout, overlay: RampOverlay | None, *, killed: bool) -> tuple[int, int]:
-    """Return the exposure and the holdback that stand, in ppm."""
+def shares_in_force(
+    rollout: Rollout, overlay: RampOverlay | None, *, killed: bool, cell: Cell | None = None
+) -> tuple[int, int]:
+    """Return the exposure and the holdback that stand, in ppm; ``cell`` is of the users that are asked about."""
     exposure_ppm, holdback_ppm = rollout.exposure_ppm, 0
     if overlay is not None:
-        exposure_ppm, holdback_ppm = overlay.exposure_ppm, overlay.holdback_ppm
+        exposure_ppm, holdback_ppm = exposure_of(overlay, cell), overlay.holdback_ppm
     return 0 if killed else exposure_ppm, holdback_ppm
 
 
@@ -98,16 +116,26 @@ def _fixed_share(
     return program
 
 
-def _ramping(outcomes: Outcomes, rollout: Rollout, rule: str | None, overlay: RampOverlay) -> Program:
+def _ramping(
+    outcomes: Outcomes,
+    rollout: Rollout,
+    rule: str | None,
+    overlay: RampOverlay,
+    *,
+    exposure_ppm: int,
+    arm_ppm: int | None,
+) -> Program:
+    """Return what exposes at this share, with arms drawn at ``arm_ppm``: ``None`` gives none."""
     low, high = rollout.low, rollout.high
-    exposed = exposed_below(low, high, overlay.exposure_ppm)
-    treated = exposed_below(low, high, overlay.arm_ppm)
+    exposed = exposed_below(low, high, exposure_ppm)
+    treated = None if arm_ppm is None else exposed_below(low, high, arm_ppm)
     held = held_from(low, high, overlay.holdback_ppm)
     missing, salted, seed = _missing(outcomes, rollout, rule, Reason.SPLIT), f"{rollout.salt}/", PLACE_SEED
     given, choose = _given(outcomes, rollout, rule, Reason.SPLIT), compile_split(rollout.split)
     rest, unit_of, strange_unit = given[None], unit_reader(rollout.bucket_by), unit_remark(rollout.bucket_by)
     key, version, metadata = outcomes.flag.key, outcomes.flag.version, outcomes.flag.metadata
-    split, treatment, control, holdback = Reason.SPLIT, Arm.TREATMENT, Arm.CONTROL, Arm.HOLDBACK
+    split, treatment, control = Reason.SPLIT, Arm.TREATMENT, Arm.CONTROL
+    holdback = None if treated is None else Arm.HOLDBACK
 
     def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
         unit = unit_of(context)
@@ -122,7 +150,41 @@ def _ramping(outcomes: Outcomes, rollout: Rollout, rule: str | None, overlay: Ra
             answer, arm = rest, holdback
         else:
             answer = given[choose(data)] if place < exposed else rest
-            arm = treatment if place < treated else control
+            arm = None if treated is None else treatment if place < treated else control
+        return Evaluation(
+            key, answer.value, answer.variant, split, None, None, rule, overlay, arm, unit, place, version, metadata
+        )
+
+    return program
+
+
+def _compared(outcomes: Outcomes, rollout: Rollout, rule: str | None, overlay: RampOverlay, baseline: str) -> Program:
+    """Return what compares, among the exposed, all other variants with the baseline. The others have no arm."""
+    low, high = rollout.low, rollout.high
+    exposed, drawn = exposed_below(low, high, overlay.exposure_ppm), exposed_below(low, high, overlay.arm_ppm)
+    held = held_from(low, high, overlay.holdback_ppm)
+    missing, salted, seed = _missing(outcomes, rollout, rule, Reason.SPLIT), f"{rollout.salt}/", PLACE_SEED
+    given, choose = _given(outcomes, rollout, rule, Reason.SPLIT), compile_split(rollout.split)
+    rest, unit_of, strange_unit = given[None], unit_reader(rollout.bucket_by), unit_remark(rollout.bucket_by)
+    key, version, metadata = outcomes.flag.key, outcomes.flag.version, outcomes.flag.metadata
+    split, treatment, control = Reason.SPLIT, Arm.TREATMENT, Arm.CONTROL
+
+    def program(context: Context, scope: Scope, run: Pass | None) -> Evaluation:
+        unit = unit_of(context)
+        if unit is None:
+            strange_unit(context, scope.strange)
+            return missing
+        data = utf8(salted + unit)
+        place = mmh3_32_uintdigest(data, seed) * TOTAL_PPM >> 32
+        if not low <= place < high:
+            return rest
+        answer, arm = rest, None
+        if place < held:
+            variant = choose(data)
+            if place < exposed:
+                answer = given[variant]
+            if place < drawn:
+                arm = control if variant == baseline else treatment
         return Evaluation(
             key, answer.value, answer.variant, split, None, None, rule, overlay, arm, unit, place, version, metadata
         )

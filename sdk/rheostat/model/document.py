@@ -143,6 +143,10 @@ class RampStrategy(enum.StrEnum):
     LINEAR = "linear"
     EXPONENTIAL = "exponential"
     BLUE_GREEN = "blue-green"
+    ROLLING = "rolling"
+    """An attribute's values in order, each a canary within itself; or equal shards of the line."""
+    A_B = "a-b"
+    """All other variants against a baseline, at one exposure, until a date or a sample: it decides nothing."""
 
 
 class StepDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -190,6 +194,13 @@ class GuardrailDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_
     min_difference: int | float | None = None
 
 
+class UntilDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """A local date and time with its timezone."""
+
+    at: str
+    timezone: str
+
+
 class RampPlanDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """What ramps and templates of ramps have in common. ``None`` leaves a figure to the plan's own default.
 
@@ -205,6 +216,11 @@ class RampPlanDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     ``analysis`` (``canaryAnalysis``) is a block of Flagger's, with its ``metricTemplates`` and what the holes in them
     stand for (``template_values``); ``argo`` has ``steps``, ``analysis`` and ``analysisTemplates`` of Argo Rollouts.
     Once checked, the guard's documents have none of these any more; ``rule: threshold`` counts by them.
+
+    Of ``rolling``: ``by`` is an attribute, each item of ``values`` a stage of users who have one of them, ``others``
+    whether all other users are the last stage; or ``shards`` is how many equal parts of the line are the steps. Of
+    ``a-b``: ``baseline`` is the variant that the others are compared with, until a moment or until both sides have had
+    ``sample`` distinct users.
     """
 
     steps: tuple[StepDocument, ...] = ()
@@ -234,6 +250,13 @@ class RampPlanDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     argo: dict[str, Any] | None = None
     metric_templates: tuple[dict[str, Any], ...] = msgspec.field(default=(), name="metricTemplates")
     template_values: dict[str, str] = {}
+    by: str | None = None
+    values: tuple[tuple[Any, ...], ...] = ()
+    others: bool = True
+    shards: int | None = None
+    baseline: str | None = None
+    until: str | UntilDocument | None = None
+    sample: int | None = None
     step_weight: int | float | None = None
     first_weight: int | float | None = None
     max_weight: int | float | None = None

@@ -48,8 +48,9 @@ class Evaluation(msgspec.Struct, gc=False, frozen=True):
     """The outcome of evaluating one flag for one context.
 
     ``value`` is ``CODE_DEFAULT`` where the caller's default is to be used; ``variant`` is then ``None``.
-    ``arm``, ``unit`` and ``ramp`` are set when the unit reached the rollout of a live ramp. ``unit`` is the
-    text that was hashed, ``place`` its place on the line 0 … 999 999.
+    ``unit`` and ``ramp`` are set when the unit reached the rollout of a live ramp, and ``arm`` if the ramp compares
+    it: not if its stage is over or to come, nor if nobody exposes it to either side of a comparison with a baseline.
+    ``unit`` is the text that was hashed, ``place`` its place on the line 0 … 999 999.
     """
 
     flag: str

@@ -96,6 +96,9 @@ class RolloutWalk(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     held_from: int
     ramp: str | None = None
     ramp_live: bool = False
+    by: str | None = None
+    cell: str | None = None
+    """How far a ramp that goes by this attribute has come with the context: ``done``, ``now`` or ``later``."""
     killed: bool = False
     in_range: bool = False
     held_back: bool = False

@@ -170,12 +170,20 @@ class Outcomes:
             self._tell_live(observer)
 
     def begin(self, evaluation: Evaluation) -> Touch | None:
-        """Count the start of a request in this evaluation's arm; ``None`` when it has none."""
+        """Count the start of a request in this evaluation's arm; ``None`` when it has none.
+
+        Where it has none because the ramp compares others now, the next batch says that this service reports.
+        """
         if evaluation.ramp is None:
             return None
         live = self._standing.live.get(evaluation.ramp.ramp)
         touch = touch_of(evaluation, None if live is None else live.rollout, self._clock.monotonic())
-        if touch is not None:
+        if touch is None:
+            if evaluation.arm is None and live is not None:
+                # The ramp compares others now. That requests are watched here is told all the same.
+                self._summary.meet(live.overlay)
+                self._ensure_thread()
+        else:
             self._begin_notes()
             self._noted.note(touch)
             self._summary.begin(touch)

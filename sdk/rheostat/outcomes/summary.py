@@ -12,6 +12,7 @@ import msgspec
 
 from rheostat.model.evaluation import Arm
 from rheostat.model.outcome import FailingUnit, FailingUnits, Outcome, Row, SampledUnit, SampledUnits
+from rheostat.model.ramp import RampOverlay
 from rheostat.outcomes.thinning import ALL, is_below, limit_for
 from rheostat.outcomes.touch import Touch
 
@@ -103,6 +104,7 @@ class Summary:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cells: dict[_Key, _Cell] = {}
+        self._met: dict[str, RampOverlay] = {}
         self._open: dict[Touch, None] = {}
         self._failing: dict[str, _Failing] = {}
         self._failing_most: dict[str, int] = {}
@@ -121,6 +123,11 @@ class Summary:
         with self._lock:
             self._open[touch] = None
             self._cell(touch, touch.at).started += 1
+
+    def meet(self, overlay: RampOverlay) -> None:
+        """Say in the next batch, by a row without a count, that requests which meet this ramp are watched here."""
+        with self._lock:
+            self._met[overlay.ramp] = overlay
 
     def withdraw(self, touch: Touch) -> bool:
         """Take the start back: the request belongs to no arm. A touch that is closed stays as it was counted.
@@ -168,7 +175,8 @@ class Summary:
     def drain(self, now: float) -> Parts:
         """Return what came together since the last call; ages count back from ``now``."""
         with self._lock:
-            cells, failing = self._cells, self._failing
+            cells, failing, met = self._cells, self._failing, self._met
+            self._met = {}
             # A start taken back after a batch carried it is owed to the row's next starts.
             self._cells = {
                 key: _Cell(now, now, started=cell.started) for key, cell in cells.items() if cell.started < 0
@@ -177,6 +185,8 @@ class Summary:
             sampled = self._take_sampled()
             most = dict(self._failing_most)
         rows = tuple(_row(key, cell, now) for key, cell in cells.items() if cell.started > 0 or cell.ended)
+        counted = {row.ramp for row in rows}
+        rows += tuple(_empty_row(overlay) for ramp, overlay in met.items() if ramp not in counted)
         return Parts(
             rows,
             {ramp: units.part(most[ramp], now) for ramp, units in failing.items()},
@@ -260,6 +270,10 @@ class Summary:
 
 def _is_debt(cell: _Cell) -> bool:
     return cell.started < 0 and not cell.ended
+
+
+def _empty_row(overlay: RampOverlay) -> Row:
+    return Row(ramp=overlay.ramp, epoch=overlay.epoch, exposure_ppm=overlay.arm_ppm, arm=Arm.CONTROL, variant="")
 
 
 def _row(key: _Key, cell: _Cell, now: float) -> Row:

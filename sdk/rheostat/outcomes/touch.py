@@ -8,7 +8,7 @@ from rheostat.engine.hashing import level_entry, utf8
 from rheostat.model.evaluation import Arm, Evaluation
 from rheostat.model.flag import Rollout
 from rheostat.model.outcome import NEVER
-from rheostat.model.ramp import RampOverlay
+from rheostat.model.ramp import NO_PLACE, RampOverlay
 
 _MOST_KEYS = 64
 _MOST_UNITS = 4_096
@@ -74,7 +74,8 @@ def touch_of(evaluation: Evaluation, rollout: Rollout | None, at: float) -> Touc
         arm=arm,
         variant=evaluation.variant or "",
         unit=evaluation.unit,
-        place=evaluation.place,
+        # Nothing but the baseline is ever given to its units: no level exposes them.
+        place=NO_PLACE if overlay.baseline is not None and arm is Arm.CONTROL else evaluation.place,
         at=at,
     )
 

@@ -31,6 +31,8 @@ def exposure_words(view: dict[str, Any], environment: str) -> str:
 
 def _rollout_words(rollout: dict[str, Any], force: dict[str, Any] | None) -> str:
     declared = rollout["exposure"]
+    if force is not None and (cells := force.get("cells")):
+        return f"declared {declared:g} %, in force by {cells['attribute']}, by a ramp"
     if force is None or force["in_force"] == declared:
         return f"{declared:g} %"
     by = " by a ramp" if force.get("ramp") else ""

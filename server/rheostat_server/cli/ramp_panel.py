@@ -21,6 +21,7 @@ from rheostat_server.cli.ramp_picture.heading import (
 )
 from rheostat_server.cli.ramp_picture.look import MARGIN, Lines, Look, cut, marks_for
 from rheostat_server.cli.ramp_picture.reporting import reporting
+from rheostat_server.cli.ramp_picture.stages import stages
 from rheostat_server.cli.ramp_picture.staircase import staircase
 from rheostat_server.cli.ramp_picture.waiting import waiting
 from rheostat_server.cli.terminal import panel_width
@@ -94,7 +95,13 @@ def ramp_picture(
 def _parts(seen: _Seen, look: Look, fit: _Fit, room: int | None) -> list[Lines]:
     view, decisions, moves = seen.view, seen.decisions, seen.moves
     top = [*heading(view, look), *standing(view, decisions, look, most=fit.sentence)]
-    parts = [top, ending(view, look), waiting(view, look), staircase(view, moves, look, rows=fit.stairs)]
+    parts = [
+        top,
+        ending(view, look),
+        waiting(view, look),
+        stages(view, look),
+        staircase(view, moves, look, rows=fit.stairs),
+    ]
     if fit.compact:
         used = sum(map(len, parts)) + fit.decisions + 2
         parts.append(compact(view, view["guardrails"], look, rows=99 if room is None else room - used))

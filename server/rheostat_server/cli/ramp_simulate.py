@@ -127,6 +127,11 @@ def _document(file: str) -> RampDocument:
             f"template: {document.template} is kept by the server, and this asks none; write its fields into the "
             f"document: rheostat template get {document.template}"
         )
+    if document.by is not None or document.baseline is not None:
+        raise CommandFailed(
+            f"a ramp of the strategy {document.strategy} is not simulated; for one stage leave out strategy, by and "
+            "values, and divide alpha by the number of stages"
+        )
     return document
 
 

@@ -1,6 +1,6 @@
 """A small web shop whose new checkout can be made to fail: the application of the demo and of the end-to-end tests.
 
-GET  /checkout?user=ID   200, or 500 when the new checkout breaks (or, rarely, the shop itself)
+GET  /checkout?user=ID   and &region=…: 200, or 500 when the new checkout breaks (or, rarely, the shop itself)
 POST /fault?rate=0.3     from now on the new checkout fails for this share of its requests; or slow_ms, slow_rate,
                          die_rate, outage (fault.py); what is not named is well
 GET  /metrics            the application's own counters, for Prometheus
@@ -77,8 +77,9 @@ class Shop:
 
 def context_of(scope: Scope) -> Context | None:
     """Say for whom a request's flags are evaluated."""
-    user = parse_qs(scope["query_string"].decode()).get("user")
-    return Context(user[0]) if user else None
+    query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
+    attributes = {"region": query["region"]} if "region" in query else {}
+    return Context(query["user"], **attributes) if "user" in query else None
 
 
 def application() -> Callable[[Scope, Receive, Send], Awaitable[None]]:

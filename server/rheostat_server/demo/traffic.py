@@ -11,6 +11,11 @@ import msgspec
 from rheostat.clock import Clock
 
 
+def region_of(number: int) -> str:
+    """Return where this user lives: every other one in ``us``."""
+    return "us" if number % 2 else "eu"
+
+
 class Served(msgspec.Struct, frozen=True):
     """One answered request. ``at`` is monotonic seconds; ``new`` says whether the new checkout answered."""
 
@@ -64,10 +69,11 @@ class Traffic:
                 await asyncio.sleep(max(0.0, due - self._clock.monotonic()))
 
     async def _send_one(self, client: httpx.AsyncClient) -> None:
-        user = f"user-{self._random.randrange(self._users)}"
+        number = self._random.randrange(self._users)
+        user = f"user-{number}"
         self.sent += 1
         try:
-            answer = await client.get(f"{self._url}/checkout", params={"user": user})
+            answer = await client.get(f"{self._url}/checkout", params={"user": user, "region": region_of(number)})
             failed, new = answer.status_code >= 500, answer.text == "new"
         except httpx.HTTPError:
             failed, new = True, False

@@ -9,6 +9,7 @@ from math import inf
 
 import msgspec
 
+from rheostat.engine.cells import Cell
 from rheostat.engine.hashing import exposed_below, held_from
 from rheostat.engine.rollouts import shares_in_force
 from rheostat.model.flag import Rollout
@@ -57,9 +58,16 @@ Joint = dict[tuple[Outcome, Outcome], float]
 """The share of users by what they get before and after."""
 
 
-def line_of(rollout: Rollout, overlay: RampOverlay | None, off_variant: str | None, *, killed: bool) -> Line:
-    """Return the line of a rollout, under the ramp and the kill that stand over it."""
-    exposure_ppm, holdback_ppm = shares_in_force(rollout, overlay, killed=killed)
+def line_of(
+    rollout: Rollout,
+    overlay: RampOverlay | None,
+    off_variant: str | None,
+    *,
+    killed: bool,
+    cell: Cell | None = None,
+) -> Line:
+    """Return the line of a rollout, under the ramp and the kill that stand over it; ``cell``: for these users."""
+    exposure_ppm, holdback_ppm = shares_in_force(rollout, overlay, killed=killed, cell=cell)
     low, high = rollout.low, rollout.high
     end = min(exposed_below(low, high, exposure_ppm), held_from(low, high, holdback_ppm))
     greatest = max(rollout.split.values(), default=0.0)

@@ -8,15 +8,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 import msgspec
 
+from rheostat.engine.cells import Cell, exposure_of
 from rheostat.engine.conditions import CompiledCondition, compile_condition, compile_segments, names
 from rheostat.engine.evaluate import Ruleset
 from rheostat.engine.flags import compile_answer
-from rheostat.engine.programs import Compiled, Outcomes, Program
+from rheostat.engine.programs import Compiled, Outcomes
 from rheostat.model.context import TARGETING_KEY, Context
 from rheostat.model.evaluation import Evaluation, Reason
-from rheostat.model.flag import Answer, Condition, Operator, Segment
+from rheostat.model.flag import DEFAULT_ROLLOUT, Answer, Condition, Operator, Segment
+from rheostat.model.ramp import RampOverlay
 from rheostat_server.flags.changed import Changed, Listed
-from rheostat_server.flags.joint import Answering
 from rheostat_server.flags.movement import ATTRIBUTES, UnitMovement
 from rheostat_server.flags.slots import slots_of
 
@@ -26,13 +27,13 @@ Variants = frozenset[str | None]
 class Stage(msgspec.Struct, frozen=True):
     """A place where a flag may answer. ``name`` is the same before and after where ``judge`` is.
 
-    ``answering`` is the rollout or the outcome where there is one: equal ones give the same user the same.
+    ``answering`` is ``Slot.given`` where there is a slot: equal ones give the same user the same.
     """
 
     name: bytes
     judge: Callable[[Context], bool | None]
     give: Callable[[Context], Variants]
-    answering: Answering | None
+    answering: object | None
 
 
 def unit_movements(before: Ruleset, after: Ruleset, key: str, changed: Changed) -> list[UnitMovement]:
@@ -156,11 +157,11 @@ class _Side:
             answer = flag.default if rule is None else rule.answer
             give = self._giving(compiled, outcomes, answer, None if rule is None else rule.name)
             if rule is None:
-                yield Stage(b"default", _always, give, slot.answering)
+                yield Stage(b"default", _always, give, slot.given)
             else:
                 mark = self._mark if self._changed.segments & names(rule.when) else b""
                 judge = _unknown if rule.active is not None else self._judge(rule.when)
-                yield Stage(b"rule" + (slot.condition or b"") + mark, judge, give, slot.answering)
+                yield Stage(b"rule" + (slot.condition or b"") + mark, judge, give, slot.given)
 
     def _judge(self, condition: Condition) -> Callable[[Context], bool | None]:
         judge = compile_condition(self._plain(condition))
@@ -185,17 +186,26 @@ class _Side:
         self, compiled: Compiled, outcomes: Outcomes, answer: Answer, rule: str | None
     ) -> Callable[[Context], Variants]:
         flag, rollout = compiled.flag, answer.rollout
-        given = compile_answer(
-            outcomes, answer, rule, Reason.SPLIT, overlays=compiled.overlays, kills=compiled.kills, stale=False
-        )
-        if isinstance(given, Evaluation):
-            return _fixed(given.variant)
+        ways = [
+            compile_answer(outcomes, answer, rule, Reason.SPLIT, overlays=overlays, kills=compiled.kills, stale=False)
+            for overlays in self._ways(compiled.overlays, rule or DEFAULT_ROLLOUT)
+        ]
+        if isinstance(ways[0], Evaluation):
+            return _fixed(ways[0].variant)
         if rollout is not None and rollout.bucket_by != self._attribute:
             rest = flag.off_variant if rollout.fallback is None else rollout.fallback
             anything = frozenset({rest, *(variant for variant, weight in rollout.split.items() if weight > 0)})
             return lambda _: anything
-        program: Program = given
-        return lambda context: frozenset({program(context, self, None).variant})
+        programs = [way for way in ways if not isinstance(way, Evaluation)]
+        return lambda context: frozenset(program(context, self, None).variant for program in programs)
+
+    def _ways(self, overlays: Mapping[str, RampOverlay], name: str) -> list[Mapping[str, RampOverlay]]:
+        """Return the overlays; where a ramp goes by an attribute that nobody knows, once for each way it may be."""
+        overlay = overlays.get(name)
+        if overlay is None or overlay.cells is None or overlay.cells.attribute == self._attribute:
+            return [overlays]
+        plain = [msgspec.structs.replace(overlay, exposure_ppm=exposure_of(overlay, cell), cells=None) for cell in Cell]
+        return [{**overlays, name: one} for one in plain]
 
     def _plain_segment(self, segment: Segment) -> Segment:
         return msgspec.structs.replace(segment, conditions=tuple(map(self._plain, segment.conditions)))

@@ -11,7 +11,7 @@ from rheostat.engine.programs import Compiled
 from rheostat.model.context import Context
 from rheostat_server.flags.changed import NOTHING_CHANGED, Changed
 from rheostat_server.flags.joint import Answering, Joint, Outcome, joint
-from rheostat_server.flags.slots import Slot, possible_pairs, slots_of, twin_of, unit_of
+from rheostat_server.flags.slots import Slot, pairs_of, possible_pairs, slots_of, twin_of, unit_of
 
 _LEAST_SHARE = 1e-12
 """Below this a share is rounding."""
@@ -129,10 +129,10 @@ def _rows(
     # Where everybody gets the same on one side, the other side's rules say by themselves who moves.
     if now is not None and off[0] is not None:
         for slot in slots_of(now):
-            yield _row(slot.name, [(off[0], slot.answering)], after=slot)
+            yield _row(slot.name, [(off[0], one) for one in slot.answerings], after=slot, because=_staged(slot))
     elif was is not None and off[1] is not None:
         for slot in slots_of(was):
-            yield _row(slot.name, [(slot.answering, off[1])], before=slot)
+            yield _row(slot.name, [(one, off[1]) for one in slot.answerings], before=slot, because=_staged(slot))
     elif was is not None and now is not None:
         yield from _both_on(was, now, changed)
 
@@ -143,14 +143,15 @@ def _both_on(was: Compiled, now: Compiled, changed: Changed) -> Iterable[Rollout
     for slot in after:
         twin = twin_of(slot, before)
         if twin is not None and (twin, slot) in pairs:
-            yield _row(slot.name, [(twin.answering, slot.answering)], before=twin, after=slot)
+            because = _staged(twin) or _staged(slot)
+            yield _row(slot.name, pairs_of(twin, slot), before=twin, after=slot, because=because)
     blame: dict[str, list[tuple[Slot, Slot]]] = {}
     for one, other in pairs:
         if one.condition != other.condition:
             blame.setdefault(_to_blame(one, other, before, after), []).append((one, other))
     for name, blamed in blame.items():
         because = _because(name, was, now, changed)
-        yield _row(name, [(one.answering, other.answering) for one, other in blamed], because=because)
+        yield _row(name, [pair for one, other in blamed for pair in pairs_of(one, other)], because=because)
     named = {prerequisite.flag for prerequisite in now.flag.prerequisites}
     if was.flag.prerequisites != now.flag.prerequisites:
         yield _by_prerequisites(was, now, before, after, "prerequisites changed")
@@ -160,6 +161,11 @@ def _both_on(was: Compiled, now: Compiled, changed: Changed) -> Iterable[Rollout
     elif was.flag.prerequisites and was.flag.off_variant != now.flag.off_variant:
         gone, come = Outcome(was.flag.off_variant, False), Outcome(now.flag.off_variant, False)
         yield _row("prerequisites", [(gone, come)])
+
+
+def _staged(slot: Slot) -> str | None:
+    """Return why nobody can say what a user gets from the slot, if a ramp goes by an attribute there."""
+    return None if slot.cells is None else f"a ramp goes by {slot.cells.attribute}: {ATTRIBUTES}"
 
 
 def _to_blame(one: Slot, other: Slot, before: Sequence[Slot], after: Sequence[Slot]) -> str:
@@ -191,8 +197,8 @@ def _by_prerequisites(
     was: Compiled, now: Compiled, before: Sequence[Slot], after: Sequence[Slot], words: str
 ) -> RolloutMovement:
     failing = Outcome(was.flag.off_variant, False), Outcome(now.flag.off_variant, False)
-    pairs: list[tuple[Answering, Answering]] = [(failing[0], slot.answering) for slot in after]
-    pairs += [(slot.answering, failing[1]) for slot in before]
+    pairs: list[tuple[Answering, Answering]] = [(failing[0], one) for slot in after for one in slot.answerings]
+    pairs += [(one, failing[1]) for slot in before for one in slot.answerings]
     pairs.append(failing)
     return _row("prerequisites", pairs, because=f"{words}: depends on other flags")
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from rheostat.engine.cells import Cell
 from rheostat.engine.programs import Compiled
 from rheostat.model.flag import DEFAULT_ROLLOUT, Answer
+from rheostat.model.ramp import Cells
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.flags.changed import NOTHING_CHANGED, Changed
 from rheostat_server.flags.joint import Answering, Line, Outcome, line_of
@@ -16,7 +18,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 
     Two conditions are the same text where they hold for the same people, before a change and after it.
     ``before`` are the conditions of the rules above it. ``exposure`` is in force, in percent, ``None`` without a
-    rollout.
+    rollout, or where it is not the same for all. Over the rollout there may be a ramp that goes by an attribute: then
+    ``cells`` say how far it has come, and ``staged`` what those get whom it is done with, is at, and has not reached.
     """
 
     name: str
@@ -24,6 +27,18 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     before: frozenset[bytes]
     answering: Answering
     exposure: float | None = None
+    cells: Cells | None = None
+    staged: tuple[Answering, ...] = ()
+
+    @property
+    def answerings(self) -> tuple[Answering, ...]:
+        """What the slot gives, of which a user gets one by attributes that nobody knows."""
+        return self.staged or (self.answering,)
+
+    @property
+    def given(self) -> object:
+        """What gives the same user the same, in every slot where it is equal."""
+        return self.cells, self.answerings
 
 
 def slots_of(compiled: Compiled, changed: Changed = NOTHING_CHANGED, *, side: bytes = b"") -> list[Slot]:
@@ -48,6 +63,8 @@ def _slot(compiled: Compiled, name: str, condition: bytes | None, above: frozens
     off = compiled.flag.off_variant
     answering: Answering
     exposure: float | None = None
+    cells: Cells | None = None
+    staged: tuple[Answering, ...] = ()
     if answer.rollout is None:
         answering = Outcome(off if answer.serve is None else answer.serve, answer.serve is not None)
     else:
@@ -56,7 +73,25 @@ def _slot(compiled: Compiled, name: str, condition: bytes | None, above: frozens
         answering = line_of(answer.rollout, overlay, off, killed=killed)
         exposure_ppm = answer.rollout.exposure_ppm if overlay is None else overlay.exposure_ppm
         exposure = 0 if killed else ppm_to_percent(exposure_ppm)
-    return Slot(name=name, condition=condition, before=above, answering=answering, exposure=exposure)
+        if overlay is not None and overlay.cells is not None and not killed:
+            exposure, cells = None, overlay.cells
+            staged = tuple(line_of(answer.rollout, overlay, off, killed=False, cell=cell) for cell in Cell)
+    return Slot(
+        name=name,
+        condition=condition,
+        before=above,
+        answering=answering,
+        exposure=exposure,
+        cells=cells,
+        staged=staged,
+    )
+
+
+def pairs_of(was: Slot, now: Slot) -> list[tuple[Answering, Answering]]:
+    """Return what a user may get from the one and then from the other, one pair for each way that attributes may be."""
+    if was.cells is not None and was.cells == now.cells:
+        return list(zip(was.answerings, now.answerings, strict=True))
+    return [(one, other) for one in was.answerings for other in now.answerings]
 
 
 def twin_of(slot: Slot, others: Sequence[Slot]) -> Slot | None:

@@ -1,6 +1,7 @@
 """Flags on the wire."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -10,6 +11,7 @@ from rheostat.model.flag import DEFAULT_ROLLOUT
 from rheostat.model.kill import Kill
 from rheostat.model.ramp import RampOverlay
 from rheostat.model.shares import ppm_to_percent
+from rheostat_server.faults import spelled
 from rheostat_server.flags.catalogue import read_document
 from rheostat_server.flags.change import Change
 from rheostat_server.flags.movement_words import MovementView, Moves
@@ -19,10 +21,26 @@ from rheostat_server.web.decoding import Body, Line
 from rheostat_server.web.times import rfc3339, rfc3339_or_none
 
 
+class CellsInForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a ramp has come that goes from one value of ``attribute`` to the next.
+
+    Who has a value of ``done`` is exposed to ``done_exposure`` percent, who has one of ``now`` to ``exposure``; with
+    ``others`` it is all the others who are.
+    """
+
+    attribute: str
+    done: tuple[Any, ...] = ()
+    done_exposure: float
+    now: tuple[Any, ...] = ()
+    others: bool = False
+    exposure: float
+
+
 class RolloutInForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a rollout's document says and what users get, in percent: nothing while a kill of it or its flag stands.
 
-    ``ramp`` is whose overlay is over the document.
+    ``ramp`` is whose overlay is over the document. Where that goes by an attribute ``cells`` say how far it has come,
+    and ``in_force`` what those get whom it has not reached.
     """
 
     declared: float
@@ -31,6 +49,7 @@ class RolloutInForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     live: bool = False
     epoch: int | None = None
     killed: bool = False
+    cells: CellsInForce | None = None
 
 
 class KillInForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -220,12 +239,25 @@ def _in_force(document: FlagDocument, environment: str, ramps: Sequence[RampOver
 def overlay_notes(document: FlagDocument, over: Over) -> tuple[str, ...]:
     """Return a line for each rollout whose exposure in force is not the declared one."""
     return tuple(
-        f"{environment}: {name} declared {rollout.declared:g} %, in force {rollout.in_force:g} % by "
+        f"{environment}: {name} declared {rollout.declared:g} %, in force {said_of_cells(rollout)} by "
         + ("a kill, until somebody revives it" if rollout.killed else f"ramp {rollout.ramp}")
         for environment, here in in_force(document, over).items()
         for name, rollout in here.rollouts.items()
-        if rollout.in_force != rollout.declared
+        if rollout.cells is not None or rollout.in_force != rollout.declared
     )
+
+
+def said_of_cells(rollout: RolloutInForce) -> str:
+    """Return the exposure in force in words: ``5 %``, or ``100 % of region eu, 25 % of region us, 0 % of others``."""
+    cells = rollout.cells
+    if cells is None:
+        return f"{rollout.in_force:g} %"
+    parts = [
+        f"{exposure:g} % of {cells.attribute} {', '.join(map(spelled, values))}"
+        for exposure, values in ((cells.done_exposure, cells.done), (cells.exposure, cells.now))
+        if values
+    ]
+    return ", ".join([*parts, f"{cells.exposure if cells.others else rollout.in_force:g} % of others"])
 
 
 def version_view(version: FlagVersion, *, with_document: bool) -> VersionView:
@@ -255,10 +287,25 @@ def _rollout(rollout: RolloutDocument, ramp: RampOverlay | None, *, killed: bool
     return RolloutInForce(
         declared=rollout.exposure,
         in_force=0 if killed else ppm_to_percent(ramp.exposure_ppm),
+        cells=None if killed else _cells(ramp),
         ramp=ramp.ramp,
         live=ramp.live,
         epoch=ramp.epoch,
         killed=killed,
+    )
+
+
+def _cells(ramp: RampOverlay) -> CellsInForce | None:
+    cells = ramp.cells
+    if cells is None:
+        return None
+    return CellsInForce(
+        attribute=cells.attribute,
+        done=cells.done,
+        done_exposure=ppm_to_percent(cells.done_ppm),
+        now=cells.now,
+        others=cells.rest,
+        exposure=ppm_to_percent(cells.exposure_ppm),
     )
 
 

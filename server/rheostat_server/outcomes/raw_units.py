@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from rheostat.engine.hashing import level_entry, place, unit_hash
+from rheostat.engine.hashing import choose, level_entry, place, unit_hash
 from rheostat.model.flag import DEFAULT_ROLLOUT, Flag, Rollout
 from rheostat.model.outcome import RAW, Batch
-from rheostat.model.ramp import RampOverlay
+from rheostat.model.ramp import NO_PLACE, RampOverlay
 
 
 class UnitRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,10 +18,16 @@ class UnitRule(msgspec.Struct, frozen=True, kw_only=True):
     rollout: Rollout
 
     def named(self, text: str) -> tuple[bytes, int] | None:
-        """Return the unit's hash and entry; ``None`` where the rollout does not reach it."""
+        """Return the unit's hash and entry; ``None`` where the rollout does not reach it.
+
+        Whose stage it is cannot be told from a unit: who reports it was told its arm.
+        """
         at = place(self.rollout.salt, text)
         if not self.rollout.low <= at < self.rollout.high:
             return None
+        baseline = self.overlay.baseline
+        if baseline is not None and choose(self.rollout.split, self.rollout.salt, text) == baseline:
+            at = NO_PLACE
         return bytes.fromhex(unit_hash(self.key, text)), level_entry(self.overlay, self.rollout, at)
 
 

@@ -38,7 +38,7 @@ def crowd_after(plan: Plan, state: State, evidence: Evidence) -> CrowdMemory:
         return crowd
     crowd = replace(
         crowd,
-        arrivals=evidence.arrivals_by_level or crowd.arrivals,
+        arrivals=_of_this_stage(crowd, evidence.arrivals_by_level) or crowd.arrivals,
         coverage=evidence.coverage,
         vanished_ms=evidence.at_ms if evidence.vanished else crowd.vanished_ms,
         crashed=False,
@@ -61,6 +61,7 @@ def at_first_exposure(crowd: CrowdMemory) -> CrowdMemory:
     """Return what is kept of arming: who arrived, who is active, who failed how often. The processes restart at 1."""
     return CrowdMemory(
         arrivals=crowd.arrivals,
+        arrivals_before=crowd.arrivals_before,
         recounted=crowd.recounted,
         recounted_squares=crowd.recounted_squares,
         active=crowd.active,
@@ -69,6 +70,16 @@ def at_first_exposure(crowd: CrowdMemory) -> CrowdMemory:
         armed_requests=crowd.step_requests,
         coverage=crowd.coverage,
         vanished_ms=crowd.vanished_ms,
+    )
+
+
+def at_next_stage(crowd: CrowdMemory) -> CrowdMemory:
+    """Return what is kept when other users arm: who reports, and which arrivals were of earlier stages."""
+    earlier = dict(crowd.arrivals_before)
+    for level, units in crowd.arrivals:
+        earlier[level] = earlier.get(level, 0) + units
+    return CrowdMemory(
+        arrivals_before=tuple(sorted(earlier.items())), coverage=crowd.coverage, vanished_ms=crowd.vanished_ms
     )
 
 
@@ -190,6 +201,14 @@ def srm_words(plan: Plan, state: State) -> str:
         f"{count(treatment)} treated and {count(control)} other users, {share:.3g} % where the exposure says "
         f"{100 * treated_share(plan, state.exposure_ppm):.3g} %: the arms do not fit (E {odds(state.crowd.log_srm)})"
     )
+
+
+def _of_this_stage(crowd: CrowdMemory, arrivals: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    if not crowd.arrivals_before:
+        return arrivals
+    earlier = dict(crowd.arrivals_before)
+    left = ((level, units - earlier.get(level, 0)) for level, units in arrivals)
+    return tuple((level, units) for level, units in left if units > 0)
 
 
 def _counted(plan: Plan, state: State, crowd: CrowdMemory, block: Block) -> CrowdMemory:

@@ -5,7 +5,7 @@ import math
 
 from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.grades import BY_SAMPLES, BY_UNITS, SEEING, events, fewest_events, grade_of, size
-from rheostat_server.ramps.ladder import drawn_ppm
+from rheostat_server.ramps.ladder import drawn_ppm, treated_share
 from rheostat_server.ramps.model import Guardrail, GuardrailState, Measure, Plan, State
 from rheostat_server.ramps.observe import added
 from rheostat_server.ramps.stats import RELATIVE_SHARE, log_kill_bar
@@ -66,6 +66,8 @@ def figures(plan: Plan, guardrail: Guardrail, state: State) -> str:
     """Return what was counted in both arms, and M against its line, in words."""
     seen = state.guardrails[guardrail.name]
     drawn = exposure(drawn_ppm(plan, state))
+    if plan.baseline is not None:
+        drawn = f"{100 * treated_share(plan, drawn_ppm(plan, state)):.3g} %, of those who do not get {plan.baseline},"
     counted = _counted(guardrail, grade_of(guardrail, seen), seen.treatment, seen.control)
     m, bar = odds(seen.log_m), odds(kill_bar(plan, guardrail))
     return f"{guardrail.name}: {counted}, treated share {drawn}; M {m}, kill line {bar}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rheostat_server.ramps.ceiling import ceiling_words, crossed, kills_alone, retreat_words
+from rheostat_server.ramps.comparing import compared
 from rheostat_server.ramps.crash import crash_words
 from rheostat_server.ramps.crowd import (
     armed_enough,
@@ -19,14 +20,26 @@ from rheostat_server.ramps.danger import Danger, danger, figures
 from rheostat_server.ramps.evidence import Sight
 from rheostat_server.ramps.few import FEW_USERS, is_few, is_manual, users_seen
 from rheostat_server.ramps.grades import BY_SAMPLES, BY_UNITS, first_grade
-from rheostat_server.ramps.ladder import START, is_last, min_units, step_at, treated_share
+from rheostat_server.ramps.ladder import has_lower_level, has_next_stage, is_last, min_units, step_at, treated_share
 from rheostat_server.ramps.memory import Retreat
 from rheostat_server.ramps.model import LIVE, Gate, Guardrail, GuardrailState, Plan, State, Status
 from rheostat_server.ramps.observe import BLIND_AFTER
+from rheostat_server.ramps.rolling import cohort_doubts, in_stage, stage_words
 from rheostat_server.ramps.silence import LONGEST_PREFLIGHT, REQUESTS_TO_ARM
 from rheostat_server.ramps.stats import LOG_PROOF_BAR, PROOF_BAR
 from rheostat_server.ramps.threshold import decide_threshold
-from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
+from rheostat_server.ramps.verdicts import (
+    Advance,
+    Begin,
+    Decision,
+    Hold,
+    KillRamp,
+    NextStage,
+    Promote,
+    Refuse,
+    Soak,
+    StepBack,
+)
 from rheostat_server.ramps.waiting import by_calendar
 from rheostat_server.ramps.words import count, duration, exposure, odds, rate
 
@@ -64,14 +77,19 @@ def proved(state: GuardrailState) -> bool:
 
 
 def _safety(plan: Plan, state: State, now_ms: int) -> Decision | None:
-    return _kill(plan, state) or _step_back(plan, state, now_ms)
+    verdict = _kill(plan, state)
+    if isinstance(verdict, KillRamp):
+        return KillRamp(verdict.guardrail, in_stage(plan, state, verdict.why))
+    return verdict or _step_back(plan, state, now_ms)
 
 
-def _kill(plan: Plan, state: State) -> Decision | None:
+def _kill(plan: Plan, state: State) -> KillRamp | Refuse | None:
     """Return what takes the variant back, or keeps it from being exposed. Nothing goes before it."""
     for guardrail, seen in _eyes(plan, state):
         if danger(plan, guardrail, seen) is Danger.KILL:
             why = figures(plan, guardrail, state)
+            if state.exposed_since_ms is None and state.stage:
+                continue  # it holds, and a person goes on or aborts: others are served the change already
             if state.exposed_since_ms is None:
                 return Refuse(f"the cohort differs before it sees anything ({why}); try again with a fresh salt")
             return KillRamp(guardrail.name, why)
@@ -92,7 +110,7 @@ def _kill(plan: Plan, state: State) -> Decision | None:
 
 
 def _step_back(plan: Plan, state: State, now_ms: int) -> StepBack | None:
-    if state.step == START:
+    if not has_lower_level(plan, state):
         return None
     back = state.step - 1
     for guardrail, seen in _eyes(plan, state):
@@ -135,7 +153,10 @@ def _progress(plan: Plan, state: State, now_ms: int) -> Decision:
                 f"pre-flight: {count(armed)} of {count(REQUESTS_TO_ARM)} requests seen of those who will be exposed; "
                 f"at most {duration(left_s)} more",
             )
-        return Begin("; ".join([f"the pre-flight is clean{_found(plan, state)}", f"exposing {_first(plan)}"]))
+        clean = f"the pre-flight is clean{_found(plan, state)}"
+        return Begin(in_stage(plan, state, "; ".join([clean, f"exposing {_first(plan)}"])))
+    if plan.baseline is not None:
+        return compared(plan, state, now_ms)
     if state.soaking_since_ms is not None:
         left_s = plan.soak_s - (now_ms - state.soaking_since_ms) / 1000
         if left_s > 0:
@@ -159,7 +180,7 @@ def _hindrance(plan: Plan, state: State, now_ms: int) -> Hold | None:
     if unseen:
         return Hold(under_way(state), "waiting for evidence: " + "; ".join(unseen))
     # Both are told: that a service is above its ceiling does not say whose fault it is, and M does.
-    suspicions = list(_above_ceilings(plan, state, now_ms))
+    suspicions = [*_above_ceilings(plan, state, now_ms), *cohort_doubts(plan, state)]
     if state.exposed_since_ms is not None:
         holding = [figures(plan, guardrail, state) for guardrail, seen in _eyes(plan, state) if seen.holding]
         if holding:
@@ -226,6 +247,9 @@ def _step(plan: Plan, state: State, now_ms: int) -> Decision:
         why = f"{at}: {verdict}"
     if step.gate is Gate.MANUAL and not approved:
         return Hold(Status.AWAITING_APPROVAL, f"{why}; this step is left by a person's approval")
+    if is_last(plan, state) and has_next_stage(plan, state):
+        done, then = (stage_words(plan, state.stage + further) for further in (0, 1))
+        return NextStage(state.stage + 1, f"{why}; done with {done}, going on with {then}")
     if is_last(plan, state):
         return Soak(f"{why}; soaking for {duration(plan.soak_s)}")
     return Advance(state.step + 1, f"{why}; going to {exposure(plan.steps[state.step + 1].exposure_ppm)}")

@@ -92,7 +92,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known at one observation. ``at_ms`` is when it was asked, on the wall clock.
 
-    ``exposed_units`` are the distinct exposed units that finished a request in the present step. ``crowd`` is what SDK
+    ``exposed_units`` are the distinct exposed units that finished a request in the present step, ``control_units`` the
+    control's, where a comparison asks for a sample. ``crowd`` is what SDK
     reports say of the ramp as a whole, whatever its guardrails read: blocks since ``State.crowd_cursor``, in order;
     ``crowd_cursor`` goes on from there. ``arrivals_by_level`` is, of the arrivals while arming, how many units each
     exposure (ppm) exposes at least; −1 for those that none does. ``coverage`` is the share (0 … 1) of the flag's
@@ -111,3 +112,4 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     vanished: int = 0
     shut: Shut | None = None
     checks: tuple[CheckValue, ...] = ()
+    control_units: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 import structlog
 
 from rheostat.clock import Clock
+from rheostat.model.evaluation import Arm
 from rheostat_server.errors import Unavailable
 from rheostat_server.ports.evidence import (
     CheckQuestion,
@@ -69,12 +70,12 @@ class Gathering:
                 guardrail=guardrail,
                 marks=marks,
                 asked_ms=at_ms,
-                exposed_epoch=0 if state.exposed_since_ms is None else state.exposed_epoch,
+                exposed_epoch=state.exposed_epoch,
                 cursor=state.guardrails.get(guardrail.name, GuardrailState()).cursor,
             )
             by_source.setdefault(self._sources.get(guardrail.family), []).append(question)
-        exposed_units, crowd, rounds = await asyncio.gather(
-            self._exposed_units(row),
+        (exposed_units, control_units), crowd, rounds = await asyncio.gather(
+            self._units(row),
             self._crowd(row, at_ms),
             asyncio.gather(*(_ask(source, asked) for source, asked in by_source.items())),
         )
@@ -83,6 +84,7 @@ class Gathering:
             at_ms=at_ms,
             readings=tuple(readings[guardrail.name] for guardrail in row.plan.guardrails),
             exposed_units=exposed_units,
+            control_units=control_units,
             crowd=crowd.blocks,
             crowd_cursor=crowd.cursor,
             arrivals_by_level=crowd.arrivals_by_level,
@@ -114,19 +116,23 @@ class Gathering:
                 self._marks[row.id] = marks
         return marks
 
-    async def _exposed_units(self, row: RampRow) -> int:
-        """Return how many exposed units were seen in the present step; as many as were known, where nobody can say.
+    async def _units(self, row: RampRow) -> tuple[int, int]:
+        """Return how many exposed units were seen in the present step, and in a comparison with a sample how many of
+        the control; as many as were known, where nobody can say.
 
         They are wanted for going on alone, and must not keep the ramp from being watched.
         """
         try:
             async with self._places, self._storage.transaction() as tx:
-                return await tx.outcomes.distinct_exposed_units(row.id, row.state.epoch)
+                exposed = await tx.outcomes.distinct_exposed_units(row.id, row.state.epoch)
+                if row.plan.sample is None:
+                    return exposed, 0
+                return exposed, await tx.outcomes.distinct_exposed_units(row.id, row.state.epoch, Arm.CONTROL)
         except Unavailable as error:
             log.warning("exposed_units_unknown", ramp=row.id, error=str(error))
         except Exception:
             log.exception("exposed_units_unknown", ramp=row.id)
-        return row.state.exposed_units
+        return row.state.exposed_units, row.state.control_units
 
     async def _crowd(self, row: RampRow, at_ms: int) -> Crowd:
         """Return what SDKs report of the ramp, whatever its guardrails read; nothing to a ramp that has none."""

@@ -15,6 +15,7 @@ from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
 from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.records import acted
+from rheostat_server.ramps.rolling import in_force_words
 from rheostat_server.ramps.starting import locked_flag
 from rheostat_server.ramps.telling import tell_of_revival
 from rheostat_server.ramps.transition import act
@@ -197,7 +198,8 @@ def _again(flag: Flag, kills: Sequence[KillRow], overlaid: Sequence[RampRow]) ->
             continue
         if name in by_ramp:
             row = by_ramp[name]
-            notes.append(f"rollout {name}: in force {ppm_to_percent(row.state.exposure_ppm):g} % by ramp {row.id}")
+            at = in_force_words(row.plan, row.state)
+            notes.append(f"rollout {name}: in force {at} by ramp {row.id}")
         else:
             notes.append(f"rollout {name}: in force {ppm_to_percent(rollout.exposure_ppm):g} %, as declared")
     return tuple(notes)

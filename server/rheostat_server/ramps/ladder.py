@@ -27,11 +27,25 @@ def is_last(plan: Plan, state: State) -> bool:
     return state.step == len(plan.steps) - 1
 
 
+def has_lower_level(plan: Plan, state: State) -> bool:
+    """Whether there is an exposure to step back to: not at the start, nor where what is compared was served before."""
+    return step_at(plan, state.step).exposure_ppm > plan.start_ppm
+
+
+def has_next_stage(plan: Plan, state: State) -> bool:
+    """Whether a rolling ramp has a stage after the present one."""
+    return state.stage + 1 < len(plan.stages)
+
+
 def treated_share(plan: Plan, exposure_ppm: int) -> float:
-    """Return x, 0 … 1: the treated share of the rollout's range, held-back units taken out first."""
+    """Return x, 0 … 1: the treated share of the rollout's range, held-back units taken out first.
+
+    Of a rolling ramp that is of the stage's users; of a comparison the other variants' share of those compared.
+    """
     width = plan.width_ppm
     held_back = width * plan.holdback_ppm // TOTAL_PPM
-    return min(width * exposure_ppm // TOTAL_PPM, width - held_back) / width
+    exposed = min(width * exposure_ppm // TOTAL_PPM, width - held_back) / width
+    return exposed if plan.baseline is None else plan.compared_share if exposed else 0.0
 
 
 def reached_ppm(plan: Plan, exposure_ppm: int) -> int:

@@ -42,10 +42,20 @@ def lawful(cause: Cause, plan: Plan, before: State, after: State) -> State:
 
 
 def _has(now: Exposure, plan: Plan, before: State, after: State) -> bool:
-    steps = {Exposure.FIRST_STEP: START + 1, Exposure.NEXT_STEP: before.step + 1, Exposure.STEP_BEFORE: before.step - 1}
+    steps = {
+        Exposure.FIRST_STEP: START + 1,
+        Exposure.NEXT_STEP: before.step + 1,
+        Exposure.STEP_BEFORE: before.step - 1,
+        Exposure.STAGE: START,
+    }
     if after.step != steps.get(now, before.step):
         return False
-    shares = {Exposure.UNCHANGED: before.exposure_ppm, Exposure.START: plan.start_ppm, Exposure.NOTHING: 0}
+    shares = {
+        Exposure.UNCHANGED: before.exposure_ppm,
+        Exposure.START: plan.start_ppm,
+        Exposure.STAGE: plan.start_ppm,
+        Exposure.NOTHING: 0,
+    }
     at_step = step_at(plan, after.step).exposure_ppm
     return after.exposure_ppm == shares.get(now, at_step)
 

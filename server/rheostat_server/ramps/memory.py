@@ -89,6 +89,7 @@ class CrowdMemory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     - ``step_treatment``, ``step_control``: distinct units of the step; ``log_srm`` how badly they fit x.
       ``srm_stepped_back`` says that this has cost a level already; a person has to go on from there.
     - ``stretches``: the last five minutes of the epoch; ``crashed``: what came last makes it a crash.
+    - ``arrivals_before``: those of earlier stages of a rolling ramp, which are not among ``arrivals``.
     - ``coverage`` as told last; ``vanished_ms`` when an instance last fell silent without a goodbye.
     """
 
@@ -115,3 +116,4 @@ class CrowdMemory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     crashed: bool = False
     coverage: float | None = None
     vanished_ms: int | None = None
+    arrivals_before: tuple[tuple[int, int], ...] = ()

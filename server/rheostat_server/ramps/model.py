@@ -1,6 +1,7 @@
 """What a ramp is: its plan, and where it stands."""
 
 import enum
+from typing import Any
 
 import msgspec
 
@@ -104,6 +105,12 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     queries: Queries | None = None
 
 
+class Stage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Users of a rolling ramp who go up together: those who have one of these values; without any, all the others."""
+
+    values: tuple[Any, ...] = ()
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp's whole plan, with every default filled in. Times are in s, shares in ppm or 0 … 1.
 
@@ -115,6 +122,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     of α; else they only hold. Below ``min_coverage`` (0 … 1) nothing goes up. ``strategy`` says where the steps come
     from. Outside its ``advance_windows`` (none: always), and in its ``freezes``, nothing goes up either.
     With the ``rule`` ``threshold`` checks are counted as ``threshold`` says, and there is no guardrail.
+
+    A rolling ramp goes through the steps in each of its ``stages``, by the attribute ``by``; ``users`` and
+    ``min_units`` are then of one stage, and all stages together share α. A comparison has a ``baseline`` among the
+    variants, of which all others are ``compared_share`` (0 … 1) by weight; its ``users`` are those who are compared. It
+    ends at ``until_ms``, or when both sides have had ``sample`` distinct users.
     """
 
     project: str
@@ -151,6 +163,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     freezes: tuple[Freeze, ...] = ()
     rule: str = "guard"
     threshold: ThresholdPlan | None = None
+    by: str = ""
+    stages: tuple[Stage, ...] = ()
+    baseline: str | None = None
+    compared_share: float = 0.0
+    until_ms: int | None = None
+    sample: int | None = None
 
 
 class GuardrailState(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +226,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     as it is known. ``why`` says in words why it stands where it stands. ``shut`` is what keeps it from going up by the
     calendar, as of the last observation. ``starts_ms`` is when a draft starts.
     ``threshold`` is set by ``rule: threshold``.
+
+    ``stage`` is the one that a rolling ramp is at: it arms as a ramp does, and ``step``, ``started_ms``, the first
+    exposure and all evidence are of it. ``control_units`` are the other arm's ``exposed_units``, where that is asked.
     """
 
     status: Status = Status.DRAFT
@@ -233,3 +254,5 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     shut: Shut | None = None
     starts_ms: int | None = None
     threshold: ThresholdState | None = None
+    stage: int = 0
+    control_units: int = 0

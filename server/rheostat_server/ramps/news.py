@@ -55,6 +55,8 @@ def news_of(before: State, after: State) -> News | None:
     """
     if before.status is Status.KILLED:
         return None
+    if after.stage != before.stage:
+        return News.ADVANCED
     if after.status in LIVE and after.exposure_ppm != before.exposure_ppm:
         return News.ADVANCED if after.exposure_ppm > before.exposure_ppm else News.STEPPED_BACK
     if after.status is before.status:

@@ -18,7 +18,7 @@ from rheostat_server.ramps.grades import (
     saturated,
     size,
 )
-from rheostat_server.ramps.ladder import START, stated_ppm, treated_share
+from rheostat_server.ramps.ladder import has_lower_level, stated_ppm, treated_share
 from rheostat_server.ramps.memory import CrowdMemory, Proof, Retreat
 from rheostat_server.ramps.model import LIVE, Family, Guardrail, GuardrailState, Measure, Plan, State
 from rheostat_server.ramps.stats import absolute_step, kill_step, log_m, log_mean_exp, relative_step, still_holds
@@ -69,6 +69,7 @@ def observe(plan: Plan, state: State, evidence: Evidence) -> State:
         observed_ms=evidence.at_ms,
         observations=state.observations + 1,
         exposed_units=evidence.exposed_units,
+        control_units=evidence.control_units,
         armed_s=state.armed_s + _watched_s(plan, state, guardrails, evidence.at_ms),
         guardrails=guardrails,
         crowd=crowd,
@@ -159,7 +160,7 @@ def _observed(
             after = _counted(plan, guardrail, state, after, block)
     if guardrail.ceiling is not None:
         ceiling = settled(guardrail.ceiling, after.ceiling, at_ms)
-        if state.step == START and ceiling.retreat is Retreat.NONE and crossed(plan, guardrail, ceiling):
+        if not has_lower_level(plan, state) and ceiling.retreat is Retreat.NONE and crossed(plan, guardrail, ceiling):
             # There is no lower level to probe.
             ceiling = retreating(ceiling, at_ms, retreat=Retreat.WAIT)
         if ceiling.retreat is Retreat.NONE and after.ceiling.retreat is not Retreat.NONE:

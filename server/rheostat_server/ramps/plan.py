@@ -8,7 +8,7 @@ from rheostat.model.document import RampDocument, StepDocument
 from rheostat.model.duration import duration_ms
 from rheostat.model.flag import Flag, Rollout
 from rheostat.model.kill import KillScope
-from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
+from rheostat.model.shares import TOTAL_PPM, percent_to_ppm, ppm_to_percent
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.calendar_fields import freezes_of, windows_of
 from rheostat_server.ramps.cutting import cut_at
@@ -19,6 +19,7 @@ from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import Family, Gate, Guardrail, Plan, Step
 from rheostat_server.ramps.observe import DEFAULT_ACCEPTABLE
 from rheostat_server.ramps.plan_guardrails import ceiling_of, guardrails_of, reads_metrics
+from rheostat_server.ramps.plan_strategies import asked_steps, fitted, is_above, strategy_faults, with_strategy
 from rheostat_server.ramps.plan_threshold import threshold_plan, weight_faults
 from rheostat_server.ramps.remarks import users_to_kill
 from rheostat_server.ramps.strategies import made_steps, place_of_step, without_return
@@ -44,6 +45,7 @@ def plan_of(
     scrape_s: float | None = None,
     users: int | None = None,
     watched: Mapping[int, Guardrail] | None = None,
+    now_ms: int = 0,
 ) -> Plan:
     """Return the plan of a ramp that starts now.
 
@@ -51,7 +53,8 @@ def plan_of(
     source of grade 1 that the server has, with something new each ``interval_s``. Prometheus has each ``scrape_s``
     (``None``: there is none), and a ramp that reads it is observed so often.
     ``users`` is U of a former ramp, if there was one lately; the document's own figure is used without it. ``watched``
-    are the guardrails on queries as they were looked up, by their place in the document.
+    are the guardrails on queries as they were looked up, by their place in the document. What ends before ``now_ms``
+    cannot work.
 
     Raises:
         Invalid: the plan cannot work; all faults are listed.
@@ -104,9 +107,11 @@ def plan_of(
         advance_windows=windows_of(document),
         freezes=freezes_of(document),
     )
+    plan = with_strategy(plan, document, rollout)
     # The first steps are skipped where they are in force, the last where it ends earlier: a fault names the right one.
-    asked = len(document.steps) - len(every) + len(steps) if document.steps else 0
-    faults = [*faults, *_faults(plan, rollout, asked_steps=asked)]
+    wanted = asked_steps(document, start_ppm)
+    asked = len(wanted) - len(every) + len(steps) if wanted else 0
+    faults += [*strategy_faults(plan, rollout, wanted, now_ms), *_faults(plan, rollout, asked_steps=asked)]
     if faults:
         raise Invalid(faults, "the ramp")
     return plan
@@ -121,13 +126,20 @@ def replanned(plan: Plan, flag: Flag, rollout: Rollout, start_ppm: int) -> Plan:
     again = msgspec.structs.replace(
         plan,
         start_ppm=start_ppm,
-        steps=tuple(step for step in plan.steps if step.exposure_ppm > start_ppm),
+        steps=tuple(
+            step
+            for step in plan.steps
+            if step.exposure_ppm > start_ppm or (plan.baseline is not None and step.exposure_ppm == start_ppm)
+        ),
         low_ppm=rollout.low,
         width_ppm=rollout.high - rollout.low,
     )
+    again = fitted(again, rollout)
+    asked = tuple(StepDocument(exposure=ppm_to_percent(step.exposure_ppm)) for step in plan.steps)
     faults = [
         *off_variant_faults(flag, plan.kill_scope),
         *weight_faults(plan, start_ppm),
+        *strategy_faults(again, rollout, asked),
         *_faults(again, rollout, asked_steps=len(plan.steps)),
     ]
     if faults:
@@ -156,7 +168,11 @@ def default_steps(users: int | None) -> tuple[int, ...]:
 
 
 def _steps(document: RampDocument, start_ppm: int, users: int | None) -> tuple[Step, ...]:
-    asked = made_steps(document) or tuple(StepDocument(exposure=ppm * 100 / TOTAL_PPM) for ppm in default_steps(users))
+    asked = (
+        asked_steps(document, start_ppm)
+        or made_steps(document)
+        or tuple(StepDocument(exposure=ppm * 100 / TOTAL_PPM) for ppm in default_steps(users))
+    )
     shortest_s = _seconds(document.min_dwell, _MIN_DWELL_S)
     longest = document.max_dwell
     return tuple(
@@ -167,7 +183,7 @@ def _steps(document: RampDocument, start_ppm: int, users: int | None) -> tuple[S
             gate=Gate.MANUAL if (step.gate or document.gate) == "manual" else Gate.NONE,
         )
         for step in asked
-        if (ppm := percent_to_ppm(step.exposure)) > start_ppm
+        if is_above(document, ppm := percent_to_ppm(step.exposure), start_ppm)
     )
 
 
@@ -190,7 +206,7 @@ def _faults(plan: Plan, rollout: Rollout, *, asked_steps: int) -> Iterator[Fault
     if plan.acceptable is not None and not 0 < plan.acceptable < 1:
         yield Fault("acceptable", "an acceptable rate is above 0 and below 100 %")
     exposures = [step.exposure_ppm for step in plan.steps]
-    if not exposures:
+    if not exposures and plan.baseline is None:
         yield Fault("steps", f"every step is at or below the exposure in force, {exposure(plan.start_ppm)}")
     elif exposures != sorted(set(exposures)):
         yield Fault("steps", "each step is above the one before it")

@@ -61,6 +61,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     reason: str | None = None
     plan: Plan | None = None
     starts_ms: int | None = None
+    stage: int = 0
 
 
 def worth_keeping(before: State, after: State, at_ms: int) -> bool:
@@ -127,6 +128,7 @@ def _record(state: State) -> DecisionRecord:
         epoch=state.epoch,
         exposure_ppm=state.exposure_ppm,
         starts_ms=state.starts_ms,
+        stage=state.stage,
         guardrails={
             name: GuardrailFigures(
                 log_m=seen.log_m,

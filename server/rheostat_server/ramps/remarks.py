@@ -7,6 +7,7 @@ from rheostat_server.ramps.few import HARM, USUAL, can_tell_harm
 from rheostat_server.ramps.grades import BY_REQUESTS, BY_UNITS
 from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import Measure, Plan
+from rheostat_server.ramps.rolling import stage_words
 from rheostat_server.ramps.standing_threshold import threshold_remarks
 from rheostat_server.ramps.stats import RELATIVE_SHARE, failing_users_to_kill
 from rheostat_server.ramps.words import count, exposure
@@ -39,6 +40,7 @@ def remarks(plan: Plan) -> tuple[str, ...]:
                 can = f"leaves {'nobody' if alone else 'too few'} to compare with"
             lines.append(f"{exposure(step.exposure_ppm)} {can}")
     lines += _rather_held(plan)
+    lines += _strategy(plan)
     for guardrail in plan.guardrails:
         if guardrail.grade == BY_REQUESTS:
             may = "" if guardrail.may_kill else "it holds, it does not kill; "
@@ -88,6 +90,21 @@ def _rather_held(plan: Plan) -> Iterator[str]:
         )
 
 
+def _strategy(plan: Plan) -> Iterator[str]:
+    """Yield what a rolling ramp, or a comparison, does that others do not."""
+    if plan.stages:
+        stages = "; ".join(stage_words(plan, stage) for stage in range(len(plan.stages)))
+        yield f"one stage after the other, each with a pre-flight and all steps: {stages}"
+        if plan.stages[-1].values:
+            yield f"all other users stay at {exposure(plan.start_ppm)}, also after promotion"
+    if plan.baseline is not None:
+        at = exposure(plan.steps[0].exposure_ppm)
+        yield f"all other variants are compared with {plan.baseline}, among those whom {at} exposes"
+        yield "it decides nothing and waits for a person at its end; but harm kills, and takes all of them, back"
+        if plan.steps[0].exposure_ppm == plan.start_ppm:
+            yield "there is no pre-flight: the variants are served already"
+
+
 def _budget(plan: Plan) -> Iterator[str]:
     """Yield what the budget of false kills goes to."""
     if not plan.guarded:
@@ -102,4 +119,8 @@ def _budget(plan: Plan) -> Iterator[str]:
         yield "exposed users who stay away kill it, too; with missing_users: hold they only hold it"
     if plan.budget_parts > 1:
         most = f"{100 * plan.alpha:.3g} %"
-        yield f"at most {most} of harmless ramps are killed, by the {plan.budget_parts} ways to kill together"
+        ways = f"the {plan.budget_parts} ways to kill together"
+        if plan.stages:
+            each = plan.budget_parts // len(plan.stages)
+            ways = f"{len(plan.stages)} stages with {each} way{'s' if each > 1 else ''} to kill each, all together"
+        yield f"at most {most} of harmless ramps are killed, by {ways}"

@@ -78,7 +78,7 @@ def replay(rows: Iterable[DecisionRow]) -> Iterator[Replayed]:
 def _differences(record: DecisionRecord, again: Decision | None, state: State) -> Iterator[Difference]:
     if again != record.decision:
         yield Difference("decision", _words(record.decision), _words(again))
-    for what in ("status", "step", "epoch", "exposure_ppm", "why"):
+    for what in ("status", "stage", "step", "epoch", "exposure_ppm", "why"):
         then, now = getattr(record, what), getattr(state, what)
         if then != now:
             yield Difference(what, str(then), str(now))

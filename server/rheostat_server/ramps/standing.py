@@ -12,9 +12,10 @@ from rheostat_server.ramps.due import Due, due
 from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.few import is_few
 from rheostat_server.ramps.grades import events, grade_of
-from rheostat_server.ramps.ladder import START, is_last, step_at, treated_share
+from rheostat_server.ramps.ladder import START, has_next_stage, is_last, step_at, treated_share
 from rheostat_server.ramps.model import LIVE, Guardrail, GuardrailState, Plan, State, Status
 from rheostat_server.ramps.observe import BLIND_AFTER, acceptable_rate, added
+from rheostat_server.ramps.rolling import stage_words
 from rheostat_server.ramps.stats import HOLD_AT, PROOF_BAR, requests_needed
 from rheostat_server.ramps.threshold import standing_words
 from rheostat_server.ramps.waiting import releases, shut_words
@@ -99,6 +100,7 @@ class CrowdStanding(msgspec.Struct, frozen=True, kw_only=True):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a ramp stands. ``line`` is for one line of a terminal; ``why`` is the reason that the last decision gave.
 
+    ``stage`` says whom a rolling ramp is at, and which stage of how many that is; ``exposure_ppm`` is theirs.
     ``preflight_left_s`` is how much longer arming has to watch, with all guardrails seeing; ``None`` where it is over.
     ``shut`` is what keeps a live ramp from going up by the calendar, in words; ``None`` where nothing does.
     ``due`` is what the present step still waits for besides proof.
@@ -108,6 +110,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     exposure_ppm: int
     why: str
+    stage: str | None = None
     guardrails: tuple[GuardrailStanding, ...]
     crowd: CrowdStanding
     preflight_left_s: float | None = None
@@ -122,17 +125,26 @@ def standing(plan: Plan, state: State, now_ms: int) -> Standing:
         for guardrail in plan.guardrails
     )
     arming = state.status in LIVE and state.exposed_since_ms is None
+    line = _line(plan, state, guardrails, now_ms)
+    stage = _stage(plan, state)
     return Standing(
-        line=_line(plan, state, guardrails, now_ms),
+        line=line if stage is None else f"{stage}: {line}",
         status=state.status.value,
         exposure_ppm=state.exposure_ppm,
         why=state.why,
+        stage=stage,
         preflight_left_s=_preflight_left_s(plan, state) if arming else None,
         shut=(shut_words(state, now_ms) or None) if state.status in LIVE else None,
         guardrails=guardrails,
         crowd=_crowd(plan, state, now_ms),
         due=due(plan, state, now_ms),
     )
+
+
+def _stage(plan: Plan, state: State) -> str | None:
+    if not plan.stages or state.status not in LIVE:
+        return None
+    return f"{stage_words(plan, state.stage)} ({state.stage + 1} of {len(plan.stages)})"
 
 
 def _crowd(plan: Plan, state: State, now_ms: int) -> CrowdStanding:
@@ -163,9 +175,9 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             left_s = plan.soak_s - (now_ms - since_ms) / 1000
             return f"soaking at {at}, {_left(state, left_s, now_ms, waits=releases(plan, state))}"
         case Status.RUNNING:
-            # With nobody exposed there is no proof to be had, nor asked for.
-            alone = treated_share(plan, state.exposure_ppm) == 0
-            next_words = state.why if alone and plan.guarded else _next(plan, state, guardrails, now_ms)
+            # With nobody exposed there is no proof to be had, nor asked for; a comparison asks for none.
+            unproved = treated_share(plan, state.exposure_ppm) == 0 or plan.baseline is not None
+            next_words = state.why if unproved and plan.guarded else _next(plan, state, guardrails, now_ms)
             if plan.threshold is not None:
                 next_words = standing_words(plan, state, now_ms)
             return f"running at {at}{_of_steps(plan, state)}: {next_words.removeprefix(f'{at}: ')}"
@@ -195,7 +207,10 @@ def _of_steps(plan: Plan, state: State) -> str:
 
 
 def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], now_ms: int) -> str:
-    then = "soaking" if is_last(plan, state) else exposure(plan.steps[state.step + 1].exposure_ppm)
+    if not is_last(plan, state):
+        then = exposure(plan.steps[state.step + 1].exposure_ppm)
+    else:
+        then = stage_words(plan, state.stage + 1) if has_next_stage(plan, state) else "soaking"
     judges = [seen for seen in guardrails if seen.may_kill] or list(guardrails)
     unproved = [seen for seen in judges if not seen.proved]
     dwell_s = step_at(plan, state.step).min_dwell_s - (now_ms - state.entered_ms) / 1000
@@ -220,7 +235,7 @@ def _next(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
 def _guardrail(plan: Plan, guardrail: Guardrail, state: State, seen: GuardrailState, now_ms: int) -> GuardrailStanding:
     log_bar = kill_bar(plan, guardrail)
     grade = grade_of(guardrail, seen)
-    stepping = state.status in LIVE and under_way(state) is Status.RUNNING
+    stepping = state.status in LIVE and under_way(state) is Status.RUNNING and plan.baseline is None
     done = proved(seen)
     needed = None
     seconds = None

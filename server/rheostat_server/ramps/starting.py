@@ -10,6 +10,7 @@ from rheostat.model.flag import Flag, Rollout
 from rheostat.model.serving import rollout_of, serve
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused
+from rheostat_server.faults import spelled
 from rheostat_server.outcomes.sampling import MOST_UNITS
 from rheostat_server.ports.flags import FlagRow
 from rheostat_server.ports.ramps import Origin, RampRow
@@ -23,6 +24,7 @@ from rheostat_server.ramps.neighbours import line_faults, refuse_shared_line
 from rheostat_server.ramps.plan import off_variant_faults, plan_of
 from rheostat_server.ramps.preparing import Prepared
 from rheostat_server.ramps.remarks import remarks
+from rheostat_server.ramps.rolling import cells_of
 from rheostat_server.ramps.transition import start
 from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.ramps.windows import calendar_remarks
@@ -100,6 +102,7 @@ async def start_ramp(
     if kills:
         raise Conflict(f"{flag.key} is killed in {environment.key} ({kills[0].reason}); revive it first")
     earlier = next((row for row in rows if row.rollout == document.rollout), None)
+    _one_exposure(earlier)
     plan = await planned(tx, environment, flag, prepared, sources, earlier=earlier, at_ms=at_ms)
     row = new_row(
         plan,
@@ -160,8 +163,9 @@ async def planned(
             family=sources.family,
             interval_s=sources.interval_s,
             scrape_s=sources.scrape_s,
-            users=_users_lately(former, document.rollout, at_ms),
+            users=_users_lately(former, document, at_ms),
             watched={one.index: one.guardrail for one in prepared.watched},
+            now_ms=at_ms,
         )
     except Invalid as error:
         raise Invalid([*error.faults, *faults], "the ramp") from error
@@ -207,14 +211,28 @@ def new_row(
     )
 
 
-def _users_lately(former: Sequence[RampRow], rollout: str, at_ms: int) -> int | None:
+def _one_exposure(earlier: RampRow | None) -> None:
+    """Refuse to start over a ramp that left users at several exposures: one of them would lose or gain at once."""
+    if earlier is not None and (cells := cells_of(earlier.plan, earlier.state)) is not None:
+        why = (
+            f"ramp {earlier.id} has left {cells.attribute} {', '.join(map(spelled, cells.done))} above all other users"
+        )
+        raise Conflict(f"{why}; write the exposure that all are to have into the flag first, or a rule for those")
+
+
+def _users_lately(former: Sequence[RampRow], document: RampDocument, at_ms: int) -> int | None:
     """Return how many users the last ramp of this rollout saw, if it was lately and long enough to tell.
 
-    Of more than ``MOST_UNITS`` only a share is counted, and all that is known is that they are not few.
+    Of more than ``MOST_UNITS`` only a share is counted, and all that is known is that they are not few. A rolling ramp
+    sees those of its last stage, and a comparison those whom it compares: they tell nothing, nor are they told.
     """
+    if document.by is not None or document.baseline is not None:
+        return None
     for row in former:
         observed_ms = row.state.observed_ms
-        if row.rollout != rollout or observed_ms is None or at_ms - observed_ms > LATELY_MS:
+        if row.plan.stages or row.plan.baseline is not None:
+            continue
+        if row.rollout != document.rollout or observed_ms is None or at_ms - observed_ms > LATELY_MS:
             continue
         users = row.state.crowd.users
         if observed_ms - row.started_at_ms >= TELLING_PREFLIGHT_S * 1000 and users:

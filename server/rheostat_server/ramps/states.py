@@ -20,6 +20,7 @@ class Cause(enum.StrEnum):
     RULE_BEGIN = "rule: begin"
     RULE_REFUSE = "rule: refuse"
     RULE_ADVANCE = "rule: advance"
+    RULE_STAGE = "rule: stage"
     RULE_STEP_BACK = "rule: step-back"
     RULE_SOAK = "rule: soak"
     RULE_PROMOTE = "rule: promote"
@@ -61,6 +62,7 @@ class Exposure(enum.StrEnum):
     NEXT_STEP = "the next step's"
     STEP_BEFORE = "the step before's"
     START = "the one at its start"
+    STAGE = "the one at its start, for the users of the next stage"
     NOTHING = "0"
 
 
@@ -122,6 +124,7 @@ _DRAFT = frozenset({Status.DRAFT})
 _SAME = Outcome()
 _HELD, _BLIND, _WAITING = (Outcome(status) for status in (Status.HELD, Status.BLIND, Status.AWAITING_APPROVAL))
 _ARMS = Outcome(Status.ARMING, Exposure.START, Status.ARMING)
+_NEXT_STAGE = Outcome(Status.ARMING, Exposure.STAGE, Status.ARMING)
 _EXPOSED = Outcome(Status.RUNNING, Exposure.FIRST_STEP, Status.RUNNING)
 _UP = Outcome(Status.RUNNING, Exposure.NEXT_STEP, Status.RUNNING)
 _SOAKING = Outcome(Status.SOAKING, course=Status.SOAKING)
@@ -175,6 +178,14 @@ _RULE = (
     _row(Cause.RULE_REFUSE, LIVE, _ABORTED, courses=_ARMING, when="the cohort differs before it sees anything"),
     _row(Cause.RULE_ADVANCE, _MOVING, _UP, courses=_STEPS, when="dwell, users and proof are there, and nothing holds"),
     _row(
+        Cause.RULE_STAGE,
+        _MOVING,
+        _NEXT_STAGE,
+        _EXPOSED,
+        courses=_STEPS,
+        when="a stage of a rolling ramp is through; without a pre-flight, to the next one's first step",
+    ),
+    _row(
         Cause.RULE_STEP_BACK,
         _MOVING,
         Outcome(Status.HELD, Exposure.STEP_BEFORE, Status.RUNNING),
@@ -201,7 +212,7 @@ _RULE = (
         _MOVING,
         Outcome(Status.PROMOTED),
         courses=_STEPS,
-        when="by `rule: threshold`, which has no soak: the last step's checks are good",
+        when="a comparison that a person approves; by `rule: threshold`, the last checks are good: neither soaks",
     ),
     _row(Cause.RULE_KILL, LIVE, _KILLED, courses=_STEPS | _SOAK, when="harm: no pause, gate or window stops it"),
 )
@@ -224,8 +235,11 @@ _PEOPLE = (
         _MOVING,
         _UP,
         _SOAKING,
+        _NEXT_STAGE,
+        _EXPOSED,
+        Outcome(Status.PROMOTED),
         courses=_STEPS,
-        when="up one step without proof; from the last one to the soak",
+        when="up one step without proof; from the last one to the soak, the next stage, or the end of a comparison",
     ),
     _row(
         Cause.PERSON_ADVANCE,

@@ -12,14 +12,26 @@ from rheostat_server.ramps.decide import under_way
 from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.few import users_seen
 from rheostat_server.ramps.grades import first_grade
-from rheostat_server.ramps.ladder import START, is_last, leaving, levels, step_at, treated_share
+from rheostat_server.ramps.ladder import START, has_next_stage, is_last, leaving, levels, step_at, treated_share
 from rheostat_server.ramps.legality import lawful, refused
 from rheostat_server.ramps.memory import Proof, Retreat
 from rheostat_server.ramps.model import LIVE, Action, Family, GuardrailState, Measure, Plan, State, Status
 from rheostat_server.ramps.observe import acceptable_after
+from rheostat_server.ramps.rolling import at_stage, cells_of, kept, stage_words
 from rheostat_server.ramps.states import Cause
 from rheostat_server.ramps.threshold import begun
-from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
+from rheostat_server.ramps.verdicts import (
+    Advance,
+    Begin,
+    Decision,
+    Hold,
+    KillRamp,
+    NextStage,
+    Promote,
+    Refuse,
+    Soak,
+    StepBack,
+)
 
 _NOTHING = ArmTotals()
 
@@ -68,6 +80,11 @@ def transition(plan: Plan, state: State, decision: Decision, now_ms: int) -> Sta
         case Advance(to_step=to_step, why=why):
             up = moved(plan, state, to_step, now_ms, status=Status.RUNNING, why=why)
             return lawful(Cause.RULE_ADVANCE, plan, state, up)
+        case NextStage(to_stage=to_stage, why=why):
+            armed = at_stage(plan, state, to_stage, now_ms, why)
+            if plan.preflight_s == 0:
+                armed = _first_exposure(plan, replace(armed, epoch=state.epoch), now_ms, why)
+            return lawful(Cause.RULE_STAGE, plan, state, armed)
         case StepBack(to_step=to_step, why=why):
             paused = state.status is Status.PAUSED
             status = Status.PAUSED if paused else Status.HELD
@@ -107,6 +124,7 @@ def moved(plan: Plan, state: State, to_step: int, now_ms: int, *, status: Status
         soaking_since_ms=None,
         approved_step=None,
         exposed_units=0,
+        control_units=0,
         guardrails={name: _in_new_step(seen, alone=alone) for name, seen in state.guardrails.items()},
         crowd=replace(in_new_step(state.crowd), srm_stepped_back=False),
         left=leaving(state, now_ms),
@@ -170,17 +188,23 @@ def overlay(plan: Plan, ramp_id: str, state: State, unit_key: str, *, server_sco
     """
     live = state.status in LIVE
     arming = live and state.exposed_since_ms is None
+    cells, baseline = cells_of(plan, state), plan.baseline if live else None
+    # Who reads none of these exposes nobody of a later stage, and reports no arms, for they would be wrong.
+    parts = [name for name, part in (("cells", cells), ("baseline", baseline)) if part is not None]
     holds_back = live or (state.status is Status.PROMOTED and plan.keep_holdback)
     return RampOverlay(
         ramp=ramp_id,
         flag=plan.flag,
         rollout=plan.rollout,
-        exposure_ppm=state.exposure_ppm,
+        exposure_ppm=state.exposure_ppm if cells is None else plan.start_ppm,
         epoch=state.epoch,
         levels=levels(plan),
-        arming_ppm=plan.steps[0].exposure_ppm if arming else None,
+        arming_ppm=plan.steps[0].exposure_ppm if arming and cells is None else None,
         holdback_ppm=plan.holdback_ppm if holds_back else 0,
-        live=live,
+        plain_live=live and not parts,
+        cells=cells,
+        baseline=baseline,
+        live_with=tuple(parts) if live else (),
         unit_key=unit_key if server_scope else None,
         slow_bounds_ms=slow_bounds(plan),
     )
@@ -206,14 +230,8 @@ def _first_exposure(plan: Plan, state: State, now_ms: int, why: str) -> State:
         users=users_seen(plan, state),
         guardrails={
             # M restarts at 1. Where a source had read up to, and whether it saw, is not evidence and stays.
-            guardrail.name: GuardrailState(
-                cursor=seen.cursor,
-                sight=seen.sight,
-                detail=seen.detail,
-                blind_count=seen.blind_count,
-                blind_since_ms=seen.blind_since_ms,
-                acceptable=acceptable_after(plan, seen),
-                grade=first_grade(guardrail, state.crowd),
+            guardrail.name: replace(
+                kept(seen), acceptable=acceptable_after(plan, seen), grade=first_grade(guardrail, state.crowd)
             )
             for guardrail in plan.guardrails
             if (seen := exposed.guardrails.get(guardrail.name, GuardrailState()))
@@ -264,6 +282,11 @@ def _advanced(plan: Plan, state: State, now_ms: int, said: str) -> State:
         return start(plan, now_ms)
     if under_way(state) is Status.ARMING:
         return transition(plan, state, Begin(f"a person ended the pre-flight{said}"), now_ms)
-    if is_last(plan, state):
-        return transition(plan, state, Soak(f"a person ended the last step{said}"), now_ms)
-    return transition(plan, state, Advance(state.step + 1, f"advanced by a person{said}"), now_ms)
+    if not is_last(plan, state):
+        return transition(plan, state, Advance(state.step + 1, f"advanced by a person{said}"), now_ms)
+    if plan.baseline is not None:
+        return transition(plan, state, Promote(f"a person ended the comparison{said}"), now_ms)
+    if has_next_stage(plan, state):
+        why = f"a person ended {stage_words(plan, state.stage)}{said}"
+        return transition(plan, state, NextStage(state.stage + 1, why), now_ms)
+    return transition(plan, state, Soak(f"a person ended the last step{said}"), now_ms)

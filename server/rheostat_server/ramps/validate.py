@@ -15,6 +15,7 @@ from rheostat_server.ramps.foreign.translation import FIELDS as FOREIGN_FIELDS
 from rheostat_server.ramps.foreign.translation import THRESHOLD, translated
 from rheostat_server.ramps.guardrails import check_guardrails
 from rheostat_server.ramps.strategies import MOST_STEPS
+from rheostat_server.ramps.validate_strategies import COMPARISON, ROLLING, check_comparison, check_rolling
 
 DEFAULT_ALPHA: Final = 0.01
 NO_TEMPLATE: Final = "none"
@@ -53,9 +54,9 @@ _RAMP: Final = (
     "template",
     "to",
     *FOREIGN_FIELDS,
+    *ROLLING,
+    *COMPARISON,
 )
-_LATER: Final = ("baseline",)
-_LATER_STRATEGIES: Final = ("rolling", "a-b")
 _STEP: Final = ("exposure", "min_dwell", "max_dwell", "gate")
 
 
@@ -77,11 +78,11 @@ def validate_ramp(data: object) -> RampDocument:
 
 
 def _check_ramp(data: object, faults: Faults) -> RampDocument:
-    fields = Fields(data, "", faults, _RAMP, later=_LATER)
+    fields = Fields(data, "", faults, _RAMP)
     if isinstance(data, Mapping):
         fields.required("flag", "environment")
     fields.choice("kind", ("ramp",))
-    strategy = RampStrategy(fields.choice("strategy", tuple(RampStrategy), later=_LATER_STRATEGIES) or "canary")
+    strategy = RampStrategy(fields.choice("strategy", tuple(RampStrategy)) or "canary")
     holdback = fields.percent("holdback", most=MOST_HOLDBACK) or 0
     guardrails = check_guardrails(fields)
     unguarded = fields.boolean("unguarded", False)
@@ -91,6 +92,7 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
     by_threshold = fields.choice("rule", ("guard", THRESHOLD)) == THRESHOLD
     weights = strategies.check_weights(fields, strategy)
     calendar = calendar_fields.check_calendar(fields)
+    rolling, comparison = check_rolling(fields, strategy), check_comparison(fields, strategy)
     document = RampDocument(
         flag=key_at(fields, "flag", "flag key") or "",
         environment=key_at(fields, "environment", "environment's key") or "",
@@ -128,6 +130,13 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         to=_check_to(fields),
         rule="threshold" if by_threshold else "guard",
         **(foreign_fields(fields) if by_threshold else {}),
+        by=rolling.by,
+        values=rolling.values,
+        others=rolling.others,
+        shards=rolling.shards,
+        baseline=comparison.baseline,
+        until=comparison.until,
+        sample=comparison.sample,
     )
     strategies.check_return(fields, document)
     return document

@@ -33,6 +33,13 @@ class Advance(msgspec.Struct, frozen=True, tag="advance"):
     why: str
 
 
+class NextStage(msgspec.Struct, frozen=True, tag="stage"):
+    """A rolling ramp is done with a stage: arm the next one."""
+
+    to_stage: int
+    why: str
+
+
 class StepBack(msgspec.Struct, frozen=True, tag="step-back"):
     """Go down one step (to the start exposure from the first)."""
 
@@ -59,4 +66,4 @@ class KillRamp(msgspec.Struct, frozen=True, tag="kill"):
     why: str
 
 
-Decision: TypeAlias = Hold | Begin | Refuse | Advance | StepBack | Soak | Promote | KillRamp
+Decision: TypeAlias = Hold | Begin | Refuse | Advance | NextStage | StepBack | Soak | Promote | KillRamp

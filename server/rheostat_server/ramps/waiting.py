@@ -3,7 +3,7 @@
 from rheostat.model.shares import TOTAL_PPM
 from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import Plan, State, Status
-from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, Promote
+from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, NextStage, Promote
 from rheostat_server.ramps.windows import distance, shut_at
 
 
@@ -18,6 +18,8 @@ def by_calendar(plan: Plan, state: State, decision: Decision, now_ms: int) -> De
         case Begin(why=why):
             status = Status.ARMING
         case Advance(why=why):
+            status = Status.RUNNING
+        case NextStage(why=why) if plan.preflight_s == 0:
             status = Status.RUNNING
         case Promote(why=why) if releases(plan, state):
             status = Status.SOAKING

@@ -14,6 +14,7 @@ from rheostat_server.ports.ramps import DecisionRow, KillRow, RampRow
 from rheostat_server.ramps.legality import allowed
 from rheostat_server.ramps.model import Action, Plan
 from rheostat_server.ramps.records import DecisionRecord
+from rheostat_server.ramps.rolling import stage_words
 from rheostat_server.ramps.standing import GuardrailStanding, Standing, standing
 from rheostat_server.ramps.standing_threshold import CountingStanding, counting_standing
 from rheostat_server.ramps.watching import Watched, now_lines
@@ -85,6 +86,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     again, with the step ``started_from``.
     ``at`` is the moment of which all this is told, ``entered_at`` when the present exposure began.
     ``counting`` is how a ramp by ``rule: threshold`` stands, which has no guardrails and states no error.
+    Of a rolling ramp ``exposure`` is that of the ``stage`` (from 0) of ``stages`` that it is at; of a comparison
+    ``baseline`` is a variant.
     """
 
     id: str
@@ -111,6 +114,9 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[GuardrailStanding, ...]
     why: str
     plan: Plan
+    stage: int | None = None
+    stages: tuple[str, ...] = ()
+    baseline: str | None = None
     notes: tuple[str, ...] = ()
     reporting: Reporting | None = None
     actions: tuple[Action, ...] = ()
@@ -251,6 +257,9 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         guardrails=stands.guardrails,
         why=state.why,
         plan=plan,
+        stage=state.stage if plan.stages else None,
+        stages=tuple(stage_words(plan, stage) for stage in range(len(plan.stages))),
+        baseline=plan.baseline,
         notes=notes,
         actions=allowed(plan, state),
         strategy=plan.strategy,

@@ -31,7 +31,10 @@ const ANSWERS = {
     const known = new Map(segments.map((segment) => [segment.get("key"), segment]));
     return conditions.map((condition) => contexts.map((given) => truthOf(condition, context(given), known)));
   },
-  evaluations({ snapshot, kills, cases }) {
+  evaluations: (world) =>
+    ANSWERS.staged(world).map((answer) => new Map([...answer].filter(([name]) => name !== "entry"))),
+  // As evaluations, and of a unit with an arm its entry.
+  staged({ snapshot, kills, cases }) {
     const engine = new Engine(snapshot, kills);
     return cases.map((one) => {
       const answer = engine.evaluate(one.get("flag"), context(one.get("context")), one.get("age_ms"), one.get("now_ms"));

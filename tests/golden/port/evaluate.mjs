@@ -1,9 +1,10 @@
 // The engine once more, plain and slow: written from docs/reference/porting.md, and not from the Python.
 
-import { isExposed, isHeldBack, placeOf, variantOf } from "./hashing.mjs";
+import { entryOf, isExposed, isHeldBack, placeOf, variantOf } from "./hashing.mjs";
 import { OPERATORS, attributeOf, unitOf } from "./values.mjs";
 
 const NEWEST_FORMAT = 1;
+const KNOWN_PARTS = ["cells", "baseline"];
 const OPEN = Symbol("open");
 
 const present = (map, name, otherwise = null) => map.get(name) ?? otherwise;
@@ -153,7 +154,7 @@ export class Engine {
     const fallback = present(rollout, "fallback", off);
     const ramp = this.#rampOver(flag.get("key"), name);
     const killed = this.#isKilled(flag.get("key"), name);
-    const live = ramp !== null && present(ramp, "live", true) && !killed;
+    const live = ramp !== null && isLive(ramp) && !killed;
     if (live && stale) return give(flag, fallback, "STALE");
 
     const by = present(rollout, "bucket_by", "targetingKey");
@@ -166,22 +167,32 @@ export class Engine {
     const [salt, low, high] = [rollout.get("salt"), present(rollout, "low", 0), present(rollout, "high", 1_000_000)];
     const place = placeOf(salt, unit);
     const holdback = ramp === null ? 0 : present(ramp, "holdback_ppm", 0);
-    const exposure = killed ? 0 : (ramp ?? rollout).get("exposure_ppm");
+    const stage = ramp === null || killed ? null : stageOf(ramp, pass.context);
+    const exposure = killed ? 0 : stage === null ? rollout.get("exposure_ppm") : stage.exposure;
     const held = isHeldBack(place, holdback, low, high);
     let variant = null;
     if (isExposed(place, exposure, low, high) && !held) variant = variantOf(rollout.get("split"), salt, unit);
     const found = give(flag, variant ?? fallback, stale ? "STALE" : "SPLIT");
     if (!live || place < low || place >= high) return found;
-    const treated = isExposed(place, present(ramp, "arming_ppm", exposure), low, high);
-    const arm = held ? "holdback" : treated ? "treatment" : "control";
-    return { ...found, arm, unit, place, ramp: ramp.get("ramp") };
+    const known = { ...found, unit, place, ramp: ramp.get("ramp") };
+    const drawn = isExposed(place, stage.arming, low, high);
+    const baseline = present(ramp, "baseline");
+    if (baseline !== null) {
+      if (held || !drawn) return known;
+      const control = variantOf(rollout.get("split"), salt, unit) === baseline;
+      const entry = control ? -2 : entryOf(place, ramp.get("levels"), holdback, low, high);
+      return { ...known, arm: control ? "control" : "treatment", entry };
+    }
+    if (!stage.compared) return known;
+    const arm = held ? "holdback" : drawn ? "treatment" : "control";
+    return { ...known, arm, entry: entryOf(place, ramp.get("levels"), holdback, low, high) };
   }
 
   #rampOver(key, name) {
     const own = this.ramps.filter(
       (ramp) => ramp.get("flag") === key && present(ramp, "rollout", "default") === name,
     );
-    return own.findLast((ramp) => present(ramp, "live", true)) ?? own.at(-1) ?? null;
+    return own.findLast(isLive) ?? own.at(-1) ?? null;
   }
 
   #isKilled(key, name) {
@@ -190,6 +201,24 @@ export class Engine {
         kill.get("flag") === key && kill.get("scope") === "rollout" && (present(kill, "rollout") || "default") === name,
     );
   }
+}
+
+function isLive(ramp) {
+  const parts = list(ramp, "live_with");
+  return present(ramp, "live", true) || (parts.length > 0 && parts.every((part) => KNOWN_PARTS.includes(part)));
+}
+
+// The exposure of a context, the one at which its arm is drawn, and whether the ramp is at it: else it has no arm.
+function stageOf(ramp, context) {
+  const own = ramp.get("exposure_ppm");
+  const cells = present(ramp, "cells");
+  if (cells === null) return { exposure: own, arming: present(ramp, "arming_ppm", own), compared: true };
+  const value = attributeOf(context, cells.get("attribute"));
+  const among = (name) => value !== null && OPERATORS.in(list(cells, name), value) === true;
+  if (among("done")) return { exposure: present(cells, "done_ppm", 0), arming: 0, compared: false };
+  if (!present(cells, "rest", false) && !among("now")) return { exposure: own, arming: 0, compared: false };
+  const exposure = present(cells, "exposure_ppm", 0);
+  return { exposure, arming: present(cells, "arming_ppm", exposure), compared: true };
 }
 
 function isOpen(window, now) {

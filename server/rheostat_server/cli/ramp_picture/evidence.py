@@ -29,10 +29,9 @@ def evidence(view: dict[str, Any], guardrail: dict[str, Any], look: Look) -> Lin
         line = guardrail["ceiling_line"]
         words = f"{figure(guardrail['c'])}, crossed at {figure(line)} ({100 * guardrail['ceiling']:.3g} % bad)"
         rows.append(("ceiling", bar(guardrail["c"], line, look, width=width, color="yellow"), words))
-    at = guardrail["advance_line"]
-    rows.append(
-        ("proof", bar(_proof(guardrail), at, look, width=width, color="green"), proof_words(view, guardrail)),
-    )
+    if _proves(view):
+        drawn = bar(_proof(guardrail), guardrail["advance_line"], look, width=width, color="green")
+        rows.append(("proof", drawn, proof_words(view, guardrail)))
     for label, drawn, words in rows:
         line = Text(" " * MARGIN + padded("  " + label, _LABEL))
         lines.append(cut(line.append_text(drawn).append("  ").append(words), look))
@@ -69,7 +68,7 @@ def compact(view: dict[str, Any], guardrails: Sequence[dict[str, Any]], look: Lo
             drawn = bar(one["m"], one["kill_line"], look, width=_COMPACT_BAR, color="red", marked=marked)
             line.append_text(drawn).append(" ")
         m = f"M {figure(one['m'])} of {figure(one['kill_line'])}" + ("" if one["may_kill"] else " (does not kill)")
-        lines.append(cut(line.append(f"{m}; {proof_words(view, one)}"), look))
+        lines.append(cut(line.append(f"{m}; {proof_words(view, one)}" if _proves(view) else m), look))
         arms = ", ".join(
             f"{word} {count(one[arm]['bad'])} of {count(one[arm]['requests'])} ({percent(one[arm]['rate'])})"
             for arm, word in (("treatment", "bad: exposed"), ("control", "control"))
@@ -94,6 +93,11 @@ def _title(view: dict[str, Any], guardrail: dict[str, Any], look: Look) -> Text:
         why = guardrail.get("detail")
         title.append(f"  no evidence: {guardrail['sight']}" + (f" ({printable(why)})" if why else ""), "yellow")
     return cut(title, look)
+
+
+def _proves(view: dict[str, Any]) -> bool:
+    """Whether steps are left on proof: a comparison asks for none."""
+    return view.get("baseline") is None
 
 
 def _proof(guardrail: dict[str, Any]) -> float:

@@ -64,11 +64,11 @@ def expectation(plan: Plan, rps: float, usual: float = USUAL, harm: float = HARM
 
 
 def outlook(plan: Plan, rps: float | None) -> tuple[str, ...]:
-    """Return what a person is told before lunch, in lines; nothing of a plan that has no guardrail.
+    """Return what a person is told before lunch, in lines; nothing of a plan that has no guardrail, or no proofs.
 
     Without ``rps`` it is told in requests instead of time.
     """
-    if not plan.guarded:
+    if not plan.guarded or plan.baseline is not None:
         return ()
     found = expectation(plan, USUAL_RPS if rps is None else rps)
     if_harmful = f"if {100 * found.harm:g} % of treated requests fail instead of {100 * found.usual:g} %"

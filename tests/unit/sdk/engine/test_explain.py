@@ -13,6 +13,7 @@ from rheostat.model.evaluation import Arm, ErrorCode, Reason
 from rheostat.model.explanation import Exit, Explanation, Step, Verdict
 from rheostat.model.flag import Answer, Condition, Flag, Operator, Segment
 from rheostat.model.kill import KillScope
+from rheostat.model.ramp import Cells
 from rheostat.model.snapshot import FORMAT, Identity, Snapshot
 from rheostat.model.window import Window
 from tests.builders import (
@@ -357,3 +358,29 @@ def test_no_share_reaches_beyond_the_range() -> None:
     assert found.evaluation.variant == "off"
     assert found.steps[-1].rollout is not None
     assert not found.steps[-1].rollout.exposed
+
+
+@pytest.mark.parametrize(
+    ("region", "cell", "words"),
+    [
+        ("eu", "done", "by region among those whom the ramp is done with, place"),
+        ("us", "now", "by region among those whom the ramp is at now, place"),
+        ("ap", "later", "by region not reached by the ramp, place"),
+    ],
+)
+def test_a_stage_is_told(region: str, cell: str, words: str) -> None:
+    """How far a ramp that goes by an attribute has come with the context, and the exposure that it has there."""
+    cells = Cells(attribute="region", done=("eu",), now=("us",), done_ppm=1_000_000, exposure_ppm=500_000)
+    overlay = an_overlay(20_000, cells=cells)
+
+    step = last(a_flag(rollout=a_rollout()), context=Context("user-1", region=region), ramps=(overlay,))
+
+    assert step.rollout is not None
+    assert (step.rollout.by, step.rollout.cell) == ("region", cell)
+    assert step.rollout.exposure_ppm == {"done": 1_000_000, "now": 500_000, "later": 20_000}[cell]
+    assert words in step.text
+    killed = last(
+        a_flag(rollout=a_rollout()), context=Context("user-1", region=region), ramps=(overlay,), kills=(a_kill(),)
+    )
+    assert killed.rollout is not None
+    assert (killed.rollout.cell, killed.rollout.exposure_ppm) == (None, 0)

@@ -542,3 +542,25 @@ def test_the_limit_of_a_ramp_that_is_over_is_forgotten() -> None:
     run(summary, a_touch())
 
     assert len(summary.drain(0.0).sampled["ramp-of-checkout"].units) == 1
+
+
+def test_a_ramp_that_compares_others_is_told_of_once_a_batch() -> None:
+    """A row without a count says that requests are watched here; where some were counted their rows say it."""
+    summary = Summary()
+    for ramp in ("r-1", "r-2"):
+        summary.meet(an_overlay(ramp=ramp, epoch=4))
+    run(summary, a_touch(ramp="r-2", epoch=4))
+
+    counted, empty = summary.drain(1.0).rows
+
+    assert (counted.ramp, counted.ended) == ("r-2", 1)
+    assert empty == Row(ramp="r-1", epoch=4, exposure_ppm=100_000, arm=Arm.CONTROL, variant="")
+    assert not summary.drain(2.0)
+
+
+@pytest.mark.parametrize(("arm", "entry"), [(Arm.TREATMENT, 1), (Arm.CONTROL, NEVER)])
+def test_no_level_exposes_the_units_of_a_baseline(arm: Arm, entry: int) -> None:
+    """They get nothing else at any exposure; so their entry makes them control at each."""
+    touch = a_touch(arm=arm, exposure_ppm=1_000_000, baseline="off")
+
+    assert touch.entry == entry

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from rheostat.clock import ManualClock, SystemClock
@@ -289,3 +290,22 @@ def test_a_forked_child_is_another_instance(collector: Collector, outcomes: Outc
     assert (sum(row.ended for row in rows), sum(row.bad for row in rows)) == (1, 0)
     assert childs[-1].goodbye
     assert parents[-1].goodbye
+
+
+def test_who_has_no_arm_says_that_the_service_reports() -> None:
+    """A request that meets a ramp which compares others now is counted nowhere, and yet tells of its service."""
+    outcomes = Outcomes("http://127.0.0.1:9", "sdk-key", clock=ManualClock(), service="shop")
+    overlay = an_overlay(unit_key=KEY, epoch=3)
+    apply(outcomes, overlay)
+    unseen = msgspec.structs.replace(an_evaluation(overlay), arm=None)
+
+    for evaluation in (unseen, msgspec.structs.replace(unseen, ramp=an_overlay(ramp="gone"))):
+        recorder = outcomes.recorder()
+        recorder.note(evaluation, outcomes)
+        recorder.finish(Outcome.ERROR, 0.1)
+
+    batch = outcomes._make(1, False)
+    (row,) = batch.rows
+    assert (row.ramp, row.epoch, row.started, row.ended) == (overlay.ramp, 3, 0, 0)
+    assert not batch.failing
+    assert not batch.sampled

@@ -9,6 +9,7 @@ from rich.text import Text
 from rheostat_server.cli.ramp_panel import ramp_picture
 from rheostat_server.cli.ramp_picture.look import UNICODE, Look, Marks
 from rheostat_server.ramps.model import LIVE, Plan, State
+from rheostat_server.ramps.rolling import stage_words
 from rheostat_server.ramps.standing import standing
 from rheostat_server.web.times import rfc3339
 
@@ -42,6 +43,9 @@ def view_of(plan: Plan, state: State, now_ms: int, **changes: Any) -> dict[str, 
         "standing": stands,
         "guardrails": stands["guardrails"],
         "plan": msgspec.to_builtins(plan),
+        "stage": state.stage if plan.stages else None,
+        "stages": [stage_words(plan, stage) for stage in range(len(plan.stages))],
+        "baseline": plan.baseline,
     }
     return {**view, **changes}
 

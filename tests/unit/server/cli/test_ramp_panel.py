@@ -10,7 +10,7 @@ from rich.text import Text
 from rheostat_server.cli.ramp_picture.look import ASCII
 from rheostat_server.ramps.evidence import ArmTotals, Sight
 from rheostat_server.ramps.memory import CeilingMemory
-from rheostat_server.ramps.model import Measure, Status
+from rheostat_server.ramps.model import Measure, Stage, Status
 from tests.unit.server.cli.ramp_views import NOON, SECOND, a_decision, picture_of, view_of
 from tests.unit.server.ramps.ramp_builders import ERRORS, REQUESTS, a_plan, running, seeing
 
@@ -185,3 +185,23 @@ def test_what_a_terminal_would_obey_is_not_printed() -> None:
 
     assert "\x1b" not in shown
     assert "gone (by ann)" in shown
+
+
+def test_stages_stand_above_the_stairs() -> None:
+    """Whom a rolling ramp goes by, in order; an ordinary one has none."""
+    plan = a_plan(by="region", stages=(Stage(("eu",)), Stage(("us", "ca")), Stage()))
+    shown = picture_of(view_of(plan, replace(running(plan, NOON), stage=1), NOON))
+
+    assert "region us, ca (2 of 3): running at 5 %" in shown
+    assert "stages  region eu, [region us, ca], everyone else" in shown
+    assert "stages" not in picture_of(view_of(a_plan(), running(a_plan(), NOON), NOON))
+
+
+def test_a_comparison_shows_no_proof() -> None:
+    """None is asked for; harm is shown as ever."""
+    plan = a_plan(100, baseline="off", compared_share=0.5)
+    compared, other = (picture_of(view_of(one, running(one, NOON), NOON)) for one in (plan, a_plan()))
+
+    assert "harm" in compared
+    assert "  proof  " not in compared
+    assert "  proof  " in other

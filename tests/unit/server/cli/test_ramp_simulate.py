@@ -114,6 +114,7 @@ def test_wrong_options(tmp_path: Path, arguments: list[str], words: str) -> None
         (RAMP + "colour: red\n", "colour"),
         (RAMP.replace("[10, 50]", "[0.1, 50]"), "would not start"),
         (RAMP + "template: careful\n", "rheostat template get careful"),
+        (RAMP + "strategy: rolling\nby: region\nvalues: [eu]\n", "strategy rolling is not simulated"),
     ],
 )
 def test_documents_that_cannot_be_simulated(tmp_path: Path, document: str, words: str) -> None:

@@ -226,7 +226,7 @@ def test_only_what_may_goes_up() -> None:
         row.cause for row in TABLE for one in row.outcomes if one.exposure in {Exposure.FIRST_STEP, Exposure.NEXT_STEP}
     }
 
-    assert up == {Cause.RULE_BEGIN, Cause.RULE_ADVANCE, Cause.PERSON_ADVANCE}
+    assert up == {Cause.RULE_BEGIN, Cause.RULE_ADVANCE, Cause.RULE_STAGE, Cause.PERSON_ADVANCE}
     for course, cause in itertools.product(COURSES, up):
         row = row_of(cause, Status.PAUSED, course)
         assert row is None or row.refused

@@ -207,7 +207,7 @@ def _ramp(row: Any) -> RampRow:
         levels=overlay.levels,
         exposures=exposures,
         slow_bounds_ms=overlay.slow_bounds_ms,
-        arming_epoch=None if overlay.arming_ppm is None else overlay.epoch,
+        arming_epoch=overlay.epoch if overlay.arming else None,
         sampling=Sampling()
         if row["win"] is None
         else Sampling(row["win"], row["share"], row["counted"], row["estimate"]),
