@@ -47,8 +47,8 @@ PLANS: dict[str, dict[str, Any]] = {
 }
 """Names are for the report of a failure."""
 EXPOSURES = (0, 5, 20, 60, 90, 100)
-ASKED = [Action.ADVANCE, Action.PAUSE, Action.RESUME, Action.APPROVE, Action.ADVANCE, Action.ABORT]
-WRITES = ("exposure", "adopt", "the same", "the same", "the owner", "enabled", "what spoils", "archive")
+ASKED = [Action.ADVANCE, Action.PAUSE, Action.RESUME, Action.APPROVE, Action.ABORT]
+WRITES = ("the same", "adopt", "the same", "what spoils", "the owner", "what spoils", "exposure", "enabled", "archive")
 EARLY = {"name": "pro", "when": {"attribute": "plan", "operator": "in", "values": ["pro"]}, "serve": "on"}
 
 
@@ -98,6 +98,7 @@ class RampMachine(RuleBasedStateMachine):
                 self._tick()
         self.start(plan, able=True)
 
+    @precondition(lambda self: self.now.live is None)
     @rule(plan=st.sampled_from(sorted(PLANS)), able=st.sampled_from([True, True, False]))
     def start(self, plan: str, *, able: bool) -> None:
         """Start a ramp, from the exposure in force; ``able``: whatever would forbid it on the flag is mended first."""
@@ -147,11 +148,14 @@ class RampMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([5, 61, 901, 6 * 3600]))
     def wait(self, seconds: int) -> None:
-        """Time passes with nobody looking; then the controller does."""
+        """Time passes with nobody looking; then the controller does. A ramp that is live lets no other begin."""
         self.world.manual.advance(seconds)
         self._tick()
+        if self.now.live is not None:
+            self._do(lambda: self.world.start(steps=[100]))
+            assert self._refused is not None
 
-    @precondition(lambda self: self.now.ramps)
+    @precondition(lambda self: self.now.live is not None)
     @rule(
         action=st.sampled_from([one for one in Action if one not in {Action.KILL, Action.REVIVE}]),
         back=st.integers(0, 2),
@@ -171,6 +175,7 @@ class RampMachine(RuleBasedStateMachine):
         if action is not Action.ADVANCE:
             assert self.now.exposed <= before.exposed
 
+    @precondition(lambda self: self.now.live is not None or self.killed)
     @rule(scope=st.sampled_from([None, *KillScope]))
     def kill_or_revive(self, scope: KillScope | None) -> None:
         """A person takes the flag back, or lets it serve again."""

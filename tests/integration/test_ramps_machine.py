@@ -23,7 +23,7 @@ SETTINGS = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-"""The same in each run. Few of each seed: most of what is drawn after the first resembles it."""
+"""The same in each run, about 40 s of a core. Few of each seed: most of what is drawn after the first resembles it."""
 
 
 @pytest.mark.timeout(900)
