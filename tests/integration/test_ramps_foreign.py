@@ -31,6 +31,8 @@ BLOCK = {
 """The block of the documentation."""
 __all__ = ["prometheus"]
 RATE = BLOCK["metrics"][:1]  # type: ignore[index]
+LONG = {**BLOCK, "metrics": [{**metric, "interval": "30m"} for metric in BLOCK["metrics"]]}  # type: ignore[attr-defined]
+"""The same, looking back over so long that no slow machine makes what was scraped too old."""
 LABELS = ("project", "environment", "flag", "variant", "arm")
 
 
@@ -197,7 +199,7 @@ async def test_by_prometheus_both_built_in_metrics_are_asked(measured: RampWorld
     exposed = Exposed(prometheus)
     await exposed.serve(0)
     await exposed.serve(100)
-    ramp = await started(measured, rule="threshold", analysis=BLOCK)
+    ramp = await started(measured, rule="threshold", analysis=LONG)
 
     seen = await minutes(measured, ramp.id, 2)
     assert [view.exposure for view in seen] == [10, 20], seen[-1].counting
@@ -218,13 +220,59 @@ async def test_by_prometheus_slow_requests_are_taken_back(measured: RampWorld, p
     exposed = Exposed(prometheus)
     await exposed.serve(0)
     await exposed.serve(100, seconds=0.5)
-    ramp = await started(measured, rule="threshold", analysis={**BLOCK, "threshold": 1})
+    ramp = await started(measured, rule="threshold", analysis={**LONG, "threshold": 1})
 
     seen = await minutes(measured, ramp.id, 3)
 
     assert [view.status for view in seen] == ["running", "running", "killed"]
     assert "request-duration is 59" in seen[-1].why
     assert "request-success-rate" not in seen[-1].why
+
+
+async def test_argo_rollouts_steps_and_template_on_prometheus(
+    measured: RampWorld, prometheus: PrometheusServer
+) -> None:
+    """Weights by time, a measurement each minute, and the one failure that is too many takes it back at once."""
+    exposed = Exposed(prometheus)
+    await exposed.serve(0)
+    await exposed.serve(100)
+    series = 'feature_flag_requests_total{flag="{{args.flag-key}}",arm="treatment"'
+    metric = {
+        "name": "errors",
+        "interval": "1m",
+        "successCondition": "result[0] < {{args.most}}",
+        "provider": {
+            "prometheus": {
+                "query": f'(sum(rate({series},outcome="error"}}[30m])) or vector(0)) / sum(rate({series}}}[30m]))'
+            }
+        },
+    }
+    arguments = [{"name": "flag-key", "value": FLAG}]
+    argo = {
+        "steps": [{"setWeight": 20}, {"pause": {"duration": "2m"}}, {"setWeight": 60}, {"pause": {}}],
+        "analysis": {"templates": [{"templateName": "errors"}], "args": arguments},
+        "analysisTemplates": [
+            {
+                "apiVersion": "argoproj.io/v1alpha1",
+                "kind": "AnalysisTemplate",
+                "metadata": {"name": "errors"},
+                "spec": {"args": [{"name": "flag-key"}, {"name": "most", "value": "0.05"}], "metrics": [metric]},
+            }
+        ],
+    }
+    ramp = await started(measured, rule="threshold", argo=argo)
+
+    seen = await minutes(measured, ramp.id, 4)
+    assert [view.exposure for view in seen] == [20, 20, 60, 60]
+    assert seen[-1].status == "awaiting-approval"
+    assert seen[-1].counting is not None
+    assert [one.said for one in seen[-1].counting.checks] == ["is 0"]
+    await exposed.serve(0, 200)
+    [killed] = await minutes(measured, ramp.id, 1)
+
+    assert (killed.status, killed.exposure) == ("killed", 0)
+    assert killed.why.startswith("errors: 1 failed, 0 are allowed (the last is 0.")
+    await assert_replays(measured, ramp.id)
 
 
 async def test_queries_are_answered_as_prometheus_answers(prometheus: PrometheusServer) -> None:

@@ -4,6 +4,7 @@
 the difference: each line is a decision that users would have got otherwise.
 """
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from rheostat_server.ramps.evidence import ArmTotals, Evidence, Sight
 from rheostat_server.ramps.ladder import treated_share
 from rheostat_server.ramps.model import LIVE, Action, Gate, Plan, State, Status, Step
 from rheostat_server.ramps.observe import observe
+from rheostat_server.ramps.threshold import due_checks
 from rheostat_server.ramps.transition import act, start, transition
 from rheostat_server.ramps.verdicts import Decision
 from tests.proofs.scenarios import SLOW
+from tests.unit.server.ramps.counted_rides import counted_plan, value_of
+from tests.unit.server.ramps.foreign_builders import CANONICAL, a_template, an_argo, an_argo_metric, run_of
 from tests.unit.server.ramps.ramp_builders import ERRORS, REQUESTS, SECOND, a_block, a_plan, a_reading, evidence_of
 from tests.unit.server.ramps.ramp_crowds import Chance, Crowd, evidence_from
 
@@ -213,7 +217,66 @@ def scenarios() -> dict[str, Recording]:
     }
 
 
+def recorded_count(
+    what: str, plan: Plan, found: dict[int, Any], *, actions: dict[int, Action] | None = None
+) -> Recording:
+    """Return a ramp by ``rule: threshold``: what its checks find from these seconds on, and what people do then."""
+    state, rows = start(plan, 0), list[Row]()
+    for second in range(EVERY_S // 3, 3_600, EVERY_S // 3):
+        at_ms = second * SECOND
+        if (action := (actions or {}).get(second)) is not None:
+            state = act(plan, state, action, at_ms)
+            row = Row(
+                at_ms=at_ms, action=action, status=state.status, epoch=state.epoch, exposure_ppm=state.exposure_ppm
+            )
+            rows.append(row)
+        latest = found[max(since for since in found if since <= second)]
+        due = due_checks(plan, state, at_ms)
+        evidence = Evidence(at_ms=at_ms, checks=tuple(value_of(check.name, latest) for check in due))
+        observed = observe(plan, state, evidence)
+        decision = decide(plan, observed, at_ms)
+        state = transition(plan, observed, decision, at_ms)
+        rows.append(
+            Row(
+                at_ms=at_ms,
+                evidence=evidence,
+                decision=decision,
+                status=state.status,
+                epoch=state.epoch,
+                exposure_ppm=state.exposure_ppm,
+            )
+        )
+        if state.status not in LIVE:
+            break
+    return Recording(what, plan, tuple(rows))
+
+
+def counts() -> dict[str, Recording]:
+    """Return the recordings of ramps that count failed checks."""
+    template = a_template(an_argo_metric(interval="30s", failureLimit=1))
+    steps: tuple[dict[str, Any], ...] = (
+        {"setWeight": 20},
+        {"pause": {"duration": "1m"}},
+        {"setWeight": 60},
+        {"pause": {}},
+    )
+    argo = an_argo(*steps, templates=(template,), analysis=run_of("success"))
+    return {
+        "counted-flagger": recorded_count(
+            "Five failed checks of the documented block, some without a value; the next round takes it back.",
+            counted_plan(analysis=CANONICAL),
+            {0: 99.5, 150: 12.0, 200: None, 300: math.nan, 350: 101.0, 450: 5.0},
+        ),
+        "counted-argo": recorded_count(
+            "Weights by time, a pause that a person ends; promoted with one failed measurement, as allowed.",
+            counted_plan(argo=argo),
+            {0: 0.01, 50: 0.5, 80: 0.01},
+            actions={200: Action.APPROVE},
+        ),
+    }
+
+
 if __name__ == "__main__":
-    for name, recording in {**scenarios(), **crowds()}.items():
+    for name, recording in {**scenarios(), **crowds(), **counts()}.items():
         body = msgspec.json.format(msgspec.json.encode(recording), indent=1)
         (HERE / f"{name}.json").write_bytes(body + b"\n")

@@ -12,6 +12,8 @@ FILES = sorted(HERE.glob("*.json"))
 ENDS = {
     "blind": Status.PROMOTED,
     "companies": Status.KILLED,
+    "counted-argo": Status.PROMOTED,
+    "counted-flagger": Status.KILLED,
     "crash": Status.KILLED,
     "gated": Status.PROMOTED,
     "harmful": Status.KILLED,

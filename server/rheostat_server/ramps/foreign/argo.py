@@ -43,7 +43,7 @@ _REFUSED: Final = {
 
 
 class ArgoStepRead(msgspec.Struct, frozen=True, kw_only=True):
-    """A step: exactly one of a weight, a pause (``endless``: until somebody goes on) and an analysis is set."""
+    """A step: a weight, a pause (``endless``: until somebody goes on), or an analysis; else it does nothing."""
 
     path: str
     weight: int | None = None
@@ -131,6 +131,8 @@ def _step(
             return ArgoStepRead(path=step.path, checks=checks)
         case "setCanaryScale":
             changes.say(step.at(kind), "left out: a flag has no pods to scale")
+            # It keeps its place: steps are counted from the first.
+            return ArgoStepRead(path=step.path)
         case "":
             step.faults.add(step.path, "this step does nothing", "such as setWeight: 20, or pause: {duration: 10m}")
         case _:

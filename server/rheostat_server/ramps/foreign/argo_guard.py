@@ -40,6 +40,8 @@ def _steps(canary: ArgoCanary, faults: Faults, changes: Changes) -> list[Any]:
     steps: list[dict[str, Any]] = []
     dwells: list[float] = []
     for step in canary.steps:
+        if step.weight is None and step.pause_s is None and step.checks is None:
+            continue
         if step.weight is not None:
             if step.weight and (not steps or step.weight > steps[-1]["exposure"]):
                 steps.append({"exposure": step.weight})

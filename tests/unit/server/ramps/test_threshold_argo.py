@@ -194,6 +194,14 @@ def test_a_weight_that_was_kept_from_being_set_is_set_later() -> None:
     assert [ride.go(1).percent for _ in range(6)] == [20, 20, 20, 20, 20, 40]
 
 
+def test_what_is_left_out_keeps_its_place_among_the_steps() -> None:
+    """The background begins with the step that was counted with it."""
+    argo = a_canary({"setCanaryScale": {"weight": 5}}, {"setWeight": 20}, {"pause": {"duration": 30}}, start=2)
+    ride = Ride(counted_plan(argo=argo), lambda *_: GOOD).go(10)
+
+    assert (ride.percent, ride.seconds_of("errors")) == (20, [2])
+
+
 def test_an_initial_delay_and_a_count() -> None:
     """Measured from then on, so often, and then no more."""
     metric = {"initialDelay": "30s", "count": 2, "interval": "1m"}
