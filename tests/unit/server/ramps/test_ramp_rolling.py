@@ -290,8 +290,8 @@ def test_whatever_happens_stages_follow_each_other(moves: list[str], start_ppm: 
         if move in {"pause", "resume", "advance"}:
             with suppress(Conflict):
                 state = act(plan, state, Action(move), now_ms)
-        elif state.status is Status.PAUSED and move == "up":
-            continue  # the rule goes nowhere up from a pause
+        elif state.status is Status.PAUSED and (move == "up" or state.exposed_since_ms is None):
+            continue  # the rule goes nowhere up from a pause, and lifts none
         elif state.exposed_since_ms is None:
             state = transition(plan, state, Begin("go") if move == "up" else Hold(Status.ARMING, "x"), now_ms)
         elif move == "back" and state.step > -1:
