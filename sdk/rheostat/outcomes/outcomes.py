@@ -81,6 +81,7 @@ class Outcomes:
         self._observers: list[Observer] = []
         self._observer_failed = False
         self._standing = Standing()
+        self._kills_since: dict[str, float] = {}
         self._server_ahead_ms = 0
         self._started = False
         self._closed = False
@@ -149,11 +150,15 @@ class Outcomes:
         """Say what the process evaluates by now: to be called whenever that changes.
 
         ``kills`` are the ids of the kills in force. Of ``overlays`` the values count; ``flags`` may hold
-        all flags by key, and those that ramp are read. A changed ramp or kill is acknowledged to the
-        server within a second.
+        all flags by key, and those that ramp are read. The first state, and a changed ramp or kill, is acknowledged to
+        the server within a second.
         """
         after = standing_of(identity, kills, overlays.values(), flags=flags, project=project, environment=environment)
-        before, self._standing = self._standing, after
+        before = self._standing
+        now = self._clock.monotonic()
+        # A new dict, before the standing: a batch may be made in the thread that sends at any time.
+        self._kills_since = {kill: self._kills_since.get(kill, now) for kill in after.kills}
+        self._standing = after
         self._summary.forget(set(after.live))
         for observer in self._observers:
             self._tell_live(observer)
@@ -210,7 +215,7 @@ class Outcomes:
             failing=parts.failing,
             sampled=parts.sampled,
             evaluations=self._evaluations.drain(),
-            applied=standing.applied,
+            applied=standing.applied(self._kills_since, self._clock.monotonic()),
             orphans=self._noted.orphans(standing.live, sequence),
         )
 

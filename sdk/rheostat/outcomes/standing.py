@@ -29,13 +29,19 @@ class Standing(msgspec.Struct, frozen=True):
     environment: str = ""
 
     @property
-    def applied(self) -> Applied:
-        """The read-back that batches carry."""
-        return Applied(self.identity.generation, self.identity.revision, self.kills)
+    def is_first(self) -> bool:
+        """Whether nothing was applied yet."""
+        return self.identity == Identity()
+
+    def applied(self, since: Mapping[str, float], now: float) -> Applied:
+        """Return the read-back that batches carry. ``since`` is when kills were applied (monotonic seconds)."""
+        ages = tuple(max(0, round((now - since.get(kill, now)) * 1000)) for kill in self.kills)
+        return Applied(self.identity.generation, self.identity.revision, self.kills, ages)
 
     def moves(self, before: "Standing") -> bool:
-        """Return whether a ramp or a kill changed between the two."""
-        return self.kills != before.kills or self.overlays != before.overlays
+        """Return whether a ramp or a kill changed between the two, or this is the first that was applied."""
+        began = before.is_first and not self.is_first
+        return began or self.kills != before.kills or self.overlays != before.overlays
 
 
 def standing_of(

@@ -9,7 +9,8 @@ from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.outcomes.cover import coverage_of
 from rheostat_server.outcomes.model import ServiceCover
-from rheostat_server.ports.ramps import DecisionRow, KillRow, RampRow
+from rheostat_server.ports.ramps import DecisionRow, RampRow
+from rheostat_server.ramps.kill_wire import KillView, ReadbackView
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.standing import GuardrailStanding, Standing, standing
@@ -65,7 +66,9 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp. Exposures are percentages; ``step`` counts from 0, -1 is before the first.
 
     ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
-    when it started. ``reporting`` is told of one ramp that is live, and not in lists.
+    when it started. ``reporting`` is told of one ramp that is live, and not in lists. ``attended`` is false for a live
+    one at which no controller has looked for ``silent_s``; ``None`` where that is not known. ``kill`` is the read-back
+    of the kill that ended one ramp.
     """
 
     id: str
@@ -92,6 +95,9 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     notes: tuple[str, ...] = ()
     reporting: Reporting | None = None
+    attended: bool | None = None
+    silent_s: float | None = None
+    kill: ReadbackView | None = None
 
 
 class TrialArm(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,20 +163,6 @@ class DecisionList(msgspec.Struct, frozen=True):
 
     decisions: tuple[DecisionView, ...]
     next: int | None = None
-
-
-class KillView(msgspec.Struct, frozen=True, kw_only=True):
-    """A kill in force."""
-
-    kill_id: str
-    flag: str
-    scope: str
-    rollout: str | None
-    ramp: str | None
-    source: str
-    actor: str
-    reason: str
-    at: str
 
 
 class KillAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,18 +250,3 @@ def decision_view(row: DecisionRow) -> DecisionView:
     """Return the view of a decision."""
     record = msgspec.json.decode(row.body, type=DecisionRecord)
     return DecisionView(seq=row.seq, at=rfc3339(row.at_ms), kind=row.kind, why=record.why, detail=record)
-
-
-def kill_view(row: KillRow) -> KillView:
-    """Return the view of a kill."""
-    return KillView(
-        kill_id=row.kill_id,
-        flag=row.flag,
-        scope=row.scope.value,
-        rollout=row.rollout,
-        ramp=row.ramp_id,
-        source=row.source,
-        actor=row.actor,
-        reason=row.reason,
-        at=rfc3339(row.at_ms),
-    )
