@@ -1,6 +1,7 @@
 """What this process evaluates by: identity, kills and ramps, as last applied."""
 
 from collections.abc import Collection, Mapping
+from typing import Final
 
 import msgspec
 
@@ -8,6 +9,9 @@ from rheostat.model.flag import DEFAULT_ROLLOUT, Flag, Rollout
 from rheostat.model.outcome import Applied
 from rheostat.model.ramp import RampOverlay
 from rheostat.model.snapshot import Identity
+
+CROWD: Final = 10_000
+"""So many instances at most answer a change at once."""
 
 
 class LiveRamp(msgspec.Struct, frozen=True):
@@ -62,6 +66,14 @@ def standing_of(
         project=project,
         environment=environment,
     )
+
+
+def answers_at_once(instance: str, crowd: int) -> bool:
+    """Return whether this instance (hex digits) answers a change at once: of a large crowd always the same 1 in 2^k."""
+    share = 1
+    while crowd > CROWD * share:
+        share *= 2
+    return int(instance, 16) % share == 0
 
 
 def _live(overlay: RampOverlay, flag: Flag | None) -> LiveRamp:

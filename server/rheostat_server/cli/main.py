@@ -13,6 +13,7 @@ from rheostat_server.cli.flag_explain import explain
 from rheostat_server.cli.flag_usage import stale, usage
 from rheostat_server.cli.flags import flag
 from rheostat_server.cli.groups import Group
+from rheostat_server.cli.hooks import hook
 from rheostat_server.cli.keys import key
 from rheostat_server.cli.options import common_options
 from rheostat_server.cli.profiles import profile
@@ -30,7 +31,7 @@ def rheostat() -> None:
     """Feature flags with progressive exposure that advances on evidence and takes itself back."""
 
 
-for command in (serve, demo, flag, segment, layer, ramp, apply, export, validate, key, token, changes, profile):
+for command in (serve, demo, flag, segment, layer, ramp, apply, export, validate, key, token, hook, changes, profile):
     rheostat.add_command(command)
 for command in (*flag_versions.COMMANDS, *flag_schedule.COMMANDS, explain, stale, usage):
     flag.add_command(command)

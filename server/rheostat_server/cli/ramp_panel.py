@@ -10,8 +10,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rheostat_server.cli.kill_readback import readback_lines
 from rheostat_server.ramps.grades import BY_REQUESTS
-from rheostat_server.ramps.words import count
+from rheostat_server.ramps.words import count, duration
 
 STATUS_STYLES = {
     "arming": "cyan",
@@ -53,7 +54,9 @@ def ramp_panel(view: dict[str, Any], *, width: int, decisions: Sequence[dict[str
     for guardrail in view.get("guardrails", []):
         arms = _arms(guardrail, arming=_is_arming(view), timed=guardrail["name"] in timed)
         parts += [_evidence(guardrail), arms, Text()]
+    parts += _unattended(view)
     parts += _reporting(view.get("reporting") or {})
+    parts += _kill(view.get("kill"))
     parts += [_decision(decision) for decision in decisions] or [Text("nothing was decided yet", "dim")]
     labels = [view["flag"], view["environment"], f"rollout {view['rollout']}", f"proof: {view['proof']}"]
     if not view.get("guarded", True):
@@ -159,6 +162,21 @@ def _reporting(reporting: dict[str, Any]) -> list[RenderableType]:
         who = ", ".join(f"{number} of {service or '(no name)'}" for service, number in sorted(vanished.items()))
         lines.append(Text.assemble(("vanished", "yellow"), f" without a goodbye: {who}"))
     return [*lines, Text()] if lines else []
+
+
+def _unattended(view: dict[str, Any]) -> list[RenderableType]:
+    if view.get("attended") is not False:
+        return []
+    silent = duration(view["silent_s"])
+    return [Text.assemble(("unattended", "bold red"), f": no controller has looked at it for {silent}"), Text()]
+
+
+def _kill(seen: dict[str, Any] | None) -> list[RenderableType]:
+    """Return who has applied the kill that ended the ramp."""
+    if seen is None:
+        return []
+    first, *others = readback_lines(seen)
+    return [Text.assemble(("kill", "bold"), f"  {first}"), *map(Text, others), Text()]
 
 
 def _decision(decision: dict[str, Any]) -> Text:

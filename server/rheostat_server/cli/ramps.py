@@ -19,6 +19,7 @@ from rheostat_server.cli.terminal import a_table, moment, panel_width, print_pro
 from rheostat_server.cli.yaml_files import FileDocument, read_documents
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.simulation.estimate import outlook
+from rheostat_server.ramps.words import duration
 
 _DECISIONS_READ = 200
 _DECISIONS_SHOWN = 8
@@ -127,8 +128,13 @@ def _print_ramps(console: Console, connection: Connection, ramps: list[dict[str,
     for view in ramps:
         name = view["flag"] if view["rollout"] == "default" else f"{view['flag']} ({view['rollout']})"
         exposure = f"{view['exposure']:g} %"
-        table.add_row(name, status_text(view), exposure, moment(view["started_at"]), standing_line(view))
+        table.add_row(name, status_text(view), exposure, moment(view["started_at"]), _in_list(view))
     print_table(console, table)
+
+
+def _in_list(view: dict[str, Any]) -> str:
+    line = standing_line(view)
+    return f"unattended for {duration(view['silent_s'])}; {line}" if view.get("attended") is False else line
 
 
 def _print_trial(console: Console, tried: list[dict[str, Any]]) -> None:

@@ -21,6 +21,8 @@ from rheostat_server.ramps.writing import Announce
 SOURCE = "alertmanager"
 AUDITED = 50
 """So many alerts are listed in one entry of the audit."""
+SAID_MS = 3_600_000
+"""Alertmanager sends what failed again and again: the same is audited once in so long."""
 
 Result: TypeAlias = Literal["killed", "already", "idle", "unmatched", "refused", "resolved"]
 FAILED: frozenset[Result] = frozenset(("unmatched", "refused"))
@@ -141,11 +143,16 @@ class HookService:
             detail=msgspec.Raw(msgspec.json.encode({"alerts": failed[:AUDITED], "truncated": truncated})),
         )
 
-        async def write(tx: Transaction) -> None:
+        async def write(tx: Transaction) -> bool:
+            since_ms = entry.at_ms - SAID_MS
+            lately = await tx.audit.read(project=hook.project, subject=hook.id, since_ms=since_ms, limit=AUDITED)
+            if any((known.action, known.summary) == (entry.action, entry.summary) for known in lately):
+                return False
             await tx.audit.add(entry)
+            return True
 
-        await self._storage.run(write)
-        log.warning("alerts_unmatched", hook=hook.label, summary=summary)
+        if await self._storage.run(write):
+            log.warning("alerts_unmatched", hook=hook.label, summary=summary)
 
 
 def truncated_words(truncated: int) -> str:

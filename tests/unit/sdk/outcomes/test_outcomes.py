@@ -16,7 +16,7 @@ from rheostat.model.ramp import RampOverlay
 from rheostat.model.snapshot import Identity
 from rheostat.outcomes import Outcomes, current_recorder
 from rheostat.outcomes.outcomes import WINDOW_MS
-from rheostat.outcomes.standing import LiveRamp
+from rheostat.outcomes.standing import LiveRamp, answers_at_once
 from rheostat.outcomes.touch import Touch
 from tests.builders import a_flag, a_rollout, a_rule, an_overlay
 from tests.unit.sdk.outcomes.collector import Collector, a_collector
@@ -147,6 +147,12 @@ def test_a_batch_says_how_long_ago_each_kill_was_applied(collector: Collector) -
 
     outcomes.snapshot_applied(Identity(3, 3), ("kill-a",), {})
     assert outcomes._make(2, False).applied == Applied(3, 3, ("kill-a",), (250,))
+
+
+@pytest.mark.parametrize(("crowd", "share"), [(0, 1), (10_000, 1), (10_001, 2), (40_000, 4), (40_001, 8)])
+def test_of_a_large_crowd_some_answer_at_once(crowd: int, share: int) -> None:
+    """Of more than 10 000 instances 1 in 2^k answers, and always the same."""
+    assert [number for number in range(64) if answers_at_once(f"{number:032x}", crowd)] == list(range(0, 64, share))
 
 
 def test_closing_before_the_start_or_twice_is_harmless(collector: Collector) -> None:
