@@ -65,10 +65,10 @@ def config_of_how_to() -> str:
     [found] = [
         block for block in re.findall(r"```yaml\n(.*?)```", HOW_TO.read_text(), re.DOTALL) if "receivers:" in block
     ]
-    return found
+    return str(found)
 
 
-def post(url: str, *, ends: bool = False, **labels: str) -> None:
+def post(url: str, labels: dict[str, str], *, ends: bool = False) -> None:
     """Give Alertmanager an alert, as Prometheus does."""
     now = datetime.now(UTC).isoformat()
     alert = {
@@ -99,11 +99,11 @@ def test_alertmanager_kills_a_ramping_flag_and_says_what_matches_nothing(tmp_pat
         kills = "/projects/default/environments/production/kills"
 
         with an_alertmanager(tmp_path, config) as url:
-            post(url, rheostat_flag="checkout-v2", **names)
+            post(url, {"rheostat_flag": "checkout-v2", **names})
             wait(lambda: rheostat.api("GET", kills, None)["kills"])
-            post(url, rheostat_flag="no-such-flag", **names)
+            post(url, {"rheostat_flag": "no-such-flag", **names})
             wait(lambda: "1 alert killed nothing: CheckoutPaymentsFail" in rheostat("changes"))
-            post(url, ends=True, rheostat_flag="checkout-v2", **names)
+            post(url, {"rheostat_flag": "checkout-v2", **names}, ends=True)
 
         [kill] = rheostat.api("GET", kills, None)["kills"]
         assert (kill["flag"], kill["scope"], kill["rollout"], kill["revived_at"]) == (

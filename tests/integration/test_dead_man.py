@@ -221,5 +221,7 @@ async def test_beats_of_many_ramps_are_one_small_write(world: RampWorld, databas
         after = await connection.fetchrow(TUPLES)
         beats = [row["beat"] for row in await connection.fetch("SELECT beat FROM ramp_beats")]
 
+    assert before is not None
+    assert after is not None
     assert beats == [11, 11]
     assert [after[0] - before[0], after[1] - before[1]] == [20, 20]

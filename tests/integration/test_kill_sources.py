@@ -14,6 +14,7 @@ from rheostat_server.hooks.alertmanager import read_notification
 from rheostat_server.hooks.service import HookService
 from rheostat_server.ports.hooks import HookRow
 from rheostat_server.ramps.model import Action
+from rheostat_server.ramps.replay import replay
 from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, Application, RampWorld, flag_document, ramp_world
 
 Kills = Callable[[RampWorld, str], Awaitable[None]]
@@ -106,6 +107,15 @@ async def test_each_source_writes_the_same(world: RampWorld, source: str) -> Non
     }
     async with world.storage.transaction() as tx:
         assert [kill.source for kill in await tx.kills.in_force(world.environment.id, FLAG)] == [source]
+        rows = await tx.ramps.decisions(ramp, limit=1000)
+    replayed = list(replay(rows))
+    assert [each.differences for each in replayed] == [()] * len(replayed)
+    said = {
+        "person": "killed by a person: ",
+        "controller": "errors: ",
+        "alertmanager": "killed by alertmanager: alert ",
+    }
+    assert (await world.view(ramp)).why.startswith(said[source])
 
 
 async def test_a_controllers_kill_of_a_flag_ends_its_other_ramps(world: RampWorld) -> None:

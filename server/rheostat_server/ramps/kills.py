@@ -19,6 +19,8 @@ from rheostat_server.ramps.starting import locked_flag
 from rheostat_server.ramps.transition import act
 from rheostat_server.ramps.writing import Served, audit_entry, following, kill_body, write_kill, write_next
 
+PERSON = "person"
+
 
 class KillOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Who wants what taken back, and why.
@@ -31,7 +33,7 @@ class KillOrder(msgspec.Struct, frozen=True, kw_only=True):
     flag: str
     reason: str
     actor: str
-    source: str = "person"
+    source: str = PERSON
     scope: KillScope | None = None
     rollout: str | None = None
     to_code_default: bool = False
@@ -211,9 +213,12 @@ def _rollout_kill(
 
 
 async def _end(tx: Transaction, row: RampRow, order: KillOrder, at_ms: int, served: Served) -> None:
-    state = act(row.plan, row.state, Action.KILL, at_ms, order.reason)
+    source = None if order.source == PERSON else order.source
+    state = act(row.plan, row.state, Action.KILL, at_ms, order.reason, source=source)
     after = following(row, state, at_ms)
-    decision = acted(after.version, state, Action.KILL, actor=order.actor, reason=order.reason, at_ms=at_ms)
+    decision = acted(
+        after.version, state, Action.KILL, actor=order.actor, reason=order.reason, at_ms=at_ms, source=source
+    )
     await write_next(tx, row, after, decision, served)
     await _audit_end(tx, after, order, at_ms)
 

@@ -99,8 +99,10 @@ def restored(plan: Plan, state: State, now_ms: int, why: str) -> State:
     )
 
 
-def act(plan: Plan, state: State, action: Action, now_ms: int, why: str = "") -> State:
+def act(plan: Plan, state: State, action: Action, now_ms: int, why: str = "", *, source: str | None = None) -> State:
     """Return the state after a person's action; ``why`` is that person's reason, in words.
+
+    ``source`` is what gave the order to kill, if not a person.
 
     Raises:
         Conflict: the action is not allowed where the ramp stands; the message says where that is.
@@ -122,7 +124,7 @@ def act(plan: Plan, state: State, action: Action, now_ms: int, why: str = "") ->
         case Action.ADVANCE:
             return _advance(plan, state, now_ms, said)
         case Action.KILL:
-            return killed(state, now_ms, f"killed by a person{said}")
+            return killed(state, now_ms, f"killed by {source or 'a person'}{said}")
         case _:
             return restored(plan, state, now_ms, f"aborted by a person{said}")
 

@@ -15,7 +15,7 @@ from rheostat_server.ramps.transition import start
 from tests.unit.server.ramps.ramp_builders import ERRORS, MINUTE, REQUESTS, a_plan, running, seeing
 
 
-def shown(plan: Plan, state: State) -> str:
+def shown(plan: Plan, state: State, **more: Any) -> str:
     """Return the panel of a ramp that stands so."""
     stands = msgspec.to_builtins(standing(plan, state, 2 * MINUTE))
     view: dict[str, Any] = {
@@ -31,6 +31,7 @@ def shown(plan: Plan, state: State) -> str:
         "standing": stands,
         "guardrails": stands["guardrails"],
         "plan": msgspec.to_builtins(plan),
+        **more,
     }
     console = Console(width=100, color_system=None)
     with console.capture() as capture:
@@ -89,3 +90,33 @@ def test_durations_are_called_slow() -> None:
     assert "slow rate" in text
     assert "error rate" not in text
     assert [line.split()[-2] for line in text.splitlines() if "control" in line] == ["-"]
+
+
+def test_a_ramp_that_nobody_looks_at_says_so() -> None:
+    """With how long for; one that is looked at, and one of which nothing is known, say nothing."""
+    plan = a_plan()
+
+    assert "unattended: no controller has looked at it for 1:05" in shown(
+        plan, running(plan), attended=False, silent_s=64.2
+    )
+    assert "unattended" not in shown(plan, running(plan), attended=True, silent_s=0.4)
+    assert "unattended" not in shown(plan, running(plan), attended=None, silent_s=None)
+
+
+def test_a_killed_ramp_shows_who_applied_the_kill() -> None:
+    """Its read-back, with the stragglers, and that exposure has not fallen; of many the first ten."""
+    plan = a_plan()
+    readback = {
+        "line": "1 of 13 instances applied it: p50 4 ms, p99 4 ms",
+        "stragglers": [{"line": f"web {number:08x} has been silent for 0:25"} for number in range(12)],
+        "gone": 2,
+        "unconfirmed": ["a" * 32],
+    }
+    text = shown(plan, running(plan), kill=readback)
+
+    assert "kill  1 of 13 instances applied it: p50 4 ms, p99 4 ms" in text
+    assert "web 00000009 has been silent for 0:25" in text
+    assert "web 0000000a" not in text
+    assert "and 2 more" in text
+    assert "2 ended, or fell silent long ago, without it" in text
+    assert "exposure has not fallen: 1 still expose users or report without it" in text

@@ -1,5 +1,7 @@
 """Which instances applied a kill, and whether exposure fell."""
 
+from typing import Any
+
 import pytest
 
 from rheostat_server.ramps.readback import NOBODY, Heard, Readback, line_of, read_back, straggler_line
@@ -8,10 +10,16 @@ KILL = 1_000_000
 BOUND = 10_000
 
 
-def one(instance: str = "a", **fields: object) -> Heard:
+def one(instance: str = "a", **fields: Any) -> Heard:
     """An instance that was heard a second after the kill, and speaks of then."""
-    usual = {"service": "shop", "seen_ms": KILL + 1_000, "said_ms": KILL + 1_000, "acknowledges": True, "before": True}
-    return Heard(**{"instance": instance, **usual, **fields})  # type: ignore[arg-type]
+    usual: dict[str, Any] = {
+        "service": "shop",
+        "seen_ms": KILL + 1_000,
+        "said_ms": KILL + 1_000,
+        "acknowledges": True,
+        "before": True,
+    }
+    return Heard(**{"instance": instance, **usual, **fields})
 
 
 def after(seconds: float, *heard: Heard) -> Readback:
@@ -61,7 +69,7 @@ def test_without_delays_there_are_no_percentiles() -> None:
     ],
 )
 def test_a_straggler_is_named_with_what_is_known_of_it(
-    fields: dict[str, object], seconds: float, state: str, words: str
+    fields: dict[str, Any], seconds: float, state: str, words: str
 ) -> None:
     """It reports without the kill, is silent, is awaited, or never says."""
     [straggler] = after(seconds, one(**fields)).stragglers
@@ -98,6 +106,6 @@ def test_who_ended_is_not_waited_for() -> None:
         ({"treated_ms": KILL + BOUND + 1, "applied_ms": KILL + BOUND + 2}, False),
     ],
 )
-def test_exposure_has_fallen_or_not(fields: dict[str, object], is_unconfirmed: bool) -> None:
+def test_exposure_has_fallen_or_not(fields: dict[str, Any], is_unconfirmed: bool) -> None:
     """After the bound: who reports without the kill, or has exposed somebody since and not applied it after that."""
     assert after(20, one(seen_ms=KILL + 19_000, **fields)).unconfirmed == (("a",) if is_unconfirmed else ())
