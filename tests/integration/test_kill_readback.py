@@ -17,7 +17,7 @@ from rheostat_server.ramps.kill_service import KillService
 from rheostat_server.ramps.kill_watch import KillWatch
 from rheostat_server.ramps.kill_wire import ReadbackView
 from rheostat_server.ramps.model import Action
-from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, ramp_world
+from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, flag_document, ramp_world
 from tests.integration.watching import HeardAlarms, gauge
 
 
@@ -301,6 +301,18 @@ async def test_a_killed_ramp_shows_its_kills_readback(world: RampWorld) -> None:
     assert (view.kill.kill.kill_id, view.kill.applied, view.kill.known) == (kill, 1, 1)
     [listed] = (await world.ramps.all(PROJECT, ENVIRONMENT)).ramps
     assert listed.kill is None
+
+
+async def test_a_kill_of_the_flag_is_shown_at_each_ramp_that_it_ended(world: RampWorld) -> None:
+    """Two rollouts ramp; the kill names one of the ramps and is that of both."""
+    rollout = {"exposure": 0, "split": {"on": 1}, "fallback": "off"}
+    when = {"attribute": "country", "operator": "in", "values": ["ES"]}
+    await world.put(flag_document(environment={"rules": [{"name": "sale", "when": when, "rollout": rollout}]}))
+    ramps = [(await world.start()).id, (await world.start(rollout="sale")).id]
+    [kill] = (await world.kill(scope=KillScope.FLAG)).kills
+
+    shown = [(await world.view(ramp)).kill for ramp in ramps]
+    assert [one is not None and one.kill.kill_id for one in shown] == [kill.kill_id] * 2
 
 
 async def test_the_readback_is_forgotten_after_a_month(world: RampWorld) -> None:

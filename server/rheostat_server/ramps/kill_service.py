@@ -1,7 +1,8 @@
 """What people see of kills: which there are, and who has applied them."""
 
 from rheostat.clock import Clock
-from rheostat_server.ports.ramps import KillRow
+from rheostat.model.kill import KillScope
+from rheostat_server.ports.ramps import KillRow, RampRow
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.kill_wire import KillList, ReadbackView, kill_view, readback_view
 from rheostat_server.ramps.readback import read_back
@@ -36,10 +37,11 @@ class KillService:
             there = await tx.environments.get(project, environment)
             return await self.view(tx, await tx.kills.get(there.id, kill_id))
 
-    async def of_ramp(self, tx: Transaction, environment_id: int, flag: str, ramp_id: str) -> ReadbackView | None:
+    async def of_ramp(self, tx: Transaction, row: RampRow) -> ReadbackView | None:
         """Return the read-back of the kill that ended a ramp; ``None`` where none did that is remembered."""
-        for kill in await tx.kills.newest(environment_id, flag=flag, limit=MOST_KILLS):
-            if kill.ramp_id == ramp_id:
+        for kill in await tx.kills.newest(row.environment_id, flag=row.flag, limit=MOST_KILLS):
+            # A kill of the flag names one of the ramps that it ended, and ended all at once.
+            if kill.ramp_id == row.id or (kill.scope is KillScope.FLAG and kill.at_ms == row.ended_at_ms):
                 return await self.view(tx, kill)
         return None
 

@@ -117,7 +117,7 @@ class RampService:
                 services = await tx.outcomes.cover(row.environment_id, row.flag, now_ms - COVER_MS)
                 reporting = reporting_view(services, await tx.outcomes.vanished(row.id))
             elif row.state.status is Status.KILLED:
-                kill = await self._kills.of_ramp(tx, row.environment_id, row.flag, row.id)
+                kill = await self._kills.of_ramp(tx, row)
         view = self._attended(row, ramp_view(row, now_ms))
         return msgspec.structs.replace(view, reporting=reporting, kill=kill)
 
