@@ -14,7 +14,7 @@ from rheostat_server.errors import StorageUnavailable
 from rheostat_server.ports.evidence import Question
 from rheostat_server.ramps.dead_man import DeadMan
 from rheostat_server.ramps.evidence import Reading
-from rheostat_server.ramps.model import Family
+from rheostat_server.ramps.model import Action, Family
 from rheostat_server.ramps.service import RampService
 from rheostat_server.ramps.starting import Sources
 from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, flag_document, ramp_world
@@ -208,6 +208,19 @@ async def test_people_see_that_a_ramp_is_unattended(world: RampWorld, alarms: He
     [listed] = (await service.all(PROJECT, ENVIRONMENT)).ramps
 
     assert (view.attended, view.silent_s) == (listed.attended, listed.silent_s) == (False, 9.5)
+
+
+async def test_the_beats_of_ramps_that_are_over_are_forgotten(world: RampWorld, database: Database) -> None:
+    """With the next pruning; those of live ones stay."""
+    over, live = (await world.start()).id, (await world.start(rollout="sale")).id
+    await world.tick()
+    await world.tick()
+    await world.act(over, Action.ABORT)
+
+    await world.controller.prune()
+
+    async with database.connection() as connection:
+        assert [str(row["ramp_id"]) for row in await connection.fetch("SELECT ramp_id FROM ramp_beats")] == [live]
 
 
 async def test_beats_of_many_ramps_are_one_small_write(world: RampWorld, database: Database) -> None:

@@ -24,6 +24,10 @@ class BeatStore(Protocol):
         """Return the beats of all live ramps, by id."""
         ...
 
+    async def forget(self) -> None:
+        """Forget the beats of ramps that are over."""
+        ...
+
     async def alarm(self, seen: BeatRow) -> bool:
         """Keep that somebody was told that this ramp stands still at this beat.
 

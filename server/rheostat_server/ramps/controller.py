@@ -214,6 +214,8 @@ class RampController:
         async with self._storage.transaction() as tx:
             held = await tx.lease.hold(token)
             rows = await tx.ramps.live() if held else []
+            if held:
+                await tx.beats.forget()
         if not held:
             self.lease.lost()
             return

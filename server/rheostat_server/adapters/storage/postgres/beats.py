@@ -37,6 +37,12 @@ class PostgresBeats:
         )
         return [BeatRow(str(row["id"]), row["beat"]) for row in rows]
 
+    async def forget(self) -> None:
+        """Forget the beats of ramps that are over, or were deleted."""
+        await self._connection.execute(
+            "DELETE FROM ramp_beats b WHERE NOT EXISTS (SELECT FROM ramps r WHERE r.id = b.ramp_id AND r.live)"
+        )
+
     async def alarm(self, seen: BeatRow) -> bool:
         """Keep that somebody was told that this ramp stands still at this beat."""
         done: str = await self._connection.execute(
