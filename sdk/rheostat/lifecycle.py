@@ -208,6 +208,7 @@ class Lifecycle:
             project=snapshot.project,
             environment=snapshot.environment,
             flags={key: flag for key, flag in found if flag is not None},
+            crowd=0 if self._feed is None else self._feed.instances,
         )
 
 

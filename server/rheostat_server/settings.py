@@ -32,6 +32,7 @@ _WANTED = {
     "poll_seconds": "a number of seconds above 0, at most 86400",
     "tick_seconds": "a number of seconds above 0, at most 86400",
     "preview_sample": "a whole number, 0 … 10000",
+    "kill_confirm_seconds": "a number of seconds above 0, at most 86400",
     "prometheus_interval": "a number of seconds above 0, at most 86400",
     "public_url": "a URL, such as https://flags.example.com",
 }
@@ -66,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     poll_seconds: Seconds = 1.0
     tick_seconds: Seconds = 1.0
     prometheus_interval: Seconds = 15.0
+    kill_confirm_seconds: Seconds = 10.0
     preview_sample: SampleSize = 0
     public_url: HttpUrl | None = None
     notify_allow_private: str = ""

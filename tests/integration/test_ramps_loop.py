@@ -54,7 +54,7 @@ async def test_a_harmful_change_is_taken_back(world: RampWorld) -> None:
     ]
     assert "newly failed" in seen[-1].why
     actions = await world.audited()
-    assert actions[-3:] == ["ramp.start", "ramp.begin", "ramp.kill"]
+    assert actions[-4:] == ["ramp.start", "ramp.begin", "ramp.kill", "flag.kill"]
     assert without_cursors(await replayed_state(world, ramp)) == without_cursors((await world.row(ramp)).state)
 
 

@@ -67,6 +67,8 @@ class FeedProtocol:
         self.state = FeedState.STARTING
         self.streaming = False
         self.last_failure: Failure | None = None
+        self.instances = 0
+        """How many follow the same node, as far as it has said."""
         self._draw = draw
         self._etag = etag
         self._wanted = Identity()
@@ -231,6 +233,7 @@ class FeedProtocol:
 
     def _beat(self, beat: Beat, now: float) -> None:
         self._stream_failures = 0
+        self.instances = beat.instances
         if self._fetch_at == NEVER and self._fetch_failures == 0:
             self.last_failure = None
         # A node behind us, or one that is ahead of what we hold, does not speak of what we hold.

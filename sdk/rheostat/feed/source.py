@@ -92,6 +92,11 @@ class FeedSource:
         """What went wrong since all was last well."""
         return self._protocol.last_failure
 
+    @property
+    def instances(self) -> int:
+        """How many instances follow the same node, as far as it has said."""
+        return self._protocol.instances
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()

@@ -113,11 +113,15 @@ class Orphans(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What this instance evaluates by now: the kill read-back."""
+    """What this instance evaluates by now: the kill read-back.
+
+    ``ages`` say how long before the batch was made each of ``kills`` was applied, in ms; none where that is not known.
+    """
 
     generation: int = 0
     revision: int = 0
     kills: tuple[str, ...] = ()
+    ages: tuple[int, ...] = ()
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,7 +21,7 @@ from rheostat.outcomes.evaluations import Evaluations
 from rheostat.outcomes.open_requests import OpenRequests
 from rheostat.outcomes.recorder import Recorder, current_recorder
 from rheostat.outcomes.sender import Sender
-from rheostat.outcomes.standing import LiveRamp, Standing, standing_of
+from rheostat.outcomes.standing import LiveRamp, Standing, answers_at_once, standing_of
 from rheostat.outcomes.summary import DEADLINE_S, Summary
 from rheostat.outcomes.touch import Touch, touch_of
 
@@ -81,6 +81,7 @@ class Outcomes:
         self._observers: list[Observer] = []
         self._observer_failed = False
         self._standing = Standing()
+        self._kills_since: dict[str, float] = {}
         self._server_ahead_ms = 0
         self._started = False
         self._closed = False
@@ -145,21 +146,27 @@ class Outcomes:
         project: str = "",
         environment: str = "",
         flags: Mapping[str, Flag] = _NO_FLAGS,
+        crowd: int = 0,
     ) -> None:
         """Say what the process evaluates by now: to be called whenever that changes.
 
         ``kills`` are the ids of the kills in force. Of ``overlays`` the values count; ``flags`` may hold
-        all flags by key, and those that ramp are read. A changed ramp or kill is acknowledged to the
-        server within a second.
+        all flags by key, and those that ramp are read. The first state, and a changed ramp or kill, is acknowledged to
+        the server within a second; in a ``crowd`` of more than 10 000 instances by some of them, and with the next
+        batch by the others.
         """
         after = standing_of(identity, kills, overlays.values(), flags=flags, project=project, environment=environment)
-        before, self._standing = self._standing, after
+        before = self._standing
+        now = self._clock.monotonic()
+        # A new dict, before the standing: a batch may be made in the thread that sends at any time.
+        self._kills_since = {kill: self._kills_since.get(kill, now) for kill in after.kills}
+        self._standing = after
         self._summary.forget(set(after.live))
         for observer in self._observers:
             self._tell_live(observer)
         if after.live:
             self._begin_notes()
-        if after.moves(before):
+        if after.moves(before) and answers_at_once(self._instance, crowd):
             self._sender.acknowledge_soon()
         self._ensure_thread()
 
@@ -218,7 +225,7 @@ class Outcomes:
             failing=parts.failing,
             sampled=parts.sampled,
             evaluations=self._evaluations.drain(),
-            applied=standing.applied,
+            applied=standing.applied(self._kills_since, self._clock.monotonic()),
             orphans=self._noted.orphans(standing.live, sequence),
         )
 

@@ -1,6 +1,7 @@
 """What this process evaluates by: identity, kills and ramps, as last applied."""
 
 from collections.abc import Collection, Mapping
+from typing import Final
 
 import msgspec
 
@@ -8,6 +9,9 @@ from rheostat.model.flag import DEFAULT_ROLLOUT, Flag, Rollout
 from rheostat.model.outcome import Applied
 from rheostat.model.ramp import RampOverlay
 from rheostat.model.snapshot import Identity
+
+CROWD: Final = 10_000
+"""So many instances at most answer a change at once."""
 
 
 class LiveRamp(msgspec.Struct, frozen=True):
@@ -29,13 +33,19 @@ class Standing(msgspec.Struct, frozen=True):
     environment: str = ""
 
     @property
-    def applied(self) -> Applied:
-        """The read-back that batches carry."""
-        return Applied(self.identity.generation, self.identity.revision, self.kills)
+    def is_first(self) -> bool:
+        """Whether nothing was applied yet."""
+        return self.identity == Identity()
+
+    def applied(self, since: Mapping[str, float], now: float) -> Applied:
+        """Return the read-back that batches carry. ``since`` is when kills were applied (monotonic seconds)."""
+        ages = tuple(max(0, round((now - since.get(kill, now)) * 1000)) for kill in self.kills)
+        return Applied(self.identity.generation, self.identity.revision, self.kills, ages)
 
     def moves(self, before: "Standing") -> bool:
-        """Return whether a ramp or a kill changed between the two."""
-        return self.kills != before.kills or self.overlays != before.overlays
+        """Return whether a ramp or a kill changed between the two, or this is the first that was applied."""
+        began = before.is_first and not self.is_first
+        return began or self.kills != before.kills or self.overlays != before.overlays
 
 
 def standing_of(
@@ -56,6 +66,14 @@ def standing_of(
         project=project,
         environment=environment,
     )
+
+
+def answers_at_once(instance: str, crowd: int) -> bool:
+    """Return whether this instance (hex digits) answers a change at once: of a large crowd always the same 1 in 2^k."""
+    share = 1
+    while crowd > CROWD * share:
+        share *= 2
+    return int(instance, 16) % share == 0
 
 
 def _live(overlay: RampOverlay, flag: Flag | None) -> LiveRamp:

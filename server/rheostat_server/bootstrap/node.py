@@ -17,6 +17,7 @@ from rheostat_server.access.service import AccessService
 from rheostat_server.adapters.evidence.prometheus.scout import PrometheusScout
 from rheostat_server.adapters.evidence.reported import ReportedEvidence
 from rheostat_server.adapters.metrics.prometheus import PrometheusMetrics
+from rheostat_server.adapters.metrics.watches import PrometheusWatches
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
 from rheostat_server.audit.routes import audit_routes
@@ -45,11 +46,16 @@ from rheostat_server.flags.seen import NOTHING_SEEN, SeenContexts
 from rheostat_server.flags.service import FlagService
 from rheostat_server.flags.usage import UsageService
 from rheostat_server.flags.usage_routes import usage_routes
+from rheostat_server.hooks.routes import alertmanager_routes, hook_secret_routes
+from rheostat_server.hooks.secrets import HookSecrets
+from rheostat_server.hooks.service import HookService
+from rheostat_server.notifications.alarms import OutboxAlarm
 from rheostat_server.notifications.routes import notification_routes
 from rheostat_server.notifications.sender import NotificationSender
 from rheostat_server.notifications.service import NotificationService
 from rheostat_server.outcomes.routes import outcome_routes
 from rheostat_server.outcomes.service import OutcomeService
+from rheostat_server.ports.alarms import Alarm
 from rheostat_server.ports.storage import Storage
 from rheostat_server.previews.routes import preview_routes
 from rheostat_server.previews.service import PreviewService
@@ -57,7 +63,11 @@ from rheostat_server.projects.environments import EnvironmentService
 from rheostat_server.projects.routes import project_routes
 from rheostat_server.projects.service import ProjectService
 from rheostat_server.ramps.controller import RampController
+from rheostat_server.ramps.dead_man import DeadMan
 from rheostat_server.ramps.draft_runner import DraftRunner
+from rheostat_server.ramps.kill_routes import kill_routes
+from rheostat_server.ramps.kill_service import KillService
+from rheostat_server.ramps.kill_watch import KillWatch
 from rheostat_server.ramps.overlay_rules import OverlayRules
 from rheostat_server.ramps.routes import ramp_routes
 from rheostat_server.ramps.service import RampService
@@ -134,7 +144,24 @@ class Node:
         )
         scout = None if prometheus is None else PrometheusScout(prometheus, replica_labels=replicas)
         watching = Watching(scout, label_map(settings))
-        ramps = RampService(storage, clock, metrics, announce, sources=best_source(settings), watching=watching)
+        watches = PrometheusWatches(metrics.registry)
+        alarm: Alarm = OutboxAlarm()
+        bound_ms = round(settings.kill_confirm_seconds * 1000)
+        self.dead_man = DeadMan(storage, clock, watches, alarm, tick_seconds=settings.tick_seconds)
+        kill_watch = KillWatch(storage, clock, watches, alarm, bound_ms=bound_ms)
+        kills = KillService(storage, clock, bound_ms=bound_ms)
+        hook_secrets = HookSecrets(storage, clock)
+        hooks = HookService(storage, clock, announce, watches)
+        ramps = RampService(
+            storage,
+            clock,
+            metrics,
+            announce,
+            sources=best_source(settings),
+            watching=watching,
+            kills=kills,
+            attendance=self.dead_man.attendance,
+        )
         self.drafts = DraftRunner(
             storage, clock, ramps.start_due, self.controller.lease, tick_seconds=settings.tick_seconds
         )
@@ -155,6 +182,8 @@ class Node:
             self.schedule,
             self.drafts,
             self.notifications,
+            self.dead_man,
+            kill_watch,
         )
         self.app: Litestar = create_app(
             admin=[
@@ -174,12 +203,15 @@ class Node:
                 explain_routes(ExplainService(self.hub, clock)),
                 ramp_routes(ramps),
                 notification_routes(NotificationService(storage, clock, sending)),
+                kill_routes(kills),
+                hook_secret_routes(hook_secrets, clock),
                 audit_routes(AuditService(storage, clock)),
             ],
             others=[
                 *ofrep_routes(ofrep, self.keyring, metrics, settings.cors_origins),
                 *feed_routes(self.hub, self.keyring, metrics),
                 *outcome_routes(outcomes, self.keyring, metrics),
+                *alertmanager_routes(hook_secrets, hooks, metrics),
                 *health_routes(self.parts, metrics),
             ],
             keyring=self.keyring,

@@ -10,10 +10,11 @@ from rheostat_server.cli.documents import check
 from rheostat_server.cli.flag_exposure import exposure_words, overlay_lines, with_exposure
 from rheostat_server.cli.flag_schedule import scheduled_lines
 from rheostat_server.cli.groups import Group
+from rheostat_server.cli.kill_readback import print_readback, wait_for_readback
 from rheostat_server.cli.moves import show_moves, show_moves_of_change, show_moves_of_kill, show_moves_of_patch
 from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, common_options, connected
-from rheostat_server.cli.terminal import a_table, print_table
+from rheostat_server.cli.terminal import a_table, print_prose, print_table
 from rheostat_server.cli.yaml_files import read_documents, to_yaml
 
 
@@ -187,17 +188,37 @@ def roll_out(session: Session, key: str, percent: float, rule: str | None) -> No
     help="What to take back. [default: the ramping rollout where a ramp runs, else the flag]",
 )
 @click.option("--to-code-default", is_flag=True, help="Without an off variant: let callers use their defaults.")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(0, 600),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait at most until every instance has applied it.",
+)
+@click.option("--no-wait", is_flag=True, help="Do not wait, nor tell who has applied it.")
 @connected
-def kill_flag(session: Session, key: str, reason: str, scope: str | None, to_code_default: bool) -> None:
-    """Take a flag back in the environment, now. It stays killed until `revive`."""
-    wanted: dict[str, Any] = {"reason": reason, "to_code_default": to_code_default}
-    if scope:
-        wanted["scope"] = scope
+def kill_flag(session: Session, key: str, wait_seconds: float, no_wait: bool, **options: Any) -> None:
+    """Take a flag back in the environment, now, and tell which instances have applied it.
+
+    It stays killed until `revive`. Exits with 0 once the kill is latched, whoever has applied it. Without --scope a
+    flag that is killed stays killed as it is.
+    """
+    wanted = {name: value for name, value in options.items() if value is not None}
     connection = session.connection
     show_moves_of_kill(session, key, wanted)
     body = connection.post(f"{connection.flag_in_environment(key)}/kill", wanted)
     words = f"{key} is killed in {connection.environment}. `rheostat flag revive {key} --reason …` undoes it."
-    session.show(body, lambda console: console.print(words, style="bold red"))
+    if not session.as_json:
+        session.console.print(words, style="bold red")
+        for note in body.get("notes", []):
+            print_prose(session.console, note, indent=2)
+    if no_wait or not body["kills"]:
+        session.show(body, lambda console: None)
+        return
+    # The newest: where it was killed already, that stands.
+    seen = wait_for_readback(connection, body["kills"][-1]["kill_id"], wait_seconds)
+    session.show({**body, "readback": seen}, lambda console: print_readback(console, seen))
 
 
 @flag.command("revive")

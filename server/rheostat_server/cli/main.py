@@ -15,6 +15,7 @@ from rheostat_server.cli.flag_explain import explain
 from rheostat_server.cli.flag_usage import stale, usage
 from rheostat_server.cli.flags import flag
 from rheostat_server.cli.groups import Group
+from rheostat_server.cli.hooks import hook
 from rheostat_server.cli.keys import key
 from rheostat_server.cli.notify import notify
 from rheostat_server.cli.options import common_options
@@ -37,7 +38,7 @@ def rheostat() -> None:
 
 for command in (serve, demo, flag, segment, layer, template, environment, ramp, promote, apply, export, validate):
     rheostat.add_command(command)
-for command in (key, token, changes, notify, profile):
+for command in (key, token, hook, changes, notify, profile):
     rheostat.add_command(command)
 for command in (*flag_versions.COMMANDS, *flag_schedule.COMMANDS, adopt, explain, stale, usage):
     flag.add_command(command)

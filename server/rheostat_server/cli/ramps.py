@@ -23,6 +23,7 @@ from rheostat_server.cli.terminal import a_table, moment, print_prose, print_tab
 from rheostat_server.cli.yaml_files import FileDocument
 from rheostat_server.ramps.model import Plan
 from rheostat_server.ramps.simulation.estimate import outlook
+from rheostat_server.ramps.words import duration
 
 _DECISIONS_READ = 200
 _FIELDS = (
@@ -187,8 +188,13 @@ def _print_ramps(console: Console, ramps: list[dict[str, Any]], where: str, *, e
         cells = [name, *([view["environment"]] if each else []), status_text(view), f"{view['exposure']:g} %"]
         # A draft has not started: its time is in its standing.
         started = "-" if view["status"] == "draft" else moment(view["started_at"])
-        table.add_row(*cells, started, standing_line(view))
+        table.add_row(*cells, started, _in_list(view))
     print_table(console, table)
+
+
+def _in_list(view: dict[str, Any]) -> str:
+    line = standing_line(view)
+    return f"unattended for {duration(view['silent_s'])}; {line}" if view.get("attended") is False else line
 
 
 def _print_trial(console: Console, tried: list[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """What a group of batches adds to a ramp's evidence, and what is kept of it."""
 
 from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
 
@@ -223,6 +224,30 @@ class Reporter(NamedTuple):
     revision: int
     goodbye: bool
     seen_ms: int
+    said_ms: int = 0
+    """The moment of which it speaks: when its batch was made."""
+    acknowledges: bool = False
+    """It says what it has applied."""
+
+
+class Acknowledgement(NamedTuple):
+    """An instance that applied a kill, and when, by this server's clock."""
+
+    environment_id: int
+    kill_id: UUID
+    instance: str
+    service: str
+    at_ms: int
+
+
+class TreatedRow(NamedTuple):
+    """An instance that put somebody into the treatment of a ramp that is not live; surely not before ``at_ms``."""
+
+    environment_id: int
+    ramp: UUID
+    instance: str
+    service: str
+    at_ms: int
 
 
 class EvaluationCount(NamedTuple):

@@ -16,6 +16,8 @@ MINUTE_MEMORY_MS = 600_000
 UNIT_MEMORY_MS = 24 * 3_600_000
 """How long the units of a ramp are kept after its end."""
 EVALUATION_MEMORY_DAYS = 90
+READBACK_MEMORY_MS = 30 * DAY_MS
+"""How long is known which instances applied a kill."""
 
 
 async def in_batches(storage: Storage, forget: Callable[[Transaction], Awaitable[int]]) -> None:
@@ -52,3 +54,8 @@ async def forget_evaluations(storage: Storage, now_ms: int) -> None:
     """Forget the counts of evaluations of more than 90 days ago."""
     day = now_ms // DAY_MS - EVALUATION_MEMORY_DAYS
     await in_batches(storage, lambda tx: tx.outcomes.forget_evaluations(day, BATCH_ROWS))
+
+
+async def forget_readback(storage: Storage, now_ms: int) -> None:
+    """Forget which instances applied the kills of more than 30 days ago."""
+    await in_batches(storage, lambda tx: tx.readback.forget(now_ms - READBACK_MEMORY_MS, BATCH_ROWS))

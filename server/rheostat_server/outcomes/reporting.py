@@ -59,10 +59,13 @@ def reports_of(arrivals: Iterable[Arrival], ramps: dict[str, RampRow]) -> list[R
 def reporters_of(arrivals: Iterable[Arrival]) -> list[Reporter]:
     """Return who reported, one row an environment and instance, as the highest sequence says."""
     last: dict[tuple[int, str], tuple[int, Reporter]] = {}
-    for environment_id, batch, at_ms, _ in arrivals:
+    for environment_id, batch, at_ms, age_ms in arrivals:
         # What it has applied is newer than what its requests were evaluated by.
         held = max((batch.applied.generation, batch.applied.revision), _evaluated_by(batch))
-        reporter = Reporter(environment_id, batch.instance, batch.service, *held, batch.goodbye, at_ms)
+        said_ms, acknowledges = at_ms - age_ms, batch.applied.generation > 0
+        reporter = Reporter(
+            environment_id, batch.instance, batch.service, *held, batch.goodbye, at_ms, said_ms, acknowledges
+        )
         key = (environment_id, batch.instance)
         if key not in last or last[key][0] < batch.sequence:
             last[key] = (batch.sequence, reporter)

@@ -8,6 +8,7 @@ import structlog
 from rheostat.clock import Clock
 from rheostat.model.outcome import Batch, BatchReceipt
 from rheostat_server.errors import RheostatServerError, StorageUnavailable, Unavailable
+from rheostat_server.outcomes.acknowledging import acknowledged_of, treated_of
 from rheostat_server.outcomes.grouping import Arrival, Group
 from rheostat_server.outcomes.model import BatchKey, RampRow
 from rheostat_server.outcomes.pruning import forget_batches
@@ -171,6 +172,8 @@ class OutcomeService:
             await outcomes.seen(reporters_of(arrivals))
             await outcomes.said_goodbye(replaced_of(arrivals))
             await outcomes.count_evaluations(evaluations_of(arrivals))
+            await transaction.readback.note_applied(acknowledged_of(arrivals))
+            await transaction.readback.note_treated(treated_of(arrivals, ramps.keys()))
             return {id(waiting) for waiting in fresh}, counted, ramps
 
         fresh, counted, ramps = await self._storage.run(work)

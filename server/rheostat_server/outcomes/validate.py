@@ -70,6 +70,9 @@ def _faults(batch: Batch) -> Iterator[Fault]:
     for name, identity in (("identity", batch.identity), ("applied", batch.applied)):
         if not (0 <= identity.generation < 2**62 and 0 <= identity.revision < 2**62):
             yield Fault(name, "expected a generation and a revision of at least 0")
+    ages = batch.applied.ages
+    if ages and (len(ages) != len(batch.applied.kills) or not all(0 <= age <= MOST for age in ages)):
+        yield Fault("applied.ages", "expected an age in ms for each of the kills")
     yield from _row_faults(batch)
     yield from _unit_faults(batch)
     yield from _orphan_faults(batch)

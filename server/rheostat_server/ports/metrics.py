@@ -18,6 +18,40 @@ class RampLabels(msgspec.Struct, frozen=True, kw_only=True):
     exposure_ppm: int
 
 
+class RampName(msgspec.Struct, frozen=True):
+    """Which ramp, as labels."""
+
+    project: str
+    environment: str
+    flag: str
+    ramp: str
+
+
+class KillName(msgspec.Struct, frozen=True):
+    """Which kill, as labels."""
+
+    project: str
+    environment: str
+    flag: str
+    kill_id: str
+
+
+class Watches(Protocol):
+    """What this node sees of ramps that nobody moves, of kills, and of hooks. All methods are cheap and never raise."""
+
+    def unattended(self, ramps: Mapping[RampName, bool]) -> None:
+        """Note of every live ramp whether it is unattended, in place of what was noted before."""
+        ...
+
+    def unconfirmed(self, kills: Mapping[KillName, int]) -> None:
+        """Note of every young kill how many instances still expose users, in place of what was noted before."""
+        ...
+
+    def alert(self, result: str) -> None:
+        """Count an alert by what was done: one of few fixed words."""
+        ...
+
+
 class Metrics(Protocol):
     """Counters and gauges of one node. No counter falls while the node runs; all methods are cheap and never raise."""
 

@@ -207,6 +207,18 @@ class KillStore(Protocol):
         """Return the kills that nobody revived, oldest first."""
         ...
 
+    async def get(self, environment_id: int, kill_id: str) -> KillRow:
+        """Return a kill of an environment.
+
+        Raises:
+            NotFound: there is no such kill there.
+        """
+        ...
+
+    async def newest(self, environment_id: int, *, flag: str | None, limit: int) -> list[KillRow]:
+        """Return an environment's kills, or a flag's in it, newest first; revived ones too."""
+        ...
+
     async def revive(self, kill_id: str, *, at_ms: int, by: str, reason: str) -> bool:
         """Mark a kill revived; return whether it was in force."""
         ...

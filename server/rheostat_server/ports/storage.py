@@ -12,11 +12,14 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from rheostat_server.ports.access import TokenStore
+from rheostat_server.ports.beats import BeatStore
 from rheostat_server.ports.flags import FlagStore
+from rheostat_server.ports.hooks import HookStore
 from rheostat_server.ports.notifications import ChannelStore, OutboxStore
 from rheostat_server.ports.outcomes import OutcomeStore
 from rheostat_server.ports.projects import ProjectStore
 from rheostat_server.ports.ramps import KillStore, LeaseStore, RampStore
+from rheostat_server.ports.readback import ReadbackStore
 from rheostat_server.ports.scheduled import ScheduledStore
 from rheostat_server.ports.shared import SharedStore
 from rheostat_server.ports.usage import UsageStore
@@ -174,6 +177,12 @@ class Transaction(Protocol):
     def ramps(self) -> RampStore: ...
     @property
     def kills(self) -> KillStore: ...
+    @property
+    def readback(self) -> ReadbackStore: ...
+    @property
+    def beats(self) -> BeatStore: ...
+    @property
+    def hooks(self) -> HookStore: ...
     @property
     def lease(self) -> LeaseStore: ...
     @property

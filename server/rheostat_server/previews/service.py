@@ -119,7 +119,8 @@ class PreviewService:
             if flag is None:
                 raise NotFound(f"there is no flag {key!r} in service in project {project!r}")
             ramps = await tx.ramps.of_flag(there.id, key)
-        rows = wanted_kills(there, order, flag, ramps, at_ms)
+            standing = await tx.kills.in_force(there.id, key)
+        rows = wanted_kills(there, order, flag, ramps, standing=standing, at_ms=at_ms)
         kills = [msgspec.json.decode(kill_body(row, project, there.key), type=Kill) for row in rows]
         after = {there.key: before[there.key].with_kills(kills)}
         moves = await who_moves(before, after, {there.key: there.id}, self._seen, now_ms=at_ms)

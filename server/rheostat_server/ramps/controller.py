@@ -10,7 +10,7 @@ from rheostat.clock import Clock
 from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import RheostatServerError, Unavailable, VersionConflict
-from rheostat_server.outcomes.pruning import forget_evaluations, forget_units
+from rheostat_server.outcomes.pruning import forget_evaluations, forget_readback, forget_units
 from rheostat_server.ports.evidence import CheckSource, CrowdSource, EvidenceSource
 from rheostat_server.ports.metrics import Metrics, RampLabels
 from rheostat_server.ports.ramps import RampRow
@@ -18,7 +18,7 @@ from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.decide import decide
 from rheostat_server.ramps.evidence import Evidence
 from rheostat_server.ramps.gathering import Gathering
-from rheostat_server.ramps.kill_of_ramp import kill_of_ramp
+from rheostat_server.ramps.kills import Decided, KillOrder, kill_flag
 from rheostat_server.ramps.lease import Lease, LeaseLostError
 from rheostat_server.ramps.model import Family, GuardrailState
 from rheostat_server.ramps.observe import observe
@@ -31,7 +31,6 @@ from rheostat_server.ramps.writing import (
     audit_entry,
     epoch_mark,
     following,
-    write_kill,
     write_next,
 )
 
@@ -68,6 +67,7 @@ class RampController:
         self.lease = Lease(storage, clock, node)
         self._due: dict[str, float] = {}
         self._moving: dict[str, asyncio.Task[None]] = {}
+        self._looked_at: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._places = asyncio.Semaphore(AT_ONCE)
         self._checks = checks or {}
@@ -106,8 +106,16 @@ class RampController:
         if token is None:
             self._metrics.forget_ramps(())
             return []
+        looked_at, self._looked_at = self._looked_at, set()
         async with self._storage.transaction() as tx:
+            # By the dead man a ramp is attended only where the node that looks at it still leads.
+            held = not looked_at or await tx.lease.hold(token)
+            if held:
+                await tx.beats.beat(looked_at)
             rows = await tx.ramps.live()
+        if not held:
+            self.lease.lost()
+            return []
         live = {row.id for row in rows}
         self._metrics.forget_ramps(live)
         self._gathering.keep(live)
@@ -134,6 +142,7 @@ class RampController:
             self._touch(row)
             evidence = await self._gathering.evidence(row)
             await self._carry_out(row, evidence, token)
+            self._looked_at.add(row.id)
         except VersionConflict:
             # A person was faster. The next tick sees what they did, and reads the same evidence again.
             log.info("ramp_moved_by_another", ramp=row.id)
@@ -159,22 +168,17 @@ class RampController:
         async def write(tx: Transaction) -> bool:
             if not await tx.lease.hold(token):
                 raise LeaseLostError
-            served = Served()
             record = decided(after.version, after.state, evidence, decision)
-            await write_next(tx, row, after, record, served, observed=observed)
             if isinstance(decision, KillRamp):
-                kill = kill_of_ramp(
-                    row,
-                    scope=KillScope(row.plan.kill_scope),
-                    source=ACTOR,
-                    actor=ACTOR,
-                    reason=decision.why,
-                    at_ms=evidence.at_ms,
-                )
-                await write_kill(tx, kill, row.plan.project, row.plan.environment, served)
+                there = await tx.environments.get(row.plan.project, row.plan.environment)
+                own = Decided(before=row, after=after, decision=record, observed=observed)
+                await kill_flag(tx, there, _order(row, decision), evidence.at_ms, decided=own)
+                return True
+            served = Served()
+            await write_next(tx, row, after, record, served, observed=observed)
             await served.publish(tx, row.environment_id)
             if (action := _action(row, after, decision)) is not None:
-                summary = _summary(after, decision)
+                summary = _summary(after)
                 await tx.audit.add(audit_entry(after, action, summary, actor=ACTOR, at_ms=evidence.at_ms))
             return bool(served)
 
@@ -212,6 +216,8 @@ class RampController:
         async with self._storage.transaction() as tx:
             held = await tx.lease.hold(token)
             rows = await tx.ramps.live() if held else []
+            if held:
+                await tx.beats.forget()
         if not held:
             self.lease.lost()
             return
@@ -230,6 +236,7 @@ class RampController:
         now_ms = self._clock.wall_ms()
         await forget_units(self._storage, now_ms)
         await forget_evaluations(self._storage, now_ms)
+        await forget_readback(self._storage, now_ms)
 
     async def _keep_pruning(self) -> None:
         while True:
@@ -277,17 +284,29 @@ def labels_of(row: RampRow) -> RampLabels:
     )
 
 
+def _order(row: RampRow, decision: KillRamp) -> KillOrder:
+    scope = KillScope(row.plan.kill_scope)
+    return KillOrder(
+        flag=row.flag,
+        reason=decision.why,
+        actor=ACTOR,
+        source=ACTOR,
+        scope=scope,
+        rollout=row.rollout if scope is KillScope.ROLLOUT else None,
+        # What the kill serves was settled at the start; the guard is not to fail for it now.
+        to_code_default=True,
+    )
+
+
 def _action(before: RampRow, after: RampRow, decision: Decision) -> str | None:
     """Return the audit's word for what changed; ``None`` where nothing did that a person would look for."""
-    if after.state.epoch != before.state.epoch or isinstance(decision, KillRamp):
+    if after.state.epoch != before.state.epoch:
         return f"ramp.{type(decision).__struct_config__.tag}"
     if after.state.status is not before.state.status:
         return f"ramp.{after.state.status.value}"
     return None
 
 
-def _summary(row: RampRow, decision: Decision) -> str:
+def _summary(row: RampRow) -> str:
     at = f"{ppm_to_percent(row.state.exposure_ppm):g} %"
-    if isinstance(decision, KillRamp):
-        return f"{row.flag} was killed: {decision.why}"
     return f"{row.flag} is {row.state.status.value} at {at}: {row.state.why}"

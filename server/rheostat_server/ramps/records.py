@@ -43,8 +43,9 @@ class GuardrailFigures(msgspec.Struct, frozen=True, kw_only=True):
 class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of a stored decision.
 
-    The rule's own has ``evidence`` and ``decision``; a person's has ``action`` and ``actor``; the first has
-    ``plan``. From the first on, the rows of a ramp give each state again: ``rheostat_server.ramps.replay``.
+    The rule's own has ``evidence`` and ``decision``; a person's has ``action`` and ``actor``, and where something else
+    gave the order its ``source``; the first has ``plan``. From the first on, the rows of a ramp give each state again:
+    ``rheostat_server.ramps.replay``.
     """
 
     why: str
@@ -58,6 +59,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     action: Action | None = None
     event: Event | None = None
     actor: str | None = None
+    source: str | None = None
     reason: str | None = None
     plan: Plan | None = None
     starts_ms: int | None = None
@@ -87,9 +89,11 @@ def decided(seq: int, state: State, evidence: Evidence, decision: Decision) -> D
     return _row(seq, evidence.at_ms, str(kind), record)
 
 
-def acted(seq: int, state: State, action: Action, *, actor: str, reason: str, at_ms: int) -> DecisionRow:
-    """Return the row of what a person did."""
-    record = msgspec.structs.replace(_record(state), action=action, actor=actor, reason=reason)
+def acted(
+    seq: int, state: State, action: Action, *, actor: str, reason: str, at_ms: int, source: str | None = None
+) -> DecisionRow:
+    """Return the row of what a person did; ``source`` is what gave the order, if not a person."""
+    record = msgspec.structs.replace(_record(state), action=action, actor=actor, reason=reason, source=source)
     return _row(seq, at_ms, action.value, record)
 
 

@@ -68,7 +68,7 @@ def replay(rows: Iterable[DecisionRow]) -> Iterator[Replayed]:
             again = decide(plan, state, row.at_ms)
             state = transition(plan, state, again, row.at_ms)
         elif record.action is not None:
-            state = act(plan, state, record.action, row.at_ms, record.reason or "")
+            state = act(plan, state, record.action, row.at_ms, record.reason or "", source=record.source)
         elif record.event == "aborted":
             state = written_over(plan, state, Cause.WRITE_ABORTED, row.at_ms, record.why)
         seq = row.seq

@@ -11,6 +11,9 @@ from rheostat_server.ports.metrics import Metrics
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
 from rheostat_server.ramps.controller import labels_of
+from rheostat_server.ramps.dead_man import Attendance
+from rheostat_server.ramps.kill_service import KillService
+from rheostat_server.ramps.kill_wire import kill_view
 from rheostat_server.ramps.kills import KillOrder, kill_flag, revive_flag
 from rheostat_server.ramps.model import Action, Status
 from rheostat_server.ramps.preparing import changes_of, given_document
@@ -29,7 +32,6 @@ from rheostat_server.ramps.wire import (
     TranslationView,
     TrialList,
     decision_view,
-    kill_view,
     ramp_view,
     reporting_view,
     trial_view,
@@ -53,12 +55,16 @@ class RampService:
         *,
         sources: Sources,
         watching: Watching | None = None,
+        kills: KillService | None = None,
+        attendance: Callable[[str], Attendance | None] = lambda _: None,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._metrics = metrics
         self._announce = announce
         self.starter = RampStarter(storage, clock, metrics, announce, sources=sources, watching=watching or Watching())
+        self._kills = kills or KillService(storage, clock)
+        self._attendance = attendance
 
     async def start(self, project: str, environment: str, data: object, *, actor: str) -> RampView:
         """Start the ramp that a document describes, as ``start_once``."""
@@ -127,18 +133,21 @@ class RampService:
             there = await tx.environments.get(project, environment)
             rows = await tx.ramps.in_environment(there.id, flag=flag, limit=min(limit, MOST_RAMPS))
         now_ms = self._clock.wall_ms()
-        return RampList(tuple(ramp_view(row, now_ms) for row in rows))
+        return RampList(tuple(self._attended(row, ramp_view(row, now_ms)) for row in rows))
 
     async def get(self, project: str, environment: str, ramp_id: str) -> RampView:
         """Return a ramp, or raise ``NotFound``."""
         now_ms = self._clock.wall_ms()
-        reporting = None
+        reporting = kill = None
         async with self._storage.transaction() as tx:
             row = await self._of(tx, project, environment, ramp_id)
             if row.live:
                 services = await tx.outcomes.cover(row.environment_id, row.flag, now_ms - COVER_MS)
                 reporting = reporting_view(services, await tx.outcomes.vanished(row.id))
-        return msgspec.structs.replace(ramp_view(row, now_ms), reporting=reporting)
+            elif row.state.status is Status.KILLED:
+                kill = await self._kills.of_ramp(tx, row)
+        view = self._attended(row, ramp_view(row, now_ms))
+        return msgspec.structs.replace(view, reporting=reporting, kill=kill)
 
     async def decisions(
         self,
@@ -260,6 +269,11 @@ class RampService:
         environment_id, answer = await self._storage.run(write)
         self._announce([environment_id])
         return answer
+
+    def _attended(self, row: RampRow, view: RampView) -> RampView:
+        if not row.live or (seen := self._attendance(row.id)) is None:
+            return view
+        return msgspec.structs.replace(view, attended=seen.attended, silent_s=round(seen.silent_s, 1))
 
     @staticmethod
     async def _of(tx: Transaction, project: str, environment: str, ramp_id: str) -> RampRow:

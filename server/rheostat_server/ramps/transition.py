@@ -149,8 +149,10 @@ def restored(plan: Plan, state: State, now_ms: int, why: str) -> State:
     )
 
 
-def act(plan: Plan, state: State, action: Action, now_ms: int, why: str = "") -> State:
+def act(plan: Plan, state: State, action: Action, now_ms: int, why: str = "", *, source: str | None = None) -> State:
     """Return the state after a person's action; ``why`` is that person's reason, in words.
+
+    ``source`` is what gave the order to kill, if not a person.
 
     Raises:
         Conflict: the action is not allowed where the ramp stands; the message says where that is, and what is.
@@ -158,10 +160,11 @@ def act(plan: Plan, state: State, action: Action, now_ms: int, why: str = "") ->
     """
     if (words := refused(plan, state, action)) is not None:
         raise Conflict(words)
-    return lawful(Cause.by_person(action), plan, state, _acted(plan, state, action, now_ms, f": {why}" if why else ""))
+    after = _acted(plan, state, action, now_ms, said=f": {why}" if why else "", by=source or "a person")
+    return lawful(Cause.by_person(action), plan, state, after)
 
 
-def _acted(plan: Plan, state: State, action: Action, now_ms: int, said: str) -> State:
+def _acted(plan: Plan, state: State, action: Action, now_ms: int, *, said: str, by: str) -> State:
     match action:
         case Action.PAUSE:
             return replace(state, status=Status.PAUSED, why=f"paused by a person{said}")
@@ -172,7 +175,7 @@ def _acted(plan: Plan, state: State, action: Action, now_ms: int, said: str) -> 
         case Action.ADVANCE:
             return _advanced(plan, state, now_ms, said)
         case Action.KILL:
-            return killed(state, now_ms, f"killed by a person{said}")
+            return killed(state, now_ms, f"killed by {by}{said}")
         case Action.REVIVE:
             return restored(plan, state, now_ms, f"revived by a person, back at the exposure of the start{said}")
         case _:

@@ -10,7 +10,8 @@ from rheostat.model.kill import KillScope
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.outcomes.cover import coverage_of
 from rheostat_server.outcomes.model import ServiceCover
-from rheostat_server.ports.ramps import DecisionRow, KillRow, RampRow
+from rheostat_server.ports.ramps import DecisionRow, RampRow
+from rheostat_server.ramps.kill_wire import KillView, ReadbackView
 from rheostat_server.ramps.legality import allowed
 from rheostat_server.ramps.model import Action, Plan
 from rheostat_server.ramps.records import DecisionRecord
@@ -88,6 +89,8 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     ``counting`` is how a ramp by ``rule: threshold`` stands, which has no guardrails and states no error.
     Of a rolling ramp ``exposure`` is that of the ``stage`` (from 0) of ``stages`` that it is at; of a comparison
     ``baseline`` is a variant.
+    ``attended`` is false for a live one at which no controller has looked for ``silent_s``; ``None`` where that is not
+    known. ``kill`` is the read-back of the kill that ended one ramp.
     """
 
     id: str
@@ -119,6 +122,9 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     baseline: str | None = None
     notes: tuple[str, ...] = ()
     reporting: Reporting | None = None
+    attended: bool | None = None
+    silent_s: float | None = None
+    kill: ReadbackView | None = None
     actions: tuple[Action, ...] = ()
     strategy: str = "canary"
     start_at: str | None = None
@@ -205,20 +211,6 @@ class DecisionList(msgspec.Struct, frozen=True):
 
     decisions: tuple[DecisionView, ...]
     next: int | None = None
-
-
-class KillView(msgspec.Struct, frozen=True, kw_only=True):
-    """A kill in force."""
-
-    kill_id: str
-    flag: str
-    scope: str
-    rollout: str | None
-    ramp: str | None
-    source: str
-    actor: str
-    reason: str
-    at: str
 
 
 class KillAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,18 +323,3 @@ def decision_view(row: DecisionRow) -> DecisionView:
     """Return the view of a decision."""
     record = msgspec.json.decode(row.body, type=DecisionRecord)
     return DecisionView(seq=row.seq, at=rfc3339(row.at_ms), kind=row.kind, why=record.why, detail=record)
-
-
-def kill_view(row: KillRow) -> KillView:
-    """Return the view of a kill."""
-    return KillView(
-        kill_id=row.kill_id,
-        flag=row.flag,
-        scope=row.scope.value,
-        rollout=row.rollout,
-        ramp=row.ramp_id,
-        source=row.source,
-        actor=row.actor,
-        reason=row.reason,
-        at=rfc3339(row.at_ms),
-    )

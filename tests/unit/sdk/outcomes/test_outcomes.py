@@ -17,7 +17,7 @@ from rheostat.model.ramp import RampOverlay
 from rheostat.model.snapshot import Identity
 from rheostat.outcomes import Outcomes, current_recorder
 from rheostat.outcomes.outcomes import WINDOW_MS
-from rheostat.outcomes.standing import LiveRamp
+from rheostat.outcomes.standing import LiveRamp, answers_at_once
 from rheostat.outcomes.touch import Touch
 from tests.builders import a_flag, a_rollout, a_rule, an_overlay
 from tests.unit.sdk.outcomes.collector import Collector, a_collector
@@ -80,11 +80,8 @@ def test_a_request_is_in_a_batch_within_a_second_while_its_flag_ramps(collector:
     outcomes.close(5.0)
 
     first, *rest = [received.batch for received in collector.received]
-    assert (first.service, first.identity, first.applied) == (
-        "shop",
-        Identity(3, 7),
-        Applied(3, 7, ("kill-a", "kill-b")),
-    )
+    assert (first.service, first.identity) == ("shop", Identity(3, 7))
+    assert first.applied == Applied(3, 7, ("kill-a", "kill-b"), first.applied.ages)
     rows = [row for batch in rest for row in batch.rows]
     assert sum(row.started for row in rows) == sum(row.ended for row in rows) == sum(row.bad for row in rows) == 1
     assert [len(batch.failing["ramp-of-checkout"].units) for batch in rest if batch.failing] == [1]
@@ -126,6 +123,37 @@ def test_only_changes_of_ramps_and_kills_are_acknowledged(collector: Collector) 
     sender._prompt_at = None
     outcomes.snapshot_applied(Identity(3, 3), ("kill-a",), {"checkout": an_overlay(live=False, epoch=2)})
     assert sender._prompt_at is not None
+
+
+def test_the_first_state_is_acknowledged(collector: Collector) -> None:
+    """The server is to know of a process before anything is killed in it."""
+    outcomes = Outcomes(collector.url, "sdk-key", clock=ManualClock())
+
+    outcomes.snapshot_applied(Identity(3, 7), (), {})
+
+    assert outcomes._sender._prompt_at is not None
+
+
+def test_a_batch_says_how_long_ago_each_kill_was_applied(collector: Collector) -> None:
+    """The age of a kill counts from when this process first applied it, whatever is applied after that."""
+    clock = ManualClock()
+    outcomes = Outcomes(collector.url, "sdk-key", clock=clock)
+
+    outcomes.snapshot_applied(Identity(3, 1), ("kill-b",), {})
+    clock.advance(2)
+    outcomes.snapshot_applied(Identity(3, 2), ("kill-a", "kill-b"), {})
+    clock.advance(0.25)
+
+    assert outcomes._make(1, False).applied == Applied(3, 2, ("kill-a", "kill-b"), (250, 2_250))
+
+    outcomes.snapshot_applied(Identity(3, 3), ("kill-a",), {})
+    assert outcomes._make(2, False).applied == Applied(3, 3, ("kill-a",), (250,))
+
+
+@pytest.mark.parametrize(("crowd", "share"), [(0, 1), (10_000, 1), (10_001, 2), (40_000, 4), (40_001, 8)])
+def test_of_a_large_crowd_some_answer_at_once(crowd: int, share: int) -> None:
+    """Of more than 10 000 instances 1 in 2^k answers, and always the same."""
+    assert [number for number in range(64) if answers_at_once(f"{number:032x}", crowd)] == list(range(0, 64, share))
 
 
 def test_closing_before_the_start_or_twice_is_harmless(collector: Collector) -> None:

@@ -205,3 +205,34 @@ def test_a_comparison_shows_no_proof() -> None:
     assert "harm" in compared
     assert "  proof  " not in compared
     assert "  proof  " in other
+
+
+def shown(**more: Any) -> str:
+    """The picture of a running ramp of which more is known."""
+    plan = a_plan()
+    return picture_of(view_of(plan, running(plan, NOON), NOON, **more))
+
+
+def test_a_ramp_that_nobody_looks_at_says_so() -> None:
+    """With how long for; one that is looked at, and one of which nothing is known, say nothing."""
+    assert "UNATTENDED: no controller has looked at it for 1:05" in shown(attended=False, silent_s=64.2)
+    assert "UNATTENDED" not in shown(attended=True, silent_s=0.4)
+    assert "UNATTENDED" not in shown(attended=None, silent_s=None)
+
+
+def test_a_killed_ramp_shows_who_applied_the_kill() -> None:
+    """Its read-back, with the stragglers, and that exposure has not fallen; of many the first ten."""
+    readback = {
+        "line": "1 of 13 instances applied it: p50 4 ms, p99 4 ms",
+        "stragglers": [{"line": f"web {number:08x} has been silent for 0:25"} for number in range(12)],
+        "gone": 2,
+        "unconfirmed": ["a" * 32],
+    }
+    text = shown(kill=readback)
+
+    assert "kill  1 of 13 instances applied it: p50 4 ms, p99 4 ms" in text
+    assert "web 00000009 has been silent for 0:25" in text
+    assert "web 0000000a" not in text
+    assert "and 2 more" in text
+    assert "2 ended, or fell silent long ago, without it" in text
+    assert "exposure has not fallen: 1 still expose users or report without it" in text

@@ -42,17 +42,20 @@ class PostgresReporters:
             return
         await self._connection.execute(
             """
-            INSERT INTO instances (environment_id, instance, service, generation, revision, goodbye, seen_at_ms)
-            SELECT * FROM unnest(
-                $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[], $7::bigint[]
-            ) AS u (environment_id, instance, service, generation, revision, goodbye, seen_at_ms)
+            INSERT INTO instances (environment_id, instance, service, generation, revision, goodbye, seen_at_ms,
+                                   said_ms, acknowledges, since_ms)
+            SELECT *, seen_at_ms FROM unnest(
+                $1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[], $7::bigint[],
+                $8::bigint[], $9::boolean[]
+            ) AS u (environment_id, instance, service, generation, revision, goodbye, seen_at_ms, said_ms, acknowledges)
             ORDER BY environment_id, instance COLLATE "C"
             ON CONFLICT (environment_id, instance) DO UPDATE
             SET service = excluded.service, generation = excluded.generation, revision = excluded.revision,
                 goodbye = instances.goodbye OR excluded.goodbye,
-                seen_at_ms = greatest(instances.seen_at_ms, excluded.seen_at_ms)
+                seen_at_ms = greatest(instances.seen_at_ms, excluded.seen_at_ms),
+                said_ms = greatest(instances.said_ms, excluded.said_ms), acknowledges = excluded.acknowledges
             """,
-            *columns(reporters, 7),
+            *columns(reporters, 9),
         )
         heard: dict[int, int] = {}
         for reporter in reporters:

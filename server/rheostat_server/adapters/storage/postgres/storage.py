@@ -6,9 +6,11 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from rheostat_server.adapters.storage.postgres.audit import PostgresAudit
+from rheostat_server.adapters.storage.postgres.beats import PostgresBeats
 from rheostat_server.adapters.storage.postgres.channels import PostgresChannels
 from rheostat_server.adapters.storage.postgres.environments import PostgresEnvironments
 from rheostat_server.adapters.storage.postgres.flags import PostgresFlags
+from rheostat_server.adapters.storage.postgres.hooks import PostgresHooks
 from rheostat_server.adapters.storage.postgres.identity import ClusterWatch
 from rheostat_server.adapters.storage.postgres.kills import PostgresKills
 from rheostat_server.adapters.storage.postgres.lease import PostgresLease
@@ -17,6 +19,7 @@ from rheostat_server.adapters.storage.postgres.outcomes import PostgresOutcomes
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.projects import PostgresProjects
 from rheostat_server.adapters.storage.postgres.ramps import PostgresRamps
+from rheostat_server.adapters.storage.postgres.readback import PostgresReadback
 from rheostat_server.adapters.storage.postgres.scheduled import PostgresScheduled
 from rheostat_server.adapters.storage.postgres.served import PostgresServed
 from rheostat_server.adapters.storage.postgres.shared import PostgresShared
@@ -60,6 +63,21 @@ class PostgresTransaction:
     def kills(self) -> PostgresKills:
         """Latched kills."""
         return PostgresKills(self._connection)
+
+    @cached_property
+    def readback(self) -> PostgresReadback:
+        """Which instances applied kills."""
+        return PostgresReadback(self._connection)
+
+    @cached_property
+    def beats(self) -> PostgresBeats:
+        """That controllers look at ramps."""
+        return PostgresBeats(self._connection)
+
+    @cached_property
+    def hooks(self) -> PostgresHooks:
+        """Secrets of hooks."""
+        return PostgresHooks(self._connection)
 
     @cached_property
     def lease(self) -> PostgresLease:
