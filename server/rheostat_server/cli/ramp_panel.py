@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rheostat_server.cli.ramp_picture.arms import arms
+from rheostat_server.cli.ramp_picture.attending import read_back, unattended
 from rheostat_server.cli.ramp_picture.counting import counting
 from rheostat_server.cli.ramp_picture.decided import decided, telling
 from rheostat_server.cli.ramp_picture.ending import ending
@@ -97,6 +98,8 @@ def _parts(seen: _Seen, look: Look, fit: _Fit, room: int | None) -> list[Lines]:
     top = [*heading(view, look), *standing(view, decisions, look, most=fit.sentence)]
     parts = [
         top,
+        unattended(view, look),
+        read_back(view, look),
         ending(view, look),
         waiting(view, look),
         stages(view, look),
