@@ -16,7 +16,7 @@ def percent_to_ppm(percent: float) -> int:
     if not 0 <= ppm <= TOTAL_PPM or not 0 <= percent <= 100:
         raise ValueError(f"{percent} is not between 0 and 100")
     # A share such as 33.3333 is not exact in binary, so the comparison allows for the float's own error.
-    if abs(percent * _PPM_PER_PERCENT - ppm) > 1e-6:
+    if abs(percent * _PPM_PER_PERCENT - ppm) > 1e-6 or (percent and not ppm):
         raise ValueError(f"{percent} is finer than four decimals")
     return ppm
 

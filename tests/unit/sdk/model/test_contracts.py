@@ -44,7 +44,7 @@ def test_shares_survive_percentages(ppm: int) -> None:
     assert percent_to_ppm(ppm_to_percent(ppm)) == ppm
 
 
-@pytest.mark.parametrize("percent", [-0.00001, 100.00001, 101, -1, 0.00005, float("nan")])
+@pytest.mark.parametrize("percent", [-0.00001, 100.00001, 101, -1, 0.00005, 3e-176, float("nan")])
 def test_other_percentages_are_refused(percent: float) -> None:
     """Outside 0 … 100, finer than four decimals, or no number."""
     with pytest.raises(ValueError):

@@ -30,6 +30,7 @@ def at(status: Status, exposure_ppm: int = 50_000, *, soaking: bool = False) -> 
         (at(Status.AWAITING_APPROVAL, 10_000), at(Status.RUNNING, 50_000), News.ADVANCED),
         (at(Status.RUNNING, 50_000), at(Status.HELD, 10_000), News.STEPPED_BACK),
         (at(Status.PAUSED, 50_000), at(Status.PAUSED, 10_000), News.STEPPED_BACK),
+        (at(Status.RUNNING, 1_000_000), replace(at(Status.ARMING, 0), stage=1), News.ADVANCED),
         # It goes on.
         (at(Status.HELD), at(Status.RUNNING), News.RESUMED),
         (at(Status.BLIND, 0), at(Status.ARMING, 0), News.RESUMED),

@@ -22,6 +22,8 @@ from rheostat_server.ramps.rolling import at_stage, cells_of, in_force_words, in
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.transition import act, overlay, start, transition
 from rheostat_server.ramps.verdicts import Advance, Begin, Hold, KillRamp, NextStage, Promote, Refuse, Soak, StepBack
+from rheostat_server.ramps.waiting import by_calendar
+from rheostat_server.ramps.windows import Shut
 from tests.unit.server.ramps.ramp_builders import (
     MINUTE,
     SECOND,
@@ -321,3 +323,14 @@ def test_words_of_a_stage() -> None:
     assert [stage_words(plan, stage) for stage in (0, 1)] == ["region a, 1, false and 2 more", "everyone else"]
     assert in_stage(a_plan(), running(a_plan()), "x") == "x"
     assert cells_of(a_plan(), running(a_plan())) is None
+
+
+def test_a_stage_without_a_preflight_waits_for_the_calendar() -> None:
+    """It would expose its users at once; with a pre-flight they are exposed later, and it begins."""
+    shut = Shut(why="frozen", opens_ms=None)
+    for preflight_s, waits in ((0.0, True), (60.0, False)):
+        plan = a_rolling_plan(5, 100, preflight_s=preflight_s)
+        state = replace(running(plan, step=1), shut=shut)
+        on = NextStage(1, "done; going on")
+
+        assert isinstance(by_calendar(plan, state, on, MINUTE), Hold) is waits
