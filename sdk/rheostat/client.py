@@ -388,8 +388,9 @@ class Rheostat:
             self._ruleset = serving.ruleset
         before, self._serving = self._serving, serving
         if self._listeners and serving.ruleset is not before.ruleset and serving.ruleset is not None:
-            self._listeners.replaced(before.ruleset, serving.ruleset)
+            # First: a window that turns while listeners are told of the change is one of the new ruleset.
             self._lifecycle.windows.look()
+            self._listeners.replaced(before.ruleset, serving.ruleset)
 
 
 def _subject(context: Context | None) -> Context:

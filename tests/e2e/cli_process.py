@@ -99,8 +99,13 @@ class Cli:
     @contextlib.contextmanager
     def starts(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Start the command and go on; on leaving it has ended."""
+        # Tests that run in the background of a shell would hand down that Ctrl-C is ignored.
         with subprocess.Popen(
-            self._command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environ
+            ["env", "--default-signal=INT", *self._command(arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environ,
         ) as process:
             try:
                 yield process
