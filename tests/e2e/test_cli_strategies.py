@@ -37,7 +37,9 @@ def test_a_strategy_says_what_its_steps_came_to(cli: Cli) -> None:
     said = cli("ramp", "start", "linear", "--strategy", "linear", "--step-weight", "10", "--max-weight", "50")
 
     assert "linear: steps 10, 20, 30, 40, 50, 100 %" in said
-    assert "10 → 20 → 30 → 40 → 50 → 100 %  (linear)" in cli("ramp", "status", "linear")
+    shown = cli("ramp", "status", "linear")
+    assert "linear · proof: randomised" in shown
+    assert all(f"{step} % " in shown for step in (10, 20, 30, 40, 50, 100))
     cli("flag", "create", "blue")
     wrong = cli.fails("ramp", "start", "blue", "--strategy", "blue-green")
     assert "strategy: at 100 % nobody is left to compare with" in wrong
@@ -64,7 +66,7 @@ def test_a_ramp_waits_for_its_window_and_a_person_need_not(cli: Cli, tmp_path: P
     assert f"it goes up only within {other} 09:00-17:00 Europe/Madrid" in said
     assert f"waits for the advance window: {opens}" in said
     cli.until("ramp", "status", "windowed", fits=lambda view: opens in (view["standing"]["shut"] or ""))
-    assert "calendar   waits for the advance window" in cli("ramp", "status", "windowed")
+    assert "calendar: waits for the advance window" in cli("ramp", "status", "windowed")
     advanced = cli("ramp", "advance", "windowed", "--reason", "the customer waits")
     assert "by hand, against its calendar (waits for the advance window" in advanced
     assert "against its calendar" in cli("changes")

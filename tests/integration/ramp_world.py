@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
@@ -222,6 +222,20 @@ class RampWorld:
     async def start(self, **changes: Any) -> RampView:
         """Start a ramp with short settings."""
         return await self.ramps.start(PROJECT, ENVIRONMENT, ramp_document(**changes), actor="ana")
+
+    async def start_beside(self, **changes: Any) -> RampView:
+        """Start a ramp beside the live one: such pairs are from before a flag had one ramp at a time."""
+        async with self.storage.transaction() as tx:
+            [there] = await tx.ramps.live()
+        await self._mark(there.id, "live = false, alone = false")
+        view = await self.start(**changes)
+        await self._mark(there.id, "live = true")
+        return view
+
+    async def _mark(self, ramp: str, what: str) -> None:
+        """Write columns of a ramp past all checks."""
+        async with self.storage.transaction() as tx:
+            await cast(Any, tx)._connection.execute(f"UPDATE ramps SET {what} WHERE id = $1", ramp)
 
     async def act(self, ramp: str, action: Action, reason: str = "because") -> RampView:
         """Do something to a ramp."""

@@ -120,7 +120,7 @@ async def test_one_ramp_that_hangs_is_seen_beside_one_that_does_not(
     world: RampWorld, alarms: HeardAlarms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The leader lives and beats; only its task for one ramp waits for ever."""
-    hung, fine = (await world.start()).id, (await world.start(rollout="sale")).id
+    hung, fine = (await world.start()).id, (await world.start_beside(rollout="sale")).id
     source = world.sources[Family.REPORTED]
     whole = source.read
 
@@ -212,7 +212,7 @@ async def test_people_see_that_a_ramp_is_unattended(world: RampWorld, alarms: He
 
 async def test_the_beats_of_ramps_that_are_over_are_forgotten(world: RampWorld, database: Database) -> None:
     """With the next pruning; those of live ones stay."""
-    over, live = (await world.start()).id, (await world.start(rollout="sale")).id
+    over, live = (await world.start()).id, (await world.start_beside(rollout="sale")).id
     await world.tick()
     await world.tick()
     await world.act(over, Action.ABORT)
@@ -225,7 +225,7 @@ async def test_the_beats_of_ramps_that_are_over_are_forgotten(world: RampWorld, 
 
 async def test_beats_of_many_ramps_are_one_small_write(world: RampWorld, database: Database) -> None:
     """Looking again changes no index: what is written stays on its page (HOT)."""
-    ramps = [(await world.start()).id, (await world.start(rollout="sale")).id]
+    ramps = [(await world.start()).id, (await world.start_beside(rollout="sale")).id]
     async with database.transaction() as connection:
         await PostgresBeats(connection).beat(ramps)
         before = await connection.fetchrow(TUPLES)

@@ -308,7 +308,7 @@ async def test_a_kill_of_the_flag_is_shown_at_each_ramp_that_it_ended(world: Ram
     rollout = {"exposure": 0, "split": {"on": 1}, "fallback": "off"}
     when = {"attribute": "country", "operator": "in", "values": ["ES"]}
     await world.put(flag_document(environment={"rules": [{"name": "sale", "when": when, "rollout": rollout}]}))
-    ramps = [(await world.start()).id, (await world.start(rollout="sale")).id]
+    ramps = [(await world.start()).id, (await world.start_beside(rollout="sale")).id]
     [kill] = (await world.kill(scope=KillScope.FLAG)).kills
 
     shown = [(await world.view(ramp)).kill for ramp in ramps]

@@ -121,7 +121,7 @@ async def test_each_source_writes_the_same(world: RampWorld, source: str) -> Non
 async def test_a_controllers_kill_of_a_flag_ends_its_other_ramps(world: RampWorld) -> None:
     """``kill: flag`` in one ramp's plan leaves no live ramp on the flag, as a person's kill of the flag does not."""
     other = (await world.start(rollout="sale")).id
-    ramp = (await world.start(kill="flag")).id
+    ramp = (await world.start_beside(kill="flag")).id
     await world.act(ramp, Action.ADVANCE)
 
     await by_controller(world, ramp)
@@ -136,7 +136,7 @@ async def test_a_controllers_kill_of_a_flag_ends_its_other_ramps(world: RampWorl
 async def test_a_controllers_kill_of_a_rollout_leaves_the_other_ramp(world: RampWorld) -> None:
     """A rollout kill takes its own rollout and no other."""
     other = (await world.start(rollout="sale")).id
-    ramp = (await world.start()).id
+    ramp = (await world.start_beside()).id
     await world.act(ramp, Action.ADVANCE)
 
     await by_controller(world, ramp)
@@ -167,7 +167,7 @@ async def test_a_second_kill_without_a_scope_changes_nothing(world: RampWorld, s
 async def test_a_kill_beside_a_killed_rollout_takes_what_ramps(world: RampWorld) -> None:
     """Where one rollout is killed and another ramps, a kill without a scope means the one that ramps."""
     ramp = (await world.start()).id
-    other = (await world.start(rollout="sale")).id
+    other = (await world.start_beside(rollout="sale")).id
     await world.act(ramp, Action.ADVANCE)
     await by_controller(world, ramp)
 

@@ -127,7 +127,9 @@ class FeedSource:
             if self._stream is not None and not self._protocol.streaming:
                 self._drop_stream()
             self._hand_over()
-            self._tell()
+            if not self._stopping:
+                # What breaks because the client closes is no news.
+                self._tell()
         except Exception:
             # A fault of ours must not end the feed: what is held is served on, and the next turn may do better.
             if self._stopping:
