@@ -11,7 +11,8 @@ RheostatServerError
 ├── Malformed               what was sent cannot be read at all
 ├── TooLarge
 ├── Unavailable             try again later; nothing was changed
-│   └── StorageUnavailable
+│   ├── StorageUnavailable
+│   └── EvidenceUnavailable
 └── StartupRefused          the server cannot start; one line says why
     ├── DataDirectoryInUse
     ├── AddressInUse
@@ -85,6 +86,10 @@ class Unavailable(RheostatServerError):
 
 class StorageUnavailable(Unavailable):
     """The database cannot be reached."""
+
+
+class EvidenceUnavailable(Unavailable):
+    """Prometheus did not answer what has to be known."""
 
 
 class StartupRefused(RheostatServerError):

@@ -192,3 +192,20 @@ async def test_a_prometheus_that_is_away_is_named_and_stops_no_ramp(database: Da
 
         assert answer.status_code == 201, answer.text
         assert any("own: query failed" in note and "refused" in note for note in answer.json()["notes"])
+
+
+async def test_a_start_that_needs_an_answer_of_prometheus_is_to_be_tried_again(
+    database: Database, tmp_path: Path
+) -> None:
+    """Without a histogram's bounds no latency can be planned: that is nobody's fault, and 503."""
+    async with a_running_node(database, tmp_path, prometheus_url="http://127.0.0.1:1") as node:
+        document = flag_document(environments={"production": rolled_out(0)})
+        await node.admin.put("/projects/default/flags/checkout", json=document)
+        guardrail = {"metric": "request-duration", "source": "application", "threshold": 500}
+
+        answer = await node.admin.post(f"{ENVIRONMENT}/ramps", json=a_ramp(guardrail))
+
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["type"] == "urn:rheostat:problem:evidence-unavailable"
+    assert answer.json()["detail"].startswith("guardrails[0]: Prometheus did not answer: ")

@@ -1,7 +1,7 @@
 """The document and the ramp: what is in force when a ramp ends, when it is covered, and when the flag is written."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -149,10 +149,20 @@ async def test_a_kill_over_two_ramps_leaves_the_first_to_the_revival(world: Ramp
     assert await exposed(world) == before
 
 
+async def mark(world: RampWorld, ramp: str, what: str) -> None:
+    """Write columns of a ramp past all checks."""
+    async with world.storage.transaction() as tx:
+        await cast(Any, tx)._connection.execute(f"UPDATE ramps SET {what} WHERE id = $1", ramp)
+
+
 async def test_one_kill_of_the_flag_ends_every_ramp_and_one_revival_lets_all_go(world: RampWorld) -> None:
-    """With two rollouts of the flag ramping, a kill of the flag takes both; revived, neither stays killed."""
+    """Two rollouts ramp since before a flag had one ramp at a time: a kill takes both, and a revival frees both."""
     await world.put(flag_document(environment={"rules": [RULE]}))
-    ramps = [(await world.start()).id, (await world.start(rollout="sale")).id]
+    first = (await world.start()).id
+    await mark(world, first, "live = false, alone = false")
+    ramps = [first, (await world.start(rollout="sale")).id]
+    await mark(world, first, "live = true")
+    assert {overlay.ramp for overlay in (await world.served())[0] if overlay.live} == set(ramps)
     await world.kill(scope=KillScope.FLAG)
     assert [(await world.view(ramp)).actions for ramp in ramps] == [(Action.REVIVE,)] * 2
 

@@ -7,6 +7,8 @@ from typing import Any, cast
 import pytest
 
 from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.cli.flag_exposure import overlay_lines
+from rheostat_server.errors import Conflict
 from tests.integration.documents_api import HERE, HOME, RAMPS, Api, documents_api
 from tests.integration.ramp_world import ENVIRONMENT, FLAG, flag_document, ramp_document, ramp_world
 
@@ -61,7 +63,8 @@ async def test_a_document_is_started_once(api: Api) -> None:
     assert (there["id"], there["notes"]) == (ramp, [f"ramp {ramp} of this document is arming: it goes on"])
     assert (await started(api, once="live", status=200))["id"] == ramp
     refused = await started(api, once="ever", soak="6s", status=409)
-    assert f"ramp {ramp} of this rollout is arming" in refused["detail"]
+    assert f"ramp {ramp} of checkout (default) is arming in production" in refused["detail"]
+    assert "a flag has one ramp at a time" in refused["detail"]
 
     await api.ask("POST", f"{RAMPS}/{ramp}/abort", {})
     ended = await started(api, once="ever", status=200)
@@ -211,6 +214,87 @@ async def test_a_ramp_that_cannot_start_refuses_all_of_what_is_applied(api: Api)
 
     assert (await api.ask("GET", f"{HOME}/flags/{FLAG}"))["version"] == 1
     assert (await api.ask("GET", RAMPS))["ramps"] == []
+
+
+async def test_a_neighbour_on_the_same_users_is_waited_for(api: Api) -> None:
+    """Another flag's live ramp on the salt and unit: this one is skipped with the reason, and the rest is written."""
+    payments = {**flag_document(rollout={"salt": FLAG}), "key": "payments"}
+    await api.ask("PUT", f"{HOME}/flags/payments", payments, status=201)
+    beside = (await api.ask("POST", RAMPS, ramp_document(flag="payments"), status=201))["id"]
+
+    for how in ({"dry_run": True}, {}):
+        changes = (await api.apply(flag_document(5), RAMP, start_ramps=True, **how))["changes"]
+        assert [one["action"] for one in changes] == ["update", "skip"]
+        [note] = changes[1]["notes"]
+        assert f"ramp {beside} of payments (default) is arming on the same salt" in note
+        assert note.endswith("this ramp was not started")
+
+    assert (await api.ask("GET", f"{HOME}/flags/{FLAG}"))["version"] == 2
+    later = {**RAMP, "start_at": "2026-01-01T00:10Z"}
+    assert [one["action"] for one in (await api.apply(later, start_ramps=True))["changes"]] == ["start"], (
+        "a draft waits"
+    )
+    await api.ask("POST", f"{RAMPS}/{beside}/abort", {})
+    assert [one["action"] for one in (await api.apply(RAMP, start_ramps=True))["changes"]] == ["start"]
+
+
+async def test_of_two_applied_ramps_on_the_same_users_the_first_starts(api: Api) -> None:
+    """The second sees it, in the same transaction."""
+    payments = {**flag_document(rollout={"salt": FLAG}), "key": "payments"}
+
+    changes = (await api.apply(payments, RAMP, {**RAMP, "flag": "payments"}, start_ramps=True))["changes"]
+
+    assert [one["action"] for one in changes] == ["create", "start", "skip"]
+    assert len((await api.ask("GET", RAMPS))["ramps"]) == 1
+
+
+async def test_what_conflicts_all_the_same_has_its_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ramp that began between the look and the start refuses what was sent, at the document."""
+
+    async def began(*_: object, **__: object) -> None:
+        raise Conflict("ramp 1 of checkout (default) is arming")
+
+    monkeypatch.setattr("rheostat_server.ramps.starter.start_ramp", began)
+
+    refused = await api.apply(flag_document(5), RAMP, start_ramps=True, status=422)
+
+    assert [(one["path"], one["message"]) for one in refused["faults"]] == [
+        ("documents[1].flag", "ramp 1 of checkout (default) is arming")
+    ]
+    assert (await api.ask("GET", f"{HOME}/flags/{FLAG}"))["version"] == 1
+
+
+async def test_users_at_several_exposures_are_neither_adopted_nor_ramped_over(api: Api) -> None:
+    """`others: false` left regions above the rest: one number for all would move somebody, so nothing is written."""
+    rolling = {
+        "strategy": "rolling",
+        "by": "region",
+        "values": [["eu", "us"]],
+        "others": False,
+        "steps": [100],
+        "holdback": 0,
+        "unguarded": True,
+        "preflight": "0s",
+    }
+    ramp = (await started(api, **rolling))["id"]
+    await api.world.ride(ramp, None, until=["promoted"], seconds=60)
+    assert set(await api.answers()) == {"off"}, "nobody of these says a region"
+    why = f"ramp {ramp} has left region eu, us above all other users; write the exposure that all are to have"
+
+    for body in ({}, {"rollout": "default"}):
+        refused = await api.ask("POST", ADOPT, body, status=409)
+        assert why in refused["detail"]
+
+    assert (await api.ask("GET", f"{HOME}/flags/{FLAG}"))["version"] == 1
+    assert set(await api.answers()) == {"off"}
+    [change] = (await api.apply(RAMP, start_ramps=True))["changes"]
+    assert change["action"] == "skip"
+    assert change["notes"][0].startswith(why)
+    # As people see it: what the others get is what is declared, and that is not all.
+    view = await api.ask("GET", f"{HOME}/flags/{FLAG}")
+    assert overlay_lines(view, ENVIRONMENT) == [
+        f"default: declared 0 %, in force 100 % of region eu, us, 0 % of others by ramp {ramp}"
+    ]
 
 
 @pytest.mark.parametrize(("holdback", "kept", "declared"), [(0, False, 100), (5, False, 100), (5, True, 95)])

@@ -1,16 +1,30 @@
 """Ramps that start later."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
 from rheostat_server.adapters.storage.postgres.pool import Database
-from rheostat_server.errors import Conflict, Invalid, NotFound, Refused, StorageUnavailable
+from rheostat_server.errors import (
+    Conflict,
+    EvidenceUnavailable,
+    Invalid,
+    NotFound,
+    Refused,
+    StorageUnavailable,
+)
+from rheostat_server.flags.service import ANY
+from rheostat_server.ports.evidence import Look
 from rheostat_server.ramps.draft_runner import DraftRunner
 from rheostat_server.ramps.model import Action, Status
+from rheostat_server.ramps.overlay_rules import OverlayRules
+from rheostat_server.ramps.terms import Queries, Term
+from rheostat_server.ramps.watching import Watching
+from rheostat_server.shared.service import SharedService
 from tests.integration.ramp_world import (
+    ADMIN,
     ENVIRONMENT,
     PROJECT,
     Application,
@@ -23,6 +37,23 @@ from tests.integration.test_ramps_loop import replayed_state
 
 AT_TEN = {"start_at": "2026-01-01T01:10", "timezone": "Europe/Madrid"}
 """The clock of these tests begins on Thu 1 Jan 2026 at 00:00 UTC, ten minutes before."""
+
+
+class AScout:
+    """A Prometheus that shows nothing yet, or is away."""
+
+    away = False
+
+    async def look(self, queries: Queries) -> Look:
+        return Look(problem="query failed: refused" if self.away else None)
+
+    async def bounds(self, buckets: str) -> tuple[tuple[str, ...], str | None]:
+        if self.away:
+            raise EvidenceUnavailable("Prometheus did not answer: refused")
+        return (), f"no series {buckets}"
+
+    async def minutes(self, terms: Sequence[Term], asked_ms: int) -> tuple[tuple[tuple[int, int], ...], str | None]:
+        return (), "query failed: refused" if self.away else None
 
 
 @pytest.fixture
@@ -90,6 +121,58 @@ async def test_a_draft_starts_at_its_time_on_the_flag_as_it_is_then(world: RampW
     assert without_cursors(await replayed_state(world, ramp)) == without_cursors((await world.row(ramp)).state)
     await world.drafts.tick()
     assert (await world.view(ramp)).status == "promoted", "it starts once"
+
+
+async def test_a_draft_that_starts_names_the_template_that_it_took(world: RampWorld) -> None:
+    """As it is then, with its version then: what is kept of where it came from is not the planning's."""
+    templates = SharedService("template", world.storage, world.clock, OverlayRules(), world.announced.extend)
+
+    async def write(**fields: Any) -> None:
+        document = {"kind": "template", "key": "careful", **fields}
+        await templates.put(PROJECT, "careful", document, ADMIN, condition=ANY, restart_ramp=False)
+
+    await write(soak="5s")
+    ramp = (await world.start(**AT_TEN, template="careful")).id
+    planned = (await world.row(ramp)).origin
+    await write(soak="6s")
+    world.manual.advance(600)
+
+    await world.drafts.tick()
+
+    origin = (await world.row(ramp)).origin
+    assert planned is not None
+    assert origin is not None
+    assert (planned.template_version, origin.template_version) == (1, 2)
+    assert (origin.document, origin.digest) == (planned.document, planned.digest)
+    async with world.storage.transaction() as tx:
+        found = await tx.ramps.of_document(world.environment.id, "checkout", "default", origin.digest)
+    assert found is not None
+    assert found.id == ramp
+
+
+async def test_a_draft_waits_for_a_prometheus_that_is_away(database: Database) -> None:
+    """It is tried again and starts when that answers; by hand the answer says what did not, and it is still a draft."""
+    scout = AScout()
+    own = {"metric": "request-duration", "source": "application", "threshold": 500}
+    async with ramp_world(database, watching=Watching(scout)) as world:
+        await world.put()
+        ramp = (await world.start(**AT_TEN, guardrails=[own])).id
+        scout.away = True
+        world.manual.advance(600)
+
+        await world.drafts.tick()
+        assert (await world.view(ramp)).status == "draft"
+        with pytest.raises(EvidenceUnavailable, match=r"guardrails\[0\]: Prometheus did not answer: refused"):
+            await world.act(ramp, Action.ADVANCE)
+        mistaken = {"name": "other", "metric": "request-duration", "map": "unheard-of", "threshold": 500}
+        with pytest.raises(Invalid) as caught:
+            await world.start(guardrails=[own, mistaken])
+        assert [fault.path for fault in caught.value.faults] == ["guardrails[1].map"], "what is wrong anyway is said"
+        assert (await world.view(ramp)).status == "draft"
+
+        scout.away = False
+        await world.drafts.tick()
+        assert (await world.view(ramp)).status == "arming"
 
 
 @pytest.mark.parametrize("obstacle", ["disabled", "killed", "live", "no rollout", "no step"])

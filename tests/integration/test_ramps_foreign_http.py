@@ -186,6 +186,22 @@ async def test_a_canary_file_is_started_on_the_command_line(cli: Cli, node: Runn
     assert (ramp["steps"], ramp["holdback"], ramp["plan"]["preflight_s"]) == ([10, 20, 30, 40, 50, 100], 2, 60)
 
 
+async def test_options_go_over_a_file_of_our_own(cli: Cli, node: RunningNode, tmp_path: Path) -> None:
+    """What is started, and kept, is the file with what was said beside it."""
+    text = "kind: ramp\nflag: checkout\nenvironment: production\nsteps: [10, 50]\nsoak: 2h\n"
+    file = a_file(tmp_path, text, "ramp.yaml")
+
+    other = await asyncio.to_thread(cli.run, "ramp", "start", "payments", "-f", file, code=1)
+    assert "is a ramp of 'checkout', and not of 'payments'" in other.stderr
+    said = ("--start-at", "2030-12-01T09:00Z", "--soak", "4h", "--holdback", "2")
+    assert "draft: starts" in await asyncio.to_thread(cli, "ramp", "start", "-f", file, *said)
+
+    [ramp] = (await node.admin.get(f"{ENVIRONMENT}/ramps")).json()["ramps"]
+    assert (ramp["status"], ramp["start_at"]) == ("draft", "2030-12-01T09:00:00.000Z")
+    document = ramp["document"]
+    assert (document["steps"], document["soak"], document["holdback"]) == ([10, 50], "4h", 2)
+
+
 async def test_a_rollout_file_is_started_by_its_own_counting(cli: Cli, tmp_path: Path) -> None:
     """With `--rule threshold`; the panel says that no error is stated."""
     file = a_file(tmp_path, ROLLOUT)

@@ -9,6 +9,7 @@ import msgspec
 from rheostat.model.moment import moment_ns
 
 _LOCAL = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?")
+_MINUTE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2})([Zz]|[+-][0-9]{2}:[0-9]{2})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -52,17 +53,24 @@ def is_local(text: str) -> bool:
     return _LOCAL.fullmatch(text) is not None
 
 
+def has_offset(text: str) -> bool:
+    """Return whether the text is a date and time that says its offset."""
+    return _written_ns(text) is not None
+
+
 def instant_ms(text: str, timezone: str | None) -> int:
     """Return milliseconds since the Unix epoch of an RFC 3339 time, or of a local time in this IANA timezone.
 
     A local time that the clocks skip counts with the offset before the change, so it is the later instant (02:30
     is what the clocks then show as 03:30). One that comes twice is the first of the two.
 
+    Seconds may be left out of either.
+
     Raises:
         ValueError: the text is no time, has an offset beside the timezone or has neither; or there is no such zone.
     """
     if timezone is None:
-        moment = moment_ns(text)
+        moment = _written_ns(text)
         if moment is not None:
             return moment // 1_000_000
         if is_local(text):
@@ -70,7 +78,7 @@ def instant_ms(text: str, timezone: str | None) -> int:
         raise ValueError(f"{text} is not a date and time")
     match = _LOCAL.fullmatch(text)
     if match is None:
-        if moment_ns(text) is not None:
+        if has_offset(text):
             raise ValueError(f"{text} has an offset, and the window a timezone: one of them is enough")
         raise ValueError(f"{text} is not a date and time")
     year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
@@ -88,3 +96,8 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ValueError, OSError, ZoneInfoNotFoundError):
         raise ValueError(f"there is no timezone {name}") from None
+
+
+def _written_ns(text: str) -> int | None:
+    # What is evaluated is strictly RFC 3339; people leave out the seconds.
+    return moment_ns(_MINUTE.sub(r"\1:00\2", text) if _MINUTE.fullmatch(text) else text)

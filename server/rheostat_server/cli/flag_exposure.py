@@ -3,7 +3,10 @@
 import copy
 from typing import Any
 
+import msgspec
+
 from rheostat_server.cli.connection import CommandFailed
+from rheostat_server.flags.wire import RolloutInForce, said_of_cells
 
 
 def exposure_words(view: dict[str, Any], environment: str) -> str:
@@ -43,11 +46,16 @@ def overlay_lines(view: dict[str, Any], environment: str) -> list[str]:
     """Return a line for each rollout whose exposure in force is not the declared one, with the ramp whose it is."""
     rollouts = ((view.get("in_force") or {}).get(environment) or {}).get("rollouts") or {}
     return [
-        f"{name}: declared {force['declared']:g} %, in force {force['in_force']:g} % "
+        f"{name}: declared {force['declared']:g} %, in force {_in_force(force)} "
         + ("by a kill, until somebody revives it" if force.get("killed") else f"by ramp {force.get('ramp')}")
         for name, force in rollouts.items()
-        if force["in_force"] != force["declared"]
+        # Of one that goes by an attribute what the others get may well be what is declared.
+        if force.get("cells") or force["in_force"] != force["declared"]
     ]
+
+
+def _in_force(force: dict[str, Any]) -> str:
+    return said_of_cells(msgspec.convert(force, RolloutInForce))
 
 
 def with_exposure(document: dict[str, Any], environment: str, percent: float, rule: str | None) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from rich.text import Text
 from rheostat_server.cli.connection import CommandFailed, Connection
 from rheostat_server.cli.documents import check
 from rheostat_server.cli.groups import Group
-from rheostat_server.cli.numbers import plain
 from rheostat_server.cli.options import Session, common_options, connected
 from rheostat_server.cli.ramp_actions import may_now
 from rheostat_server.cli.ramp_files import ramp_of_file
+from rheostat_server.cli.ramp_options import fields_given, flag_given
 from rheostat_server.cli.ramp_panel import look_on, ramp_picture, standing_line, status_text
 from rheostat_server.cli.ramp_watch import watch
 from rheostat_server.cli.ramp_watched import ENDED, moves_of
@@ -26,24 +26,6 @@ from rheostat_server.ramps.simulation.estimate import outlook
 from rheostat_server.ramps.words import duration
 
 _DECISIONS_READ = 200
-_FIELDS = (
-    "template",
-    "rollout",
-    "rule",
-    "strategy",
-    "step_weight",
-    "first_weight",
-    "factor",
-    "max_weight",
-    "start_at",
-    "timezone",
-    "preflight",
-    "min_dwell",
-    "soak",
-    "holdback",
-    "users",
-)
-"""The fields of a ramp document that are options of ``ramp start`` by the same name."""
 
 
 @click.group(cls=Group)
@@ -54,7 +36,7 @@ def ramp() -> None:
 
 @ramp.command("start")
 @click.argument("flag", required=False)
-@click.option("-f", "--file", help="A ramp document, or Flagger's or Argo Rollouts' own.")
+@click.option("-f", "--file", help="A ramp document, or Flagger's or Argo Rollouts' own. Options go over its fields.")
 @click.option("--flag", "of_flag", help="The flag, where the file is Flagger's Canary or Argo's Rollout.")
 @click.option("--rule", type=click.Choice(["guard", "threshold"]), help="Who decides. [default: guard]")
 @click.option("--template", help="A template of the project; `none`: not even the environment's default.")
@@ -84,7 +66,7 @@ def start(
     What is expected supposes 0.5 % failing requests, and 2 % with the variant if it is harmful.
     """
     connection = session.connection
-    document = _document(connection, of_flag or flag, file, options)
+    document = _document(connection, flag_given(flag, of_flag), file, options)
     if not session.environment_given:
         # A document says for which environment it is.
         connection.environment = str(document.get("environment") or connection.environment)
@@ -244,32 +226,15 @@ _action("abort", "End the ramp and go back to the exposure in force when it star
 
 def _document(connection: Connection, flag: str | None, file: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if file is not None:
-        data, left_out = ramp_of_file(file, connection.environment, flag=flag, options=options)
+        data, left_out = ramp_of_file(file, connection.environment, flag=flag, given=fields_given(options))
         for line in left_out:
             click.echo(line, err=True)
         return data
     if flag is None:
         raise CommandFailed("say which flag to ramp, or give a document with --file")
-    document: dict[str, Any] = {"kind": "ramp", "flag": flag, "environment": connection.environment}
-    if options["steps"]:
-        document["steps"] = [_number(part) for part in options["steps"].split(",")]
-    if options["no_preflight"]:
-        document["preflight"] = "0s"
-    for name in _FIELDS:
-        if options[name] is not None:
-            document[name] = plain(options[name]) if isinstance(options[name], float) else options[name]
-    if options["unguarded"]:
-        document["unguarded"] = True
+    document = {"kind": "ramp", "flag": flag, "environment": connection.environment, **fields_given(options)}
     check([FileDocument("the command line", document)])
     return document
-
-
-def _number(text: str) -> int | float:
-    try:
-        number = float(text.strip().removesuffix("%"))
-    except ValueError as error:
-        raise CommandFailed(f"--steps: {text.strip()!r} is not a percentage; write them as 1,5,25,50,100") from error
-    return plain(number)
 
 
 def path_of_ramp(connection: Connection, ramp_or_flag: str) -> str:

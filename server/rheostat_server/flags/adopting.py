@@ -20,6 +20,7 @@ from rheostat_server.flags.writing import Writer
 from rheostat_server.ports.ramps import RampRow, RampWatcher
 from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
 from rheostat_server.ramps.adoption import exposure_to_declare
+from rheostat_server.ramps.starting import one_exposure
 
 
 class AdoptService:
@@ -42,7 +43,7 @@ class AdoptService:
         Raises:
             NotFound: there is no such project, environment or flag.
             Invalid: there is no such rollout.
-            Conflict: a ramp is live, or the flag is killed or archived.
+            Conflict: a ramp is live or left users at several exposures, or the flag is killed or archived.
         """
 
         async def work(tx: Transaction) -> tuple[FlagView, Mapping[int, int]]:
@@ -58,6 +59,8 @@ class AdoptService:
             ramps = await tx.ramps.lock_of_flag(there.id, key)
             mine = [ramp for ramp in ramps if rollout in (None, ramp.rollout)]
             await _refuse_moving(tx, there, key, mine)
+            for ramp in mine:
+                one_exposure(ramp)
             adopted, notes = _adopted(catalogue, document, there.key, mine)
             if not notes:
                 return await _view(tx, catalogue, row.key, (f"nothing to adopt in {there.key}",)), {}

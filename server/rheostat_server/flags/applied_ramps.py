@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rheostat.model.document import TemplateDocument
 from rheostat.model.shares import ppm_to_percent
-from rheostat_server.errors import Fault, Invalid, NotFound, Refused
+from rheostat_server.errors import Conflict, Fault, Invalid, NotFound, Refused, VersionConflict
 from rheostat_server.flags.catalogue import Catalogue
 from rheostat_server.flags.sent import Sent, SentRamp
 from rheostat_server.flags.wire import AppliedChange
@@ -63,6 +63,7 @@ class RampsApplied:
 
         Raises:
             Invalid: one cannot start; all that is wrong with it is listed.
+            VersionConflict: somebody else was first, and all may be tried again.
         """
         # The transaction may run again: what an earlier attempt started was taken back with it.
         self._started = []
@@ -72,7 +73,9 @@ class RampsApplied:
                 done = await self._starter.start_applied(tx, project, ramp, actor=writer.actor)
             except Invalid as error:
                 raise Invalid([sent.at(fault) for fault in error.faults], "what was sent") from error
-            except (Refused, NotFound) as error:
+            except VersionConflict:
+                raise
+            except (Refused, NotFound, Conflict) as error:
                 raise Invalid([sent.at(Fault("flag", str(error)))], "what was sent") from error
             if isinstance(done, str):
                 told.append(_change(sent, "skip", done))

@@ -141,14 +141,18 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scout(Protocol):
-    """Looks at a source of queries before a ramp reads it. Nothing here raises: what failed is a ``problem``."""
+    """Looks at a source of queries before a ramp reads it. What failed is a ``problem``."""
 
     async def look(self, queries: Queries) -> Look:
         """Return what the queries return now."""
         ...
 
     async def bounds(self, buckets: str) -> tuple[tuple[str, ...], str | None]:
-        """Return the bounds of the buckets that a selector selects, as they are spelled; or a problem."""
+        """Return the bounds of the buckets that a selector selects, as they are spelled; or why there are none.
+
+        Raises:
+            EvidenceUnavailable: nobody answered. Without its bounds nothing can be planned, so this is no ``problem``.
+        """
         ...
 
     async def minutes(self, terms: Sequence[Term], asked_ms: int) -> tuple[tuple[tuple[int, int], ...], str | None]:

@@ -30,11 +30,11 @@ async def line_faults(tx: Transaction, environment: EnvironmentRow, flag: Flag, 
 
 
 async def refuse_shared_line(
-    tx: Transaction, environment: EnvironmentRow, flag: str, rollout: Rollout, *, but: str
+    tx: Transaction, environment: EnvironmentRow, flag: str, rollout: Rollout, *, but: str | None = None
 ) -> None:
-    """Refuse a ramp beside a live ramp of another flag on the same salt and unit. ``but`` is the ramp's own id.
+    """Refuse a ramp beside a live ramp of another flag on the same salt and unit. ``but`` is its own id, once written.
 
-    To be called when the environment's row is held: of two that start at the same time the second sees the first.
+    Asked at last when the environment's row is held: of two that start at the same time the second sees the first.
 
     Raises:
         Conflict: there is one; the message names it.

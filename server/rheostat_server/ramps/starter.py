@@ -21,7 +21,7 @@ from rheostat_server.ramps.drafts import keep_draft, start_draft
 from rheostat_server.ramps.lease import LeaseLostError
 from rheostat_server.ramps.model import Status
 from rheostat_server.ramps.preparing import Prepared, Template, given_document, prepared, read_templates
-from rheostat_server.ramps.starting import Sources, start_ramp
+from rheostat_server.ramps.starting import Sources, standing_in_the_way, start_ramp
 from rheostat_server.ramps.watching import Watching, faults_of
 from rheostat_server.ramps.words import exposure
 from rheostat_server.ramps.writing import Announce
@@ -67,7 +67,8 @@ class RampStarter:
             Invalid: the document has faults, or its plan cannot work; all are listed.
             NotFound: there is no such environment or flag.
             Refused: the flag is disabled there.
-            Conflict: the flag is killed there, or another ramp of the rollout is live.
+            Conflict: the flag is killed there, or another ramp of the flag is live.
+            EvidenceUnavailable: Prometheus did not answer what the plan needs.
         """
         given = given_document(data, environment)
         async with self._storage.transaction(snapshot=True) as tx:
@@ -128,7 +129,7 @@ class RampStarter:
         Raises:
             LeaseLostError: another node leads by now.
             Conflict: it is no draft any more; or as ``start``.
-            Invalid, NotFound, Refused: as ``start``; it is still a draft.
+            Invalid, NotFound, Refused, EvidenceUnavailable: as ``start``; it is still a draft.
         """
         origin = draft.origin
         assert origin is not None, "a draft has its document"
@@ -191,6 +192,7 @@ class RampStarter:
 
         Raises:
             Invalid, Refused, NotFound: as ``start``.
+            Conflict: another began meanwhile.
         """
         there = await tx.environments.get(project, ramp.document.environment)
         found = await same_document(tx, there, ramp, "ever")
@@ -202,7 +204,10 @@ class RampStarter:
         kills = await tx.kills.in_force(there.id, ramp.document.flag)
         if kills:
             return f"{ramp.document.flag} is killed in {there.key} ({kills[0].reason}): this ramp was not started"
-        return await self._written(tx, there, ramp, actor=actor, at_ms=self._clock.wall_ms())
+        at_ms = self._clock.wall_ms()
+        if not _is_later(ramp, at_ms) and (why := await standing_in_the_way(tx, there, ramp.document)):
+            return f"{why}: this ramp was not started"
+        return await self._written(tx, there, ramp, actor=actor, at_ms=at_ms)
 
     def tell(self, rows: Sequence[RampRow]) -> None:
         """Say after the commit that these were started."""
@@ -234,7 +239,7 @@ class RampStarter:
     ) -> Started:
         """Start it, or keep it as a draft until its time comes."""
         starts_ms = start_ms_of(ramp.document)
-        if starts_ms is not None and starts_ms > at_ms:
+        if starts_ms is not None and _is_later(ramp, at_ms):
             kept = keep_draft(tx, there, ramp, self._sources, starts_ms=starts_ms, actor=actor, at_ms=at_ms)
             return Started(*await kept)
         row, notes = await start_ramp(tx, there, ramp, self._sources, actor=actor, at_ms=at_ms)
@@ -265,6 +270,11 @@ async def same_document(tx: Transaction, there: EnvironmentRow, ramp: Prepared, 
         return Started(row, (f"{says}: it goes on",), new=False)
     over = "" if row.overlaid or row.state.status is not Status.PROMOTED else ", and what came after it is in force"
     return Started(row, (f"{says}{over}: nothing to do",), new=False)
+
+
+def _is_later(ramp: Prepared, at_ms: int) -> bool:
+    starts_ms = start_ms_of(ramp.document)
+    return starts_ms is not None and starts_ms > at_ms
 
 
 def _ppm(percent: float) -> int:

@@ -84,7 +84,8 @@ async def start_ramp(
         Invalid: the plan cannot work, or who is exposed would not be drawn apart from what goes before.
         NotFound: there is no such flag.
         Refused: the flag is disabled there.
-        Conflict: the flag is killed there, a ramp of it is live, or one of another flag on the same salt and unit.
+        Conflict: the flag is killed there, a ramp of it is live, or one of another flag on the same salt and unit; or
+            the ramp before it left users at several exposures.
     """
     document, origin = prepared.document, prepared.origin
     _, flag = await locked_flag(tx, environment, document.flag)
@@ -102,7 +103,7 @@ async def start_ramp(
     if kills:
         raise Conflict(f"{flag.key} is killed in {environment.key} ({kills[0].reason}); revive it first")
     earlier = next((row for row in rows if row.rollout == document.rollout), None)
-    _one_exposure(earlier)
+    one_exposure(earlier)
     plan = await planned(tx, environment, flag, prepared, sources, earlier=earlier, at_ms=at_ms)
     row = new_row(
         plan,
@@ -211,13 +212,34 @@ def new_row(
     )
 
 
-def _one_exposure(earlier: RampRow | None) -> None:
-    """Refuse to start over a ramp that left users at several exposures: one of them would lose or gain at once."""
+def one_exposure(earlier: RampRow | None) -> None:
+    """Refuse to go on from a ramp that left users at several exposures: some of them would lose or gain at once.
+
+    Raises:
+        Conflict: it did; the message names it.
+    """
     if earlier is not None and (cells := cells_of(earlier.plan, earlier.state)) is not None:
         why = (
             f"ramp {earlier.id} has left {cells.attribute} {', '.join(map(spelled, cells.done))} above all other users"
         )
         raise Conflict(f"{why}; write the exposure that all are to have into the flag first, or a rule for those")
+
+
+async def standing_in_the_way(tx: Transaction, environment: EnvironmentRow, document: RampDocument) -> str | None:
+    """Return why a ramp has to wait for another, in words: its users stand apart, or a neighbour's are the same.
+
+    Raises:
+        Invalid, NotFound: as ``start_ramp``.
+    """
+    _, flag = await locked_flag(tx, environment, document.flag)
+    rollout = ramping(flag, document, environment.key)
+    rows = await tx.ramps.of_flag(environment.id, flag.key)
+    try:
+        one_exposure(next((row for row in rows if row.rollout == document.rollout), None))
+        await refuse_shared_line(tx, environment, flag.key, rollout)
+    except Conflict as error:
+        return str(error)
+    return None
 
 
 def _users_lately(former: Sequence[RampRow], document: RampDocument, at_ms: int) -> int | None:

@@ -8,7 +8,7 @@ import msgspec
 
 from rheostat.middleware.metrics import BUCKETS
 from rheostat.model.document import GuardrailDocument, RampDocument
-from rheostat_server.errors import Fault, Invalid
+from rheostat_server.errors import EvidenceUnavailable, Fault, Invalid
 from rheostat_server.ports.evidence import Look, Scout
 from rheostat_server.ramps.guardrails import DURATION
 from rheostat_server.ramps.label_map import PRESETS, MetricMap
@@ -48,6 +48,7 @@ class Watching:
 
         Raises:
             Invalid: there is no Prometheus, no such map, or no such bound; all faults are listed.
+            EvidenceUnavailable: Prometheus did not answer what the plan needs.
         """
         values = {"project": project, "environment": document.environment, "flag": document.flag}
         found = await asyncio.gather(
@@ -60,15 +61,21 @@ class Watching:
         )
         watched: list[Watched] = []
         faults: list[Fault] = []
+        away: EvidenceUnavailable | None = None
         for one in found:
             if isinstance(one, Invalid):
                 faults += one.faults
+            elif isinstance(one, EvidenceUnavailable):
+                away = one
             elif isinstance(one, BaseException):
                 raise one
             else:
                 watched.append(one)
         if faults:
+            # They would still be there when Prometheus answers.
             raise Invalid(faults, "the ramp")
+        if away is not None:
+            raise away
         return tuple(watched)
 
     async def _watched(self, index: int, asked: GuardrailDocument, values: dict[str, str], asked_ms: int) -> Watched:
@@ -120,8 +127,11 @@ class Watching:
         wanted_ms = asked.threshold
         if wanted_ms is None:
             raise Invalid([Fault(at, "a duration has a threshold", "the longest that is good, in ms")], "the ramp")
-        spelled, problem = await scout.bounds(str(buckets_of(asked, self._maps, values, path)))
-        if not spelled and asked.map is None and not (problem or "").startswith("query failed"):
+        try:
+            spelled, problem = await scout.bounds(str(buckets_of(asked, self._maps, values, path)))
+        except EvidenceUnavailable as error:
+            raise EvidenceUnavailable(f"{path}: {error}") from error
+        if not spelled and asked.map is None:
             # Nobody has served a request of the flag yet: what the middleware will show is known.
             spelled = tuple(map(str, BUCKETS))
         if not spelled:

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rheostat.model.moment import moment_ns
-from rheostat.model.window import instant_ms, is_local
+from rheostat.model.window import has_offset, instant_ms, is_local
 from rheostat_server.errors import Fault, Invalid
 from rheostat_server.faults import Faults, Fields, below, did_you_mean, items_at, object_at, spelled, type_name
 from rheostat_server.flags.change import check_patch
@@ -72,7 +71,7 @@ def _moment(fields: Fields, now_ms: int) -> Moment | None:
     if local and zone is None:
         fields.fault("at", f"{text} needs an offset, or a timezone beside it", _HINT)
         return None
-    if not local and zone is not None and moment_ns(text) is not None:
+    if not local and zone is not None and has_offset(text):
         fields.fault("at", f"{text} has an offset, and there is a timezone: one of them is enough", _HINT)
         return None
     try:

@@ -111,6 +111,16 @@ def test_windows_are_read_as_they_are_meant() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["2026-12-01T09:00Z", "2026-12-01T10:00+01:00", "2026-12-01T09:00:00Z"])
+def test_seconds_may_be_left_out(text: str) -> None:
+    """Of a start and of a freeze's bounds, with an offset, whatever the timezone of the others is."""
+    freeze = {"from": text, "until": "2026-12-02"}
+    document = validate_ramp(a_ramp(start_at=text, timezone=MADRID, freezes=[freeze]))
+
+    assert start_ms_of(document) == at("2026-12-01T09:00", "UTC")
+    assert freezes_of(document)[0].from_ms == at("2026-12-01T09:00", "UTC")
+
+
 def test_freezes_are_dates_local_times_or_instants() -> None:
     """A date is its first moment; the ramp's timezone where a freeze has none; an offset goes before it."""
     document = validate_ramp(

@@ -25,6 +25,8 @@ def paths(asked: Request) -> list[str]:
     [
         ("2026-12-01T09:00:00+01:00", None, "2026-12-01T08:00:00.000Z"),
         ("2026-12-01T09:00", "Europe/Madrid", "2026-12-01T08:00:00.000Z"),
+        ("2026-12-01T09:00Z", None, "2026-12-01T09:00:00.000Z"),
+        ("2026-12-01T09:00+01:00", None, "2026-12-01T08:00:00.000Z"),
         ("2026-12-01T09:00:30", "UTC", "2026-12-01T09:00:30.000Z"),
         # The clocks go from 02:00 to 03:00, and from 03:00 to 02:00.
         ("2026-03-29T02:30", "Europe/Madrid", "2026-03-29T01:30:00.000Z"),
@@ -47,6 +49,7 @@ def test_a_time_is_an_instant(at: str, timezone: str | None, instant: str) -> No
         (5, None, "at", "not text"),
         ("2026-12-01T09:00", None, "at", "needs an offset"),
         ("2026-12-01T09:00:00Z", "Europe/Madrid", "at", "one of them is enough"),
+        ("2026-12-01T09:00Z", "Europe/Madrid", "at", "one of them is enough"),
         ("tomorrow", "Europe/Madrid", "at", "not a date and time"),
         ("2026-13-01T09:00", "Europe/Madrid", "at", "not a date and time"),
         ("2026-12-01", None, "at", "not a date and time"),

@@ -33,6 +33,12 @@ def test_what_is_no_moment_is_a_fault(text: str) -> None:
     assert caught.value.faults[0].path == "expires_at"
 
 
+def test_seconds_may_be_left_out() -> None:
+    """As people write a time: on the hour, with its offset."""
+    assert read_moment("2026-12-01T09:00Z", "at") == read_moment("2026-12-01T10:00:00+01:00", "at")
+    assert read_since("1970-01-01T01:00+01:00", 99, "since") == 0
+
+
 def test_since_is_a_length_or_a_moment() -> None:
     """``30m`` counts back from now, a moment is itself; a length of more than 100 years is a fault."""
     assert read_since("30m", 3_600_000, "since") == 1_800_000

@@ -17,6 +17,7 @@ from rheostat_server.adapters.evidence.prometheus.counting import (
     whole_arms,
 )
 from rheostat_server.adapters.evidence.prometheus.cursor import REPLICA_LABELS, Cursor, advanced
+from rheostat_server.errors import EvidenceUnavailable
 from rheostat_server.ports.evidence import ArmLook, Look
 from rheostat_server.ramps.promql import Matcher, Selector, counters_of
 from rheostat_server.ramps.terms import Queries, Term
@@ -49,14 +50,18 @@ class PrometheusScout:
             return Look(seconds=LOOK_S, problem=f"query failed: {error}")
 
     async def bounds(self, buckets: str) -> tuple[tuple[str, ...], str | None]:
-        """Return the bounds of a histogram's buckets."""
+        """Return the bounds of a histogram's buckets.
+
+        Raises:
+            EvidenceUnavailable: Prometheus did not answer.
+        """
         try:
             found = await self._client.values("le", buckets)
             if found:
                 return found, None
             return (), await self._why_no_buckets(buckets)
         except QueryFailedError as error:
-            return (), f"query failed: {error}"
+            raise EvidenceUnavailable(f"Prometheus did not answer: {error}") from error
 
     async def minutes(self, terms: Sequence[Term], asked_ms: int) -> tuple[tuple[tuple[int, int], ...], str | None]:
         """Return requests and bad requests minute by minute, over all series: from raw samples, resets seen."""

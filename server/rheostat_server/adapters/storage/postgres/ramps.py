@@ -73,7 +73,8 @@ class PostgresRamps:
             done: str = await self._connection.execute(
                 """
                 UPDATE ramps SET status = $3, live = $4, overlaid = $5, version = $2, plan = $6, state = $7,
-                    unit_key = $8, declared_ppm = $9, start_ppm = $10, before_ramp = $11, started_at_ms = $12
+                    unit_key = $8, declared_ppm = $9, start_ppm = $10, before_ramp = $11, started_at_ms = $12,
+                    origin = $13, digest = $14
                 WHERE id = $1 AND version = $2 - 1 AND status = 'draft'
                 """,
                 UUID(row.id),
@@ -88,6 +89,8 @@ class PostgresRamps:
                 row.start_ppm,
                 UUID(row.before_ramp) if row.before_ramp else None,
                 row.started_at_ms,
+                None if row.origin is None else msgspec.json.encode(row.origin).decode(),
+                None if row.origin is None else row.origin.digest,
             )
         except asyncpg.UniqueViolationError as error:
             raise _another(row) from error
