@@ -184,7 +184,13 @@ class RampWorld:
         self.sources = sources or {Family.REPORTED: ReportedEvidence(self.storage)}
         self.checks: dict[Family, CheckSource] = {Family.REPORTED: ReportedChecks(self.storage), **(checks or {})}
         self.ramps = RampService(
-            self.storage, self.clock, self.metrics, self.announced.extend, sources=best, watching=watching
+            self.storage,
+            self.clock,
+            self.metrics,
+            self.announced.extend,
+            sources=best,
+            watching=watching,
+            checks=self.checks,
         )
         self.flags = FlagService(self.storage, self.clock, OverlayRules(), self.announced.extend)
         self.outcomes = OutcomeService(self.storage, self.metrics, self.clock, group_seconds=0)

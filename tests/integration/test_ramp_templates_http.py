@@ -88,6 +88,25 @@ async def test_a_ramp_takes_what_it_does_not_say_from_the_template(api: Api) -> 
     assert (await api.ask("GET", f"{RAMPS}/{view['id']}"))["template_version"] == 1
 
 
+async def test_a_templates_block_is_translated_where_it_is_taken(api: Api) -> None:
+    """The template keeps Flagger's block; the start says what changes, and `rule: threshold` finds it."""
+    block = {"stepWeight": 20, "maxWeight": 40, "metrics": [{"name": "request-success-rate", "threshold": 99}]}
+    document = {"kind": "template", "key": "flagger", "analysis": block}
+    await api.ask("PUT", f"{TEMPLATES}/flagger", document, status=201)
+    assert (await api.ask("GET", f"{TEMPLATES}/flagger"))["document"] == document
+
+    view = await api.ask("POST", RAMPS, {"flag": FLAG, "template": "flagger"}, status=201)
+    assert (view["steps"], view["rule"]) == ([20, 40, 100], "guard")
+    assert any(note.startswith("analysis.threshold: ") for note in view["notes"])
+    await api.ask("POST", f"{RAMPS}/{view['id']}/abort", {})
+    counted = await api.ask("POST", RAMPS, {"flag": FLAG, "template": "flagger", "rule": "threshold"}, status=201)
+    assert (counted["steps"], counted["rule"], counted["counting"]["like"]) == ([20, 40, 100], "threshold", "flagger")
+    await api.ask("POST", f"{RAMPS}/{counted['id']}/abort", {})
+
+    refused = await api.ask("POST", RAMPS, {"flag": FLAG, "template": "flagger", "users": 20}, status=422)
+    assert {fault["path"] for fault in refused["faults"]} == {"analysis"}
+
+
 @pytest.mark.parametrize(
     ("changes", "path", "words"),
     [

@@ -1,6 +1,7 @@
 """Flagger's block on a real database and a real Prometheus: by the guard, and by ``rule: threshold``."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,9 +10,13 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from rheostat_server.adapters.evidence.prometheus.access import Access
 from rheostat_server.adapters.evidence.prometheus.checks import PrometheusChecks
 from rheostat_server.adapters.evidence.prometheus.client import PrometheusClient
+from rheostat_server.adapters.evidence.reported_checks import ReportedChecks
 from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.outcomes.model import Increment
 from rheostat_server.ports.evidence import CheckQuestion
+from rheostat_server.ports.storage import Transaction
 from rheostat_server.ramps.checks import Check
+from rheostat_server.ramps.evidence import ArmTotals
 from rheostat_server.ramps.model import Family, State
 from rheostat_server.ramps.replay import replay
 from rheostat_server.ramps.wire import RampView
@@ -146,6 +151,54 @@ async def test_without_traffic_every_check_fails(world: RampWorld) -> None:
     assert "request-success-rate has no value" in (await world.view(ramp.id)).why
 
 
+async def test_a_freeze_keeps_the_weight(world: RampWorld) -> None:
+    """By reports: checks go on, and the first good round after the freeze goes up."""
+    now = datetime.fromtimestamp(world.manual.wall_ms() / 1000, UTC)
+    begins, ends = (f"{now + timedelta(seconds=second):%Y-%m-%dT%H:%M:%SZ}" for second in (70, 200))
+    freeze = {"from": begins, "until": ends, "reason": "holidays"}
+    ramp = await started(world, rule="threshold", analysis={**BLOCK, "metrics": RATE}, freezes=[freeze])
+
+    assert any("holidays" in note for note in ramp.notes)
+    seen = await minutes(world, ramp.id, 5, Application(world, harm=0.0))
+
+    assert [view.exposure for view in seen] == [10, 10, 10, 20, 30]
+    assert seen[1].standing.shut is not None
+    assert "holidays" in seen[1].standing.line
+    await assert_replays(world, ramp.id)
+
+
+async def test_what_was_reported_is_added_up_within_the_window(world: RampWorld) -> None:
+    """Where one counts; what came too late, what the window has left behind, and the other arms, are left out."""
+    ramp = await started(world, rule="threshold", analysis={**BLOCK, "metrics": RATE})
+    now_ms = world.manual.wall_ms()
+    rows = [
+        Increment(epoch=1, exposure_ppm=0, from_ms=now_ms - ago_ms - 5, until_ms=now_ms - ago_ms, late=late,
+                  treatment=ArmTotals(ended=ended, bad=bad), control=ArmTotals(ended=7, bad=7))
+        for ago_ms, ended, bad, late in [(90_000, 1_000, 9, False), (60_000, 100, 50, False), (59_999, 10, 1, False),
+                                         (0, 20, 2, False), (0, 0, 0, False), (0, 5_000, 5_000, True)]
+    ]  # fmt: skip
+
+    async def add(tx: Transaction) -> None:
+        await tx.ramps.lock(ramp.id)
+        await tx.outcomes.append(ramp.id, rows[:1], now_ms - 90_000)
+        await tx.outcomes.append(ramp.id, rows[1:], now_ms)
+
+    await world.storage.run(add)
+    checks = tuple(Check(name=f"last {seconds:g} s", window_s=seconds) for seconds in (60.0, 120.0, 0.001))
+    reports = ReportedChecks(world.storage)
+    values = await reports.find(CheckQuestion(ramp=ramp.id, checks=checks[:2], asked_ms=now_ms))
+    assert [value.found for value in values] == [("90.0",), (repr(100 * (1_130 - 62) / 1_130),)]
+    [none] = await reports.find(CheckQuestion(ramp=ramp.id, checks=checks[:1], asked_ms=now_ms + 60_000))
+    assert none.found == ()
+
+    await reports.forget(ramp.id, [Check(name="a", window_s=45.0)], now_ms)
+    async with world.storage.transaction() as tx:
+        assert len(await tx.outcomes.inbox_after(ramp.id, 0)) == len(rows)
+    await reports.forget(ramp.id, [Check(name="a", window_s=44.0), Check(name="b", query="up", window_s=900)], now_ms)
+    async with world.storage.transaction() as tx:
+        assert len(await tx.outcomes.inbox_after(ramp.id, 0)) == len(rows) - 1
+
+
 async def test_what_no_check_looks_back_to_is_cleared_away(world: RampWorld) -> None:
     """Two windows of the inbox stay, and what was reported since."""
     ramp = await started(world, rule="threshold", analysis={**BLOCK, "metrics": RATE})
@@ -213,6 +266,25 @@ async def test_by_prometheus_both_built_in_metrics_are_asked(measured: RampWorld
     assert 0 < float(rate.said.removeprefix("is ")) < 99
     assert 0 < float(duration.said.removeprefix("is ")) <= 100
     await assert_replays(measured, ramp.id)
+
+
+async def test_checks_are_tried_without_a_ramp(measured: RampWorld) -> None:
+    """Each is asked once, and shown against what is wanted; what SDKs report is there once a ramp runs."""
+    metrics = [
+        {"name": "one", "query": "vector(1)", "thresholdRange": {"min": 2}},
+        {"name": "two", "query": "vector(2)", "thresholdRange": {"min": 2}},
+        {"name": "none", "query": "nothing_like_it", "thresholdRange": {"min": 2}},
+        {"name": "wrong", "query": 'label_replace(vector(1), "a", "b", "c", "(")', "thresholdRange": {"min": 2}},
+    ]
+    document = {"flag": FLAG, "rule": "threshold", "analysis": {**BLOCK, "metrics": metrics}}
+
+    tried = await measured.ramps.try_guardrails(PROJECT, ENVIRONMENT, document)
+
+    assert tried.guardrails == ()
+    assert [(one.name, one.said, one.good) for one in tried.checks[:3]] == [
+        ("one", "is 1", False), ("two", "is 2", True), ("none", "has no value", False)
+    ]  # fmt: skip
+    assert (tried.checks[3].good, bool(tried.checks[3].problem)) == (None, True)
 
 
 async def test_by_prometheus_slow_requests_are_taken_back(measured: RampWorld, prometheus: PrometheusServer) -> None:

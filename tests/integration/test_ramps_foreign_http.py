@@ -202,6 +202,21 @@ async def test_options_go_over_a_file_of_our_own(cli: Cli, node: RunningNode, tm
     assert (document["steps"], document["soak"], document["holdback"]) == ([10, 50], "4h", 2)
 
 
+async def test_the_checks_of_a_file_are_tried(node: RunningNode, cli: Cli, tmp_path: Path) -> None:
+    """What is counted from SDKs' reports needs a ramp; what needs a Prometheus is refused by its path."""
+    reported = "analysis: {stepWeight: 10, metrics: [{name: request-success-rate, threshold: 99}]}"
+    file = a_file(tmp_path, f"kind: ramp\nflag: checkout\nrule: threshold\n{reported}\n")
+    shown = await asyncio.to_thread(cli, "ramp", "guardrails", file)
+
+    assert shown.splitlines() == [
+        "request-success-rate is what SDKs report of the ramp, once it runs; wanted: at least 99"
+    ]
+    answer = await node.admin.post(
+        f"{ENVIRONMENT}/guardrails/try", json={"flag": "checkout", "rule": "threshold", "analysis": BLOCK}
+    )
+    assert (answer.status_code, [fault["path"] for fault in answer.json()["faults"]]) == (422, ["analysis.metrics[1]"])
+
+
 async def test_a_rollout_file_is_started_by_its_own_counting(cli: Cli, tmp_path: Path) -> None:
     """With `--rule threshold`; the panel says that no error is stated."""
     file = a_file(tmp_path, ROLLOUT)

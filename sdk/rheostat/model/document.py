@@ -215,7 +215,8 @@ class RampPlanDocument(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
 
     ``analysis`` (``canaryAnalysis``) is a block of Flagger's, with its ``metricTemplates`` and what the holes in them
     stand for (``template_values``); ``argo`` has ``steps``, ``analysis`` and ``analysisTemplates`` of Argo Rollouts.
-    Once checked, the guard's documents have none of these any more; ``rule: threshold`` counts by them.
+    Once checked, the guard's documents have none of these any more; ``rule: threshold`` counts by them, and a template
+    keeps them for the ramps that take it.
 
     Of ``rolling``: ``by`` is an attribute, each item of ``values`` a stage of users who have one of them, ``others``
     whether all other users are the last stage; or ``shards`` is how many equal parts of the line are the steps. Of

@@ -123,6 +123,7 @@ class Node:
         prometheus = prometheus_client(settings)
         replicas = frozenset(map(str.strip, settings.prometheus_replica_labels.split(",")))
         sources = evidence_sources(storage, prometheus, replicas)
+        checks = check_sources(storage, prometheus)
         self.controller = RampController(
             storage,
             sources,
@@ -132,7 +133,7 @@ class Node:
             node=name,
             tick_seconds=settings.tick_seconds,
             crowd=ReportedEvidence(storage),
-            checks=check_sources(storage, prometheus),
+            checks=checks,
         )
         watcher = OverlayRules()
         self.schedule = ScheduleRunner(
@@ -161,6 +162,7 @@ class Node:
             watching=watching,
             kills=kills,
             attendance=self.dead_man.attendance,
+            checks=checks,
         )
         self.drafts = DraftRunner(
             storage, clock, ramps.start_due, self.controller.lease, tick_seconds=settings.tick_seconds

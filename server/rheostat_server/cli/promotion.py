@@ -49,9 +49,12 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def killed_by(self) -> list[str]:
-        """The guardrails that the reason of a kill names."""
-        names = [str(guardrail["name"]) for guardrail in self.view.get("guardrails", ())]
-        return [name for name in names if self.outcome == "killed" and self.reason.startswith(f"{name}:")]
+        """The guardrail of the rule's last kill; none where a person killed, or what was promoted was killed since."""
+        if self.outcome != "killed" or self.view.get("status") != "killed":
+            return []
+        last: dict[str, Any] = next((one for one in reversed(self.decisions) if one["kind"] == "kill"), {})
+        decision = last.get("detail", {}).get("decision") or {}
+        return [str(decision["guardrail"])] if "guardrail" in decision else []
 
     @property
     def sentence(self) -> str:

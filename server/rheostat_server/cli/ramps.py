@@ -93,15 +93,15 @@ def start(
 def try_guardrails(session: Session, file: str, flag: str | None) -> None:
     """Show what the queries of a ramp document's guardrails return now; exits with 1 where one is wrong.
 
-    Nothing is started.
+    By `rule: threshold` each check is asked once. Nothing is started.
     """
     connection = session.connection
     document = _document(connection, flag, file, {})
     if not session.environment_given:
         connection.environment = str(document.get("environment") or connection.environment)
     body = connection.post(f"{connection.of_environment}/guardrails/try", document)
-    session.show(body, lambda console: _print_trial(console, body["guardrails"]))
-    if any(one["problem"] for one in body["guardrails"]):
+    session.show(body, lambda console: _print_trial(console, body["guardrails"], body["checks"]))
+    if any(one["problem"] for one in (*body["guardrails"], *body["checks"])):
         raise click.exceptions.Exit(1)
 
 
@@ -179,8 +179,16 @@ def _in_list(view: dict[str, Any]) -> str:
     return f"unattended for {duration(view['silent_s'])}; {line}" if view.get("attended") is False else line
 
 
-def _print_trial(console: Console, tried: list[dict[str, Any]]) -> None:
-    if not tried:
+def _print_trial(console: Console, tried: list[dict[str, Any]], checks: list[dict[str, Any]]) -> None:
+    for asked in checks:
+        line = f"{asked['name']} {asked['said']}; wanted: {asked['wanted']}"
+        verdict, style = {True: ("good", ""), False: ("fails", "bold red"), None: ("", "")}[asked["good"]]
+        if asked["problem"]:
+            style = "bold red"
+        print_prose(console, f"{line}: {verdict}" if verdict else line, style=style)
+        if asked["query"] is not None:
+            print_prose(console, f"from {asked['query']}", indent=2)
+    if not tried and not checks:
         console.print("No guardrail here reads queries: the server's own counts need no trial.")
     for one in tried:
         if one["problem"]:

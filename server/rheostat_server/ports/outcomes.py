@@ -115,6 +115,10 @@ class OutcomeStore(Protocol):
         """Forget increments up to this one (``None``: all), so many at most; return how many."""
         ...
 
+    async def forget_inbox_before(self, ramp_id: str, before_ms: int, limit: int) -> int:
+        """Forget increments that were appended before this time, so many at most; return how many."""
+        ...
+
     async def forget_units(self, ended_before_ms: int, limit: int) -> int:
         """Forget the units, reporters and increments of ramps that ended before this time, so many of each at most."""
         ...
@@ -125,6 +129,13 @@ class OutcomeStore(Protocol):
 
     async def inbox_after(self, ramp_id: str, seq: int, limit: int = 1000) -> list[InboxRow]:
         """Return the increments after this one, in commit order."""
+        ...
+
+    async def exposed_requests(self, ramp_id: str, since_ms: int) -> tuple[int, int]:
+        """Return how many requests of exposed users ended, and how many badly, in what was reported since then.
+
+        What covers nothing later than ``since_ms``, or came too late to be evidence, is left out.
+        """
         ...
 
     async def inbox_head(self, ramp_id: str) -> int:

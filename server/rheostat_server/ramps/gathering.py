@@ -96,16 +96,11 @@ class Gathering:
     async def _checked(self, row: RampRow) -> Evidence:
         """Return what the checks that are due now found, where a ramp counts those that fail."""
         at_ms = self._clock.wall_ms()
-        by_family: dict[Family, list[Check]] = {}
-        for check in due_checks(row.plan, row.state, at_ms):
-            by_family.setdefault(Family.REPORTED if check.query is None else Family.QUERIES, []).append(check)
-        answers = await asyncio.gather(
-            *(
-                _find(self._checks.get(family), CheckQuestion(ramp=row.id, checks=tuple(checks), asked_ms=at_ms))
-                for family, checks in by_family.items()
-            )
+        return Evidence(
+            at_ms=at_ms,
+            shut=shut_at(row.plan.advance_windows, row.plan.freezes, at_ms),
+            checks=await looked_at(self._checks, row.id, due_checks(row.plan, row.state, at_ms), at_ms),
         )
-        return Evidence(at_ms=at_ms, checks=tuple(value for answer in answers for value in answer))
 
     async def _epochs(self, row: RampRow) -> tuple[EpochMark, ...]:
         marks = self._marks.get(row.id)
@@ -148,6 +143,22 @@ class Gathering:
             # The guardrails still see, and may have to kill.
             log.exception("crowd_failed", ramp=row.id)
             return Crowd(cursor=cursor)
+
+
+async def looked_at(
+    sources: Mapping[Family, CheckSource], ramp: str, checks: Sequence[Check], at_ms: int
+) -> tuple[CheckValue, ...]:
+    """Return what the checks of a ramp find now, each where it is to be looked at."""
+    by_family: dict[Family, list[Check]] = {}
+    for check in checks:
+        by_family.setdefault(Family.REPORTED if check.query is None else Family.QUERIES, []).append(check)
+    answers = await asyncio.gather(
+        *(
+            _find(sources.get(family), CheckQuestion(ramp=ramp, checks=tuple(asked), asked_ms=at_ms))
+            for family, asked in by_family.items()
+        )
+    )
+    return tuple(value for answer in answers for value in answer)
 
 
 async def _find(source: CheckSource | None, question: CheckQuestion) -> tuple[CheckValue, ...]:

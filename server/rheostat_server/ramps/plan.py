@@ -22,7 +22,7 @@ from rheostat_server.ramps.plan_guardrails import ceiling_of, guardrails_of, rea
 from rheostat_server.ramps.plan_strategies import asked_steps, fitted, is_above, strategy_faults, with_strategy
 from rheostat_server.ramps.plan_threshold import threshold_plan, weight_faults
 from rheostat_server.ramps.remarks import users_to_kill
-from rheostat_server.ramps.strategies import made_steps, place_of_step, without_return
+from rheostat_server.ramps.strategies import made_steps, place_of_steps, without_return
 from rheostat_server.ramps.words import count, exposure
 
 _LADDER = (10_000, 50_000, 100_000, 250_000, 500_000, TOTAL_PPM)
@@ -111,7 +111,8 @@ def plan_of(
     # The first steps are skipped where they are in force, the last where it ends earlier: a fault names the right one.
     wanted = asked_steps(document, start_ppm)
     asked = len(wanted) - len(every) + len(steps) if wanted else 0
-    faults += [*strategy_faults(plan, rollout, wanted, now_ms), *_faults(plan, rollout, asked_steps=asked)]
+    place = place_of_steps(document)
+    faults += [*strategy_faults(plan, rollout, wanted, now_ms), *_faults(plan, rollout, asked_steps=asked, place=place)]
     if faults:
         raise Invalid(faults, "the ramp")
     return plan
@@ -198,7 +199,7 @@ def _acceptable(document: RampDocument) -> float | None:
     return DEFAULT_ACCEPTABLE
 
 
-def _faults(plan: Plan, rollout: Rollout, *, asked_steps: int) -> Iterator[Fault]:
+def _faults(plan: Plan, rollout: Rollout, *, asked_steps: int, place: str = "steps") -> Iterator[Fault]:
     if rollout.fallback is None:
         yield Fault("rollout", "a ramp needs a rollout with a fallback, which those not exposed get")
     if not 0 < plan.alpha <= _MOST_ALPHA:
@@ -217,10 +218,10 @@ def _faults(plan: Plan, rollout: Rollout, *, asked_steps: int) -> Iterator[Fault
         yield Fault("holdback", f"it would take the variant from users who have it at {exposure(plan.start_ppm)}")
     yield from without_return(plan)
     if plan.guarded and plan.users is not None:
-        yield from _too_few(plan, plan.users, asked_steps)
+        yield from _too_few(plan, plan.users, asked_steps, place)
 
 
-def _too_few(plan: Plan, users: int, asked_steps: int) -> Iterator[Fault]:
+def _too_few(plan: Plan, users: int, asked_steps: int, place: str) -> Iterator[Fault]:
     skipped = asked_steps - len(plan.steps) if asked_steps else 0
     for i, step in enumerate(plan.steps, start=skipped):
         share = treated_share(plan, step.exposure_ppm)
@@ -232,7 +233,7 @@ def _too_few(plan: Plan, users: int, asked_steps: int) -> Iterator[Fault]:
         first = _first_usable(plan, users)
         at = exposure(step.exposure_ppm)
         yield Fault(
-            place_of_step(plan.strategy, i, named=asked_steps > 0),
+            f"steps[{i}]" if place == "steps" else place,
             f"{at} exposes {exposed} of {count(users)} users, and can kill only after {needed} failing ones",
             f"the first usable step is {exposure(first)}"
             if first

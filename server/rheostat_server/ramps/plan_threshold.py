@@ -9,6 +9,7 @@ from rheostat.model.flag import Rollout
 from rheostat.model.shares import TOTAL_PPM, percent_to_ppm
 from rheostat_server.errors import Fault
 from rheostat_server.faults import Faults
+from rheostat_server.ramps.calendar_fields import freezes_of, windows_of
 from rheostat_server.ramps.checks import ArgoSchedule, ArgoStepPlan, Check, ThresholdPlan
 from rheostat_server.ramps.counting import ArgoMetric
 from rheostat_server.ramps.foreign.argo import ArgoCanary
@@ -30,16 +31,7 @@ def threshold_plan(
     document: RampDocument, *, project: str, rollout: Rollout, start_ppm: int, metrics: bool
 ) -> tuple[Plan, list[Fault]]:
     """Return the plan of a ramp that counts, and what is wrong with it. ``metrics``: there is a Prometheus."""
-    faults = Faults()
-    found = translated(msgspec.to_builtins(document), faults, project=project)
-    steps: tuple[Step, ...] = ()
-    counted: ThresholdPlan | None = None
-    if found.analysis is not None:
-        steps, counted = _flagger_steps(found.analysis), _flagger(found.analysis, document, project, faults, metrics)
-    elif found.argo is not None:
-        steps, counted = _argo_steps(found.argo), _argo(found.argo)
-        if counted.checks and not metrics:
-            faults.add("argo", f"its metrics are read from Prometheus, and {_NO_PROMETHEUS}", _SET_IT)
+    counted, steps, faults = counted_of(document, project=project, metrics=metrics)
     plan = Plan(
         project=project,
         environment=document.environment,
@@ -59,8 +51,27 @@ def threshold_plan(
         width_ppm=rollout.high - rollout.low,
         rule=THRESHOLD,
         threshold=counted,
+        advance_windows=windows_of(document),
+        freezes=freezes_of(document),
     )
-    return plan, [*faults.found, *weight_faults(plan, start_ppm)]
+    return plan, [*faults, *weight_faults(plan, start_ppm)]
+
+
+def counted_of(
+    document: RampDocument, *, project: str, metrics: bool
+) -> tuple[ThresholdPlan | None, tuple[Step, ...], tuple[Fault, ...]]:
+    """Return what a ramp counts and through which steps it goes, and what is wrong with the one."""
+    faults = Faults()
+    found = translated(msgspec.to_builtins(document), faults, project=project)
+    steps: tuple[Step, ...] = ()
+    counted: ThresholdPlan | None = None
+    if found.analysis is not None:
+        steps, counted = _flagger_steps(found.analysis), _flagger(found.analysis, document, project, faults, metrics)
+    elif found.argo is not None:
+        steps, counted = _argo_steps(found.argo), _argo(found.argo)
+        if counted.checks and not metrics:
+            faults.add("argo", f"its metrics are read from Prometheus, and {_NO_PROMETHEUS}", _SET_IT)
+    return counted, steps, faults.found
 
 
 def weight_faults(plan: Plan, start_ppm: int) -> list[Fault]:

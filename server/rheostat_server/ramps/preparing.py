@@ -20,7 +20,8 @@ from rheostat_server.ramps.watching import Watched
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A ramp that may start: its whole document, what it came from, and what a person should know of that.
 
-    ``reason`` is why somebody starts it again.
+    ``reason`` is why somebody starts it again. ``whole`` is the document with its template's fields, as both were
+    written.
     """
 
     document: RampDocument
@@ -28,6 +29,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     watched: Sequence[Watched] = ()
     reason: str = ""
+    whole: Mapping[str, Any] = {}
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -69,19 +71,20 @@ def prepared(given: dict[str, Any], environment: EnvironmentRow, templates: Mapp
     # Kept as it was written, with what the digest is of.
     origin = Origin(document=given, digest=digest_of(given))
     if key is None:
-        return Prepared(document=validate_ramp(given), origin=origin, notes=changes_of(given))
+        return Prepared(document=validate_ramp(given), origin=origin, notes=changes_of(given), whole=given)
     if key not in templates:
         raise Invalid([unknown_template(key, templates), *_own_faults(given)], "the ramp")
     template = templates[key]
     document, taken = validate_with(given, template.document)
-    changes = changes_of(with_template(given, template.document)[0])
+    whole, _ = with_template(given, template.document)
     by = "" if given.get("template") is not None else f", the default of {environment.key}"
     version = f", version {template.version}" if template.version else ""
     gave = ", ".join(taken) or "nothing: the document has all of it itself"
     return Prepared(
         document=document,
         origin=msgspec.structs.replace(origin, template=key, template_version=template.version or None),
-        notes=(f"template {key}{version}{by}: it gives {gave}", *changes),
+        notes=(f"template {key}{version}{by}: it gives {gave}", *changes_of(whole)),
+        whole=whole,
     )
 
 

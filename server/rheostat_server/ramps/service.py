@@ -1,23 +1,28 @@
 """What people do with ramps and kills."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
 from rheostat.clock import Clock
 from rheostat_server.errors import Fault, Invalid, NotFound
 from rheostat_server.outcomes.cover import COVER_MS
+from rheostat_server.ports.evidence import CheckSource
 from rheostat_server.ports.metrics import Metrics
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
 from rheostat_server.ramps.controller import labels_of
 from rheostat_server.ramps.dead_man import Attendance
+from rheostat_server.ramps.foreign.translation import THRESHOLD
+from rheostat_server.ramps.gathering import looked_at
 from rheostat_server.ramps.kill_service import KillService
 from rheostat_server.ramps.kill_wire import kill_view
 from rheostat_server.ramps.kills import KillOrder, kill_flag, revive_flag
-from rheostat_server.ramps.model import Action, Status
+from rheostat_server.ramps.model import Action, Family, Status
+from rheostat_server.ramps.plan_threshold import counted_of
 from rheostat_server.ramps.preparing import changes_of, given_document
 from rheostat_server.ramps.records import KINDS, acted
+from rheostat_server.ramps.standing_threshold import check_trials
 from rheostat_server.ramps.starter import Once, RampStarter, Started
 from rheostat_server.ramps.starting import Sources
 from rheostat_server.ramps.transition import act
@@ -57,6 +62,7 @@ class RampService:
         watching: Watching | None = None,
         kills: KillService | None = None,
         attendance: Callable[[str], Attendance | None] = lambda _: None,
+        checks: Mapping[Family, CheckSource] | None = None,
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -65,6 +71,7 @@ class RampService:
         self.starter = RampStarter(storage, clock, metrics, announce, sources=sources, watching=watching or Watching())
         self._kills = kills or KillService(storage, clock)
         self._attendance = attendance
+        self._checks = checks or {}
 
     async def start(self, project: str, environment: str, data: object, *, actor: str) -> RampView:
         """Start the ramp that a document describes, as ``start_once``."""
@@ -116,7 +123,7 @@ class RampService:
         return TranslationView(document=document, changes=changes_of(given))
 
     async def try_guardrails(self, project: str, environment: str, data: object) -> TrialList:
-        """Return what the queries of a ramp document's guardrails return now. Nothing is started.
+        """Return what the queries of a ramp document's guardrails, or its checks, return now. Nothing is started.
 
         Raises:
             Invalid: the document has faults, or a guardrail names what there is not.
@@ -125,7 +132,15 @@ class RampService:
         async with self._storage.transaction() as tx:
             there = await tx.environments.get(project, environment)
         prepared = await self.starter.prepare(there, data)
-        return TrialList(tuple(map(trial_view, prepared.watched)))
+        if prepared.document.rule != THRESHOLD:
+            return TrialList(tuple(map(trial_view, prepared.watched)))
+        counted, _, faults = counted_of(prepared.document, project=project, metrics=Family.QUERIES in self._checks)
+        if faults or counted is None:
+            raise Invalid(faults, "the ramp")
+        # What SDKs report belongs to a ramp, and none runs yet.
+        asked = [check for check in counted.checks if check.query is not None]
+        values = await looked_at(self._checks, "", asked, self._clock.wall_ms())
+        return TrialList((), check_trials(counted, values))
 
     async def all(self, project: str, environment: str, *, flag: str | None = None, limit: int = 100) -> RampList:
         """Return an environment's ramps, newest first, or raise ``NotFound``."""

@@ -179,7 +179,7 @@ def _line(plan: Plan, state: State, guardrails: tuple[GuardrailStanding, ...], n
             unproved = treated_share(plan, state.exposure_ppm) == 0 or plan.baseline is not None
             next_words = state.why if unproved and plan.guarded else _next(plan, state, guardrails, now_ms)
             if plan.threshold is not None:
-                next_words = standing_words(plan, state, now_ms)
+                next_words = "; ".join(filter(None, (standing_words(plan, state, now_ms), shut_words(state, now_ms))))
             return f"running at {at}{_of_steps(plan, state)}: {next_words.removeprefix(f'{at}: ')}"
         case _ if state.status in LIVE and under_way(state) is Status.ARMING:
             return f"{state.status.value} while arming: {state.why}"

@@ -1,14 +1,15 @@
 """How the counting of failed checks stands, in figures for people. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from rheostat_server.ramps.checks import Check, CheckValue, Round, ThresholdPlan, ThresholdState
-from rheostat_server.ramps.counting import FlaggerPlan
+from rheostat_server.ramps.counting import FlaggerPlan, Measurement
 from rheostat_server.ramps.model import LIVE, Plan, State
 from rheostat_server.ramps.threshold import bounds_words
-from rheostat_server.ramps.threshold_values import said
+from rheostat_server.ramps.threshold_argo import measurement_of
+from rheostat_server.ramps.threshold_values import number_of, said
 from rheostat_server.ramps.words import count, duration
 
 
@@ -19,6 +20,21 @@ class CheckStanding(msgspec.Struct, frozen=True, kw_only=True):
     query: str | None
     wanted: str
     said: str
+
+
+class CheckTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """A check that was looked at once, before a ramp starts. ``said`` is what was found, ``wanted`` what is good.
+
+    ``good`` is ``None`` where nothing can be told: what SDKs report of a ramp is there once it runs (``query`` is
+    ``None``), or an analysis is inconclusive. ``problem`` says why it could not be looked at.
+    """
+
+    name: str
+    query: str | None
+    wanted: str
+    said: str
+    good: bool | None
+    problem: str | None = None
 
 
 class CountingStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +79,33 @@ def counting_standing(plan: Plan, state: State, now_ms: int) -> CountingStanding
             )
             for place, check in enumerate(counted.checks)
         ),
+    )
+
+
+def check_trials(counted: ThresholdPlan, values: Sequence[CheckValue]) -> tuple[CheckTrial, ...]:
+    """Return what each check found against what is wanted. ``values`` are of the checks that have a query."""
+    found = {value.name: value for value in values}
+    return tuple(_trial(counted, place, check, found.get(check.name)) for place, check in enumerate(counted.checks))
+
+
+def _trial(counted: ThresholdPlan, place: int, check: Check, value: CheckValue | None) -> CheckTrial:
+    wanted = _wanted(counted, place)
+    if value is None:
+        said_now = "is what SDKs report of the ramp, once it runs"
+        return CheckTrial(name=check.name, query=check.query, wanted=wanted, said=said_now, good=None)
+    if counted.flagger is not None:
+        number = number_of(check, value)
+        good: bool | None = number is not None and counted.flagger.checks[place].bounds.hold(number)
+    else:
+        measured = measurement_of(check, value)
+        good = None if measured is Measurement.INCONCLUSIVE else measured is Measurement.SUCCESSFUL
+    return CheckTrial(
+        name=check.name,
+        query=check.query,
+        wanted=wanted,
+        said=said(check, value),
+        good=None if value.problem else good,
+        problem=value.problem or None,
     )
 
 

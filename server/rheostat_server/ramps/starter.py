@@ -18,6 +18,7 @@ from rheostat_server.ports.storage import EnvironmentRow, Storage, Transaction
 from rheostat_server.ramps.calendar_fields import start_ms_of
 from rheostat_server.ramps.controller import labels_of
 from rheostat_server.ramps.drafts import keep_draft, start_draft
+from rheostat_server.ramps.foreign.translation import in_block
 from rheostat_server.ramps.lease import LeaseLostError
 from rheostat_server.ramps.model import Status
 from rheostat_server.ramps.preparing import Prepared, Template, given_document, prepared, read_templates
@@ -251,7 +252,7 @@ class RampStarter:
         if ramp.document.unguarded:
             return ramp
         watched = await self._watching.of(ramp.document, project, self._clock.wall_ms())
-        if faults := faults_of(watched):
+        if faults := in_block(faults_of(watched), ramp.whole):
             raise Invalid(faults, "the ramp")
         return replace(ramp, watched=watched)
 

@@ -17,6 +17,7 @@ from rheostat_server.ports.ramps import Origin, RampRow
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.cutting import beginning_at
 from rheostat_server.ramps.few import TELLING_PREFLIGHT_S
+from rheostat_server.ramps.foreign.translation import in_block
 from rheostat_server.ramps.identifiers import time_ordered_id
 from rheostat_server.ramps.ladder import reached_ppm
 from rheostat_server.ramps.model import Family, Plan
@@ -169,7 +170,7 @@ async def planned(
             now_ms=at_ms,
         )
     except Invalid as error:
-        raise Invalid([*error.faults, *faults], "the ramp") from error
+        raise Invalid([*in_block(error.faults, prepared.whole), *faults], "the ramp") from error
     if faults:
         raise Invalid(faults, "the ramp")
     return plan if prepared.origin.from_ppm is None else beginning_at(plan, prepared.origin.from_ppm)

@@ -8,7 +8,7 @@ import msgspec
 from rheostat.model.document import RampDocument, RampStrategy, StepDocument
 from rheostat.model.shares import TOTAL_PPM, percent_to_ppm, ppm_to_percent
 from rheostat_server.errors import Fault
-from rheostat_server.faults import Fields, spelled
+from rheostat_server.faults import Faults, Fields, spelled
 from rheostat_server.ramps.model import Plan
 
 MOST_STEPS: Final = 100
@@ -83,19 +83,31 @@ def made_steps(document: RampDocument) -> tuple[StepDocument, ...]:
     return tuple(StepDocument(exposure=ppm_to_percent(ppm)) for ppm in _made(document))
 
 
-def place_of_step(strategy: str, index: int, *, named: bool) -> str:
-    """Return the path of what a step comes from; ``named``: the document names its steps."""
-    if makes_steps(strategy):
-        return "first_weight" if strategy == RampStrategy.EXPONENTIAL else "step_weight"
-    return f"steps[{index}]" if named else "users"
+def place_of_steps(document: RampDocument) -> str:
+    """Return the path of what the steps of a plan come from: ``steps`` where the document names them."""
+    match document.strategy:
+        case RampStrategy.LINEAR:
+            return "step_weight"
+        case RampStrategy.EXPONENTIAL:
+            return "first_weight"
+        case RampStrategy.BLUE_GREEN:
+            return "strategy"
+        case _ if document.shards is not None:
+            return "shards"
+        case _:
+            # Without steps the plan makes them by the users whom it knows of.
+            return "steps" if document.steps else "users"
 
 
-def check_return(fields: Fields, document: RampDocument) -> None:
-    """Note the fault of a blue-green ramp that nothing would take back, as far as its document tells."""
+def check_return(document: RampDocument, faults: Faults, path: str) -> None:
+    """Note the fault of a blue-green ramp that nothing would take back, as far as its document tells.
+
+    ``path`` is what makes it blue-green.
+    """
     if document.strategy is not RampStrategy.BLUE_GREEN or document.unguarded or document.holdback > 0:
         return
     if not any(guardrail.threshold is not None and guardrail.kill is not False for guardrail in document.guardrails):
-        fields.fault("strategy", _NO_RETURN, _A_RETURN)
+        faults.add(path, _NO_RETURN, _A_RETURN)
 
 
 def without_return(plan: Plan) -> Iterator[Fault]:

@@ -11,7 +11,9 @@ from rheostat_server.faults import Faults, Fields, did_you_mean
 from rheostat_server.flags.keys import key_at
 from rheostat_server.flags.tags import tags_at
 from rheostat_server.flags.values import checked
-from rheostat_server.ramps.validate import NO_TEMPLATE, validate_ramp
+from rheostat_server.ramps.foreign.translation import ARGO, BLOCKS
+from rheostat_server.ramps.foreign.translation import FIELDS as FOREIGN_FIELDS
+from rheostat_server.ramps.validate import NO_TEMPLATE, validate_plan, validate_ramp
 
 _OWN: Final = ("kind", "key", "owner", "description", "tags")
 _OF_A_RAMP: Final = {
@@ -44,7 +46,7 @@ def validate_template(data: object) -> TemplateDocument:
     rest = {name: value for name, value in given.items() if name not in _OWN and name not in _OF_A_RAMP}
     ramp = _BLANK
     try:
-        ramp = validate_ramp({**rest, "flag": "any", "environment": "any"})
+        ramp = validate_plan({**rest, "flag": "any", "environment": "any"})
     except Invalid as error:
         for fault in error.faults:
             faults.add(fault.path, fault.message, fault.hint)
@@ -69,10 +71,17 @@ def template_named(given: Mapping[str, Any], by_default: str | None) -> str | No
 def with_template(given: Mapping[str, Any], template: TemplateDocument) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the ramp document with the template's fields beneath its own, and which came from the template.
 
-    A field counts as the document's own if it is there, also as null: then it is as without a template.
+    A field counts as the document's own if it is there, also as null: then it is as without a template. With a block of
+    Flagger's or Argo Rollouts' of its own it takes none of the template's.
     """
     plan = msgspec.to_builtins(template)
-    taken = tuple(name for name in plan if name not in _OWN and name not in given)
+    blocks = [name for name in BLOCKS if name in given]
+    without = {*_OWN, *given, *(BLOCKS if blocks else ())}
+    if blocks and all(given[name] is None for name in blocks):
+        without.update(FOREIGN_FIELDS)
+    elif ARGO in blocks:
+        without.add("metricTemplates")
+    taken = tuple(name for name in plan if name not in without)
     own = {name: value for name, value in given.items() if name != "template"}
     return {**own, **{name: plan[name] for name in taken}}, taken
 

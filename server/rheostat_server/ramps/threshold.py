@@ -14,6 +14,7 @@ from rheostat_server.ramps.model import LIVE, Gate, Plan, State, Status
 from rheostat_server.ramps.threshold_argo import argo_due_checks, argo_observed, argo_waits, argo_words, begun_argo
 from rheostat_server.ramps.threshold_values import number_of, said
 from rheostat_server.ramps.verdicts import Advance, Decision, Hold, KillRamp, Promote
+from rheostat_server.ramps.waiting import shut_words
 from rheostat_server.ramps.words import duration, exposure
 
 PERCENT_PPM = 10_000
@@ -56,7 +57,7 @@ def due_checks(plan: Plan, state: State, at_ms: int) -> tuple[Check, ...]:
 def observe_threshold(counted: ThresholdPlan, state: State, evidence: Evidence) -> State:
     """Return the state after an observation: the round judged, if one was due; status and step as they were."""
     before = state.threshold or ThresholdState()
-    seen = replace(state, observed_ms=evidence.at_ms, observations=state.observations + 1)
+    seen = replace(state, observed_ms=evidence.at_ms, observations=state.observations + 1, shut=evidence.shut)
     if counted.argo is not None:
         return argo_observed(counted, counted.argo, seen, before, evidence)
     if counted.flagger is None or evidence.at_ms < before.next_ms:
@@ -67,10 +68,13 @@ def observe_threshold(counted: ThresholdPlan, state: State, evidence: Evidence) 
 def decide_threshold(plan: Plan, state: State, now_ms: int) -> Decision:
     """Return what to do at ``now_ms``. A failed round moves nothing; the one after the last allowed takes it back.
 
-    A person's pause keeps it from going up, and never from going back.
+    A person's pause keeps it from going up, and never from going back. What the calendar keeps from going up is asked
+    for again: by Flagger's rule at the next good round, by that of Argo Rollouts at once when it opens.
     """
     so_far = state.threshold or ThresholdState()
     fresh = so_far.judged_ms == now_ms
+    # Argo's step does not move while the calendar is shut, and asks for the same each time.
+    asks = fresh or (so_far.argo is not None and state.shut is not None)
     if fresh and so_far.verdict is Round.ROLL_BACK:
         return KillRamp(NAME, so_far.because)
     if state.status is Status.PAUSED:
@@ -80,12 +84,13 @@ def decide_threshold(plan: Plan, state: State, now_ms: int) -> Decision:
         return Promote(f"{at}: a person ended the last step")
     if waits := _waits(plan, state, so_far):
         return Hold(Status.AWAITING_APPROVAL, f"{at}: {waits}")
-    if so_far.verdict is Round.PROMOTE and is_last(plan, state) and (fresh or not _judged_here(state, so_far)):
+    if so_far.verdict is Round.PROMOTE and is_last(plan, state) and (asks or not _judged_here(state, so_far)):
         return Promote(f"{at}: {so_far.because}")
-    if fresh and so_far.verdict in {Round.RAISE, Round.PROMOTE}:
+    if asks and so_far.verdict in {Round.RAISE, Round.PROMOTE}:
         to_step = len(plan.steps) - 1 if so_far.verdict is Round.PROMOTE else state.step + 1
         return Advance(to_step, f"{at}: {so_far.because}; going to {exposure(plan.steps[to_step].exposure_ppm)}")
-    return Hold(Status.RUNNING, f"{at}: {standing_words(plan, state, now_ms)}")
+    shut = shut_words(state, now_ms)
+    return Hold(Status.RUNNING, f"{at}: {standing_words(plan, state, now_ms)}" + (f"; {shut}" if shut else ""))
 
 
 def standing_words(plan: Plan, state: State, now_ms: int) -> str:

@@ -21,7 +21,8 @@ from rheostat_server.ramps.threshold_values import numbers_of, said
 from rheostat_server.ramps.words import duration
 
 PERCENT_PPM = 10_000
-_BAD = (Measurement.FAILED, Measurement.ERROR)
+_WAITING = (Round.NONE, Round.PAUSE)
+_GOING_UP = (Round.RAISE, Round.PROMOTE)
 
 
 def begun_argo(now_ms: int) -> ArgoProgress:
@@ -83,7 +84,7 @@ def argo_observed(
             rounds=before.rounds + bool(evidence.checks),
             failed_checks=sum(result.failed for result in found.values()),
             # What merely goes on waiting is nothing new.
-            judged_ms=before.judged_ms if verdict in {Round.NONE, Round.PAUSE} else at_ms,
+            judged_ms=before.judged_ms if verdict in _WAITING or (state.shut and verdict in _GOING_UP) else at_ms,
             verdict=verdict,
             because=because,
             values=_latest(before.values, evidence.checks),
@@ -110,6 +111,8 @@ def argo_words(schedule: ArgoSchedule, state: State, so_far: ThresholdState, now
         return failed
     step = schedule.steps[progress.step]
     at = f"step {progress.step + 1} of {len(schedule.steps)}"
+    if step.weight is not None:
+        return f"{at}, {failed}"
     if step.metrics is not None:
         return f"{at} measures, {failed}"
     left_s = (step.pause_s or 0.0) - (now_ms - progress.stepped_ms) / 1000
@@ -145,10 +148,10 @@ def _measured(
 ) -> ArgoResult:
     if not argo_due(metric, result, now_s):
         return result
-    return argo_measured(metric, result, _measurement(check, named.get(check.name)), now_s)
+    return argo_measured(metric, result, measurement_of(check, named.get(check.name)), now_s)
 
 
-def _measurement(check: Check, value: CheckValue | None) -> Measurement:
+def measurement_of(check: Check, value: CheckValue | None) -> Measurement:
     """Return what an answer means: without conditions all is good, with both neither is inconclusive."""
     if value is None or value.problem:
         return Measurement.ERROR
@@ -195,22 +198,27 @@ def _ended(
 def _stepped(
     schedule: ArgoSchedule, progress: ArgoProgress, state: State, at_ms: int, *, approved: bool
 ) -> tuple[ArgoProgress, Round, str, bool]:
-    """Return where it has come to, what that asks for, why, and whether a person's approval was used up."""
+    """Return where it has come to, what that asks for, why, and whether a person's approval was used up.
+
+    While the calendar is shut it asks for the next weight, and stays before it.
+    """
     set_ppm = 0
     for step in schedule.steps[: progress.step]:
         set_ppm = max(set_ppm, (step.weight or 0) * PERCENT_PPM)
     if set_ppm > state.exposure_ppm:
         # It was to be set, and something kept it from that: the pause after it has not begun.
-        return replace(progress, stepped_ms=at_ms), Round.RAISE, f"step {progress.step} of {len(schedule.steps)}", False
+        stepped = progress if state.shut else replace(progress, stepped_ms=at_ms)
+        return stepped, Round.RAISE, f"step {progress.step} of {len(schedule.steps)}", False
     used = False
     while progress.step < len(schedule.steps):
         step = schedule.steps[progress.step]
         after = replace(progress, step=progress.step + 1, stepped_ms=at_ms, inline=())
         if step.weight is not None:
             set_ppm = max(set_ppm, step.weight * PERCENT_PPM)
-            progress = after
             if set_ppm > state.exposure_ppm:
-                return progress, Round.RAISE, f"step {progress.step} of {len(schedule.steps)}", used
+                because = f"step {after.step} of {len(schedule.steps)}"
+                return progress if state.shut else after, Round.RAISE, because, used
+            progress = after
             continue
         # Who advanced it by hand went past what stands before the weight that it has now.
         if set_ppm >= state.exposure_ppm:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec import structs
+
 from rheostat.model.document import RampDocument, RampStrategy, StepDocument
 from rheostat.model.duration import duration_ms
 from rheostat.model.flag import DEFAULT_ROLLOUT
@@ -21,6 +23,7 @@ DEFAULT_ALPHA: Final = 0.01
 NO_TEMPLATE: Final = "none"
 """In place of a template's key: it takes none."""
 MOST_HOLDBACK: Final = 50
+_EVERYBODY: Final = 100
 
 _RAMP: Final = (
     "kind",
@@ -70,14 +73,34 @@ def validate_ramp(data: object) -> RampDocument:
     """
     faults = Faults()
     found = translated(data, faults)
-    document = _check_ramp(found.document, faults)
+    analysis = found.analysis
+    at_once = analysis is not None and analysis.iterations > 0
+    strategy_at = f"{analysis.path}.iterations" if analysis is not None and at_once else "strategy"
+    document = _check_ramp(found.document, faults, strategy_at=strategy_at)
     if document.rule == THRESHOLD:
         check_threshold(data, found, faults)
     faults.raise_any("the ramp document")
     return document
 
 
-def _check_ramp(data: object, faults: Faults) -> RampDocument:
+def validate_plan(data: Mapping[str, Any]) -> RampDocument:
+    """Return the document with a block of Flagger's or Argo Rollouts' as it was given, which is checked all the same.
+
+    For plans that are kept: what the block comes to depends on the ramp that takes it.
+
+    Raises:
+        Invalid: as ``validate_ramp``.
+    """
+    checked = validate_ramp(data)
+    if checked.rule == THRESHOLD or not any(data.get(name) is not None for name in FOREIGN_FIELDS):
+        return checked
+    own = {name: value for name, value in data.items() if name not in FOREIGN_FIELDS}
+    # Where the steps come from, and what nobody would take back, was judged by what the block comes to.
+    kept = _check_ramp(own, Faults())
+    return structs.replace(kept, **foreign_fields(Fields(data, "", Faults(), tuple(data))))
+
+
+def _check_ramp(data: object, faults: Faults, *, strategy_at: str = "strategy") -> RampDocument:
     fields = Fields(data, "", faults, _RAMP)
     if isinstance(data, Mapping):
         fields.required("flag", "environment")
@@ -127,7 +150,7 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         start_at=calendar.start_at,
         timezone=calendar.timezone,
         template=key_at(fields, "template", "template's key"),
-        to=_check_to(fields),
+        to=_check_to(fields, strategy),
         rule="threshold" if by_threshold else "guard",
         **(foreign_fields(fields) if by_threshold else {}),
         by=rolling.by,
@@ -138,14 +161,18 @@ def _check_ramp(data: object, faults: Faults) -> RampDocument:
         until=comparison.until,
         sample=comparison.sample,
     )
-    strategies.check_return(fields, document)
+    strategies.check_return(document, faults, strategy_at)
     return document
 
 
-def _check_to(fields: Fields) -> int | float | None:
+def _check_to(fields: Fields, strategy: RampStrategy) -> int | float | None:
     to = fields.percent("to")
     if to is not None and to <= 0:
         fields.fault("to", "a ramp goes up to more than 0 percent")
+        return None
+    if to is not None and to < _EVERYBODY and strategy is RampStrategy.BLUE_GREEN:
+        hint = "leave it out, or say strategy: custom and name the steps"
+        fields.fault("to", "a blue-green ramp goes to all users at once", hint)
         return None
     return to
 

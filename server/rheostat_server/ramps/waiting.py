@@ -22,7 +22,8 @@ def by_calendar(plan: Plan, state: State, decision: Decision, now_ms: int) -> De
         case NextStage(why=why) if plan.preflight_s == 0:
             status = Status.RUNNING
         case Promote(why=why) if releases(plan, state):
-            status = Status.SOAKING
+            # By `rule: threshold` nothing soaks before a promotion.
+            status = Status.RUNNING if state.soaking_since_ms is None else Status.SOAKING
         case _:
             return decision
     # What comes after the last semicolon says where it would go now.

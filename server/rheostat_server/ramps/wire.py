@@ -17,7 +17,7 @@ from rheostat_server.ramps.model import Action, Plan
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.rolling import stage_words
 from rheostat_server.ramps.standing import GuardrailStanding, Standing, standing
-from rheostat_server.ramps.standing_threshold import CountingStanding, counting_standing
+from rheostat_server.ramps.standing_threshold import CheckTrial, CountingStanding, counting_standing
 from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.web.decoding import Body, Text
 from rheostat_server.web.times import rfc3339, rfc3339_or_none
@@ -185,9 +185,10 @@ class TrialView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrialList(msgspec.Struct, frozen=True):
-    """The guardrails that read queries, in the document's order."""
+    """The guardrails that read queries, in the document's order; by ``rule: threshold`` its checks in their place."""
 
     guardrails: tuple[TrialView, ...]
+    checks: tuple[CheckTrial, ...] = ()
 
 
 class RampList(msgspec.Struct, frozen=True):

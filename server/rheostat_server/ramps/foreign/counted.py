@@ -5,7 +5,19 @@ from typing import Any, Final
 
 from rheostat_server.faults import Faults, Fields, object_at
 from rheostat_server.ramps.foreign.translation import Translation
+from rheostat_server.ramps.guardrails import MOST_GUARDRAILS
 
+_NOT_HERE: Final = {
+    "to": (
+        "rule: threshold goes to all users when its checks are good",
+        "leave it out, or have the guard decide: leave out rule: threshold",
+    ),
+    "gate": (
+        "the block says where a person approves",
+        "leave it out; in Flagger's block a webhook of type confirm-traffic-increase waits for a person at each step, "
+        "in Argo's a step {pause: {}}",
+    ),
+}
 _THE_GUARDS: Final = (
     "guardrails",
     "alpha",
@@ -30,9 +42,13 @@ def check_threshold(data: object, found: Translation, faults: Faults) -> None:
         if not len(faults):
             faults.add("rule", "rule: threshold counts checks, and none are named", "add analysis, or argo")
         return
-    for name in _THE_GUARDS:
-        if name in object_at(data, "", Faults()):
-            faults.add(name, "this is the guard's, and rule: threshold has none", "leave it out")
+    given = object_at(data, "", Faults())
+    # As null it is not there: so a document sheds what its template says.
+    for name in (name for name in _THE_GUARDS if given.get(name) is not None):
+        faults.add(name, "this is the guard's, and rule: threshold has none", "leave it out")
+    for name in (name for name in _NOT_HERE if given.get(name) is not None):
+        faults.add(name, *_NOT_HERE[name])
+    _too_many(found, faults)
     if found.analysis is not None and found.analysis.iterations:
         faults.add(
             f"{found.analysis.path}.iterations",
@@ -46,6 +62,15 @@ def check_threshold(data: object, found: Translation, faults: Faults) -> None:
                     faults.add(
                         check.path, f"{check.name} is measured without end, and its step waits for it", "count: 5"
                     )
+
+
+def _too_many(found: Translation, faults: Faults) -> None:
+    if found.analysis is not None and len(found.analysis.metrics) > MOST_GUARDRAILS:
+        faults.add(f"{found.analysis.path}.metrics", f"a ramp has at most {MOST_GUARDRAILS} metrics", "leave some out")
+    if found.argo is not None:
+        measured = (*found.argo.background, *(check for step in found.argo.steps for check in step.checks or ()))
+        if len({check.name for check in measured if not check.advisory}) > MOST_GUARDRAILS:
+            faults.add("argo", f"a ramp has at most {MOST_GUARDRAILS} metrics", "leave some out")
 
 
 def foreign_fields(fields: Fields) -> dict[str, Any]:

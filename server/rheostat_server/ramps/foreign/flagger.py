@@ -25,6 +25,8 @@ DEFAULT_WINDOW: Final = "1m"
 MOST_FAILED: Final = 1_000_000
 MOST_ITERATIONS: Final = 10_000
 GREATEST: Final = 1e15
+MOST_WINDOW_S: Final = 86_400.0
+"""How far a metric looks back at most: what was reported is kept for twice as long, and each round adds it up."""
 
 _ANALYSIS: Final = (
     "interval",
@@ -126,22 +128,24 @@ def check_analysis(
         max_weight=_weight(fields, "maxWeight"),
         promotion_step=_weight(fields, "stepWeightPromotion"),
         iterations=_count(fields, "iterations", MOST_ITERATIONS),
-        gates=check_webhooks(fields, changes),
     )
+    weights = () if found.iterations else _climb(found.counting)
+    last = weights[-1] if weights else TOTAL_WEIGHT
+    gates = check_webhooks(fields, changes, last=last, at_once=found.iterations > 0)
+    found = msgspec.structs.replace(found, weights=weights, gates=gates)
     _refuse_routing(fields)
     changes.left_out(fields, _LEFT_OUT)
     if fields.raw("mirror") is not True and ("mirror" in fields or "mirrorWeight" in fields):
         changes.left_out(fields, dict.fromkeys(("mirror", "mirrorWeight"), "nothing is mirrored"))
     if found.iterations:
         return found
-    weights = _climb(found.counting)
     if not weights and not any(name in fields for name in ("stepWeight", "stepWeights")):
         faults.add(
             path, "nothing says how far each step goes", "stepWeight: 10, stepWeights: [1, 5, 25], or iterations"
         )
     elif not weights and len(faults) == 0:
         faults.add(fields.at("stepWeight"), "with a step of 0 it never moves", "such as 10")
-    return msgspec.structs.replace(found, weights=weights)
+    return found
 
 
 def _climb(plan: FlaggerPlan) -> tuple[int, ...]:
@@ -227,7 +231,7 @@ def _metric(
     name = fields.text("name") or ""
     if not name:
         fields.fault("name", "a metric has a name", f"such as {SUCCESS_RATE}")
-    window_s = length_at(fields, "interval") if fields.raw("interval") else 60.0
+    window_s = length_at(fields, "interval", most_s=MOST_WINDOW_S) if fields.raw("interval") else 60.0
     window = str(fields.raw("interval") or DEFAULT_WINDOW)
     written = fields.text("query", longest=16_384)
     query_at = "query"

@@ -1,6 +1,6 @@
 """Flagger's block as a ramp that the guard decides: our fields, and what changes in meaning. Pure."""
 
-from typing import Any, Final
+from typing import Any
 
 from rheostat.model.document import RampStrategy
 from rheostat_server.faults import Faults
@@ -11,8 +11,6 @@ from rheostat_server.ramps.foreign.guard_queries import guardrail_of, plain
 from rheostat_server.ramps.foreign.lengths import length_text
 from rheostat_server.ramps.guardrails import SUCCESS_RATE
 
-_BLUE_GREEN: Final = "blue-green"
-
 
 def guarded(analysis: FlaggerAnalysis, given: frozenset[str], faults: Faults, changes: Changes) -> dict[str, Any]:
     """Return the ramp document's fields. ``given`` are the block's fields, each of which has a line in ``changes``."""
@@ -21,7 +19,7 @@ def guarded(analysis: FlaggerAnalysis, given: frozenset[str], faults: Faults, ch
     fields: dict[str, Any] = {}
     if analysis.iterations:
         fields |= _all_at_once(analysis, changes)
-    else:
+    elif analysis.weights:
         fields["steps"] = _steps(analysis, given, changes)
         fields["min_dwell"] = interval
         changes.say(f"{path}.interval", f"a step lasts {interval} at least, and is left when it is proved harmless")
@@ -69,10 +67,8 @@ def _all_at_once(analysis: FlaggerAnalysis, changes: Changes) -> dict[str, Any]:
     changes.say(
         f"{path}.iterations", f"{watched}. Flagger checks before it switches; a flag has no users before it does"
     )
-    if _BLUE_GREEN in set(RampStrategy):
-        return {"strategy": _BLUE_GREEN, "soak": soak}
-    step: Any = {"exposure": TOTAL_WEIGHT, "gate": "manual"} if analysis.gates.promotion else TOTAL_WEIGHT
-    return {"steps": [step], "soak": soak}
+    fields = {"strategy": RampStrategy.BLUE_GREEN.value, "soak": soak}
+    return {**fields, "gate": "manual"} if analysis.gates.promotion or analysis.gates.increase else fields
 
 
 def _guardrail(metric: FlaggerMetric, faults: Faults, changes: Changes) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ def length_text(seconds: float) -> str:
     return duration_text(round(seconds * 1000))
 
 
-def length_at(fields: Fields, name: str) -> float | None:
+def length_at(fields: Fields, name: str, *, most_s: float = _LONGEST_S) -> float | None:
     """Return a length above 0 in seconds; ``None`` where the field is absent or faulty."""
     text = fields.text(name)
     if text is None or text == "":
@@ -52,7 +52,8 @@ def length_at(fields: Fields, name: str) -> float | None:
     except ValueError:
         fields.fault(name, f"{spelled(text)} is not a length of time", _SUCH)
         return None
-    if not 0 < seconds <= _LONGEST_S:
-        fields.fault(name, "a length of time is above 0 here, and at most a year", _SUCH)
+    if not 0 < seconds <= most_s:
+        most = "a year" if most_s == _LONGEST_S else f"{most_s / _UNITS_S['h']:g} h"
+        fields.fault(name, f"a length of time is above 0 here, and at most {most}", _SUCH)
         return None
     return seconds

@@ -1,10 +1,11 @@
 """A ramp document that holds Flagger's or Argo Rollouts' block: our own document, and what changes in meaning. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from rheostat_server.errors import Fault
 from rheostat_server.faults import Faults, Fields, object_at
 from rheostat_server.ramps.foreign import argo_guard, flagger_guard
 from rheostat_server.ramps.foreign.argo import ArgoCanary, check_argo
@@ -37,7 +38,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_foreign(data: object) -> bool:
     """Whether the document holds a block of somebody else's."""
-    return isinstance(data, Mapping) and any(name in data for name in FIELDS)
+    return isinstance(data, Mapping) and any(data.get(name) is not None for name in FIELDS)
 
 
 def translated(data: object, faults: Faults, *, project: str = "$project") -> Translation:
@@ -55,7 +56,7 @@ def translated(data: object, faults: Faults, *, project: str = "$project") -> Tr
         if blocks:
             faults.add(blocks[1], f"{blocks[0]} says already how the ramp goes", "leave out one of the two")
         else:
-            name = next(name for name in FIELDS if name in given)
+            name = next(name for name in FIELDS if given.get(name) is not None)
             faults.add(name, "this belongs to a block of Flagger's or Argo Rollouts'", "add analysis, or leave it out")
         return Translation(document=kept)
     [block] = blocks
@@ -87,6 +88,27 @@ def translated(data: object, faults: Faults, *, project: str = "$project") -> Tr
         ours = argo_guard.guarded(canary, faults, changes)
     _say_defaults(given, ours, changes)
     return Translation(document=_together(kept, ours), changes=changes.lines, analysis=analysis, argo=canary)
+
+
+def in_block(faults: Sequence[Fault], given: Mapping[str, Any]) -> list[Fault]:
+    """Return the faults of a plan with their places in the document; what its block made is named by the block."""
+    block = next((name for name in BLOCKS if given.get(name) is not None), None)
+    if block is None:
+        return list(faults)
+    own = given.get("guardrails")
+    return [
+        msgspec.structs.replace(fault, path=_place(fault.path, block, len(own) if isinstance(own, list) else 0))
+        for fault in faults
+    ]
+
+
+def _place(path: str, block: str, own_guardrails: int) -> str:
+    name, _, rest = path.partition("[")
+    if name == "guardrails" and rest:
+        return path if int(rest.partition("]")[0]) < own_guardrails else block
+    if name == "strategy":
+        return f"{block}.iterations"
+    return block if name in _SAID_BY_THE_BLOCK else path
 
 
 def _say_uncounted(analysis: FlaggerAnalysis | None, canary: ArgoCanary | None, changes: Changes) -> None:

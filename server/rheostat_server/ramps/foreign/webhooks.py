@@ -46,8 +46,11 @@ class Gates(msgspec.Struct, frozen=True):
     promotion: bool = False
 
 
-def check_webhooks(fields: Fields, changes: Changes) -> Gates:
-    """Return the gates among the webhooks of an analysis; a fault for each that keeps a promise of its own."""
+def check_webhooks(fields: Fields, changes: Changes, *, last: int, at_once: bool) -> Gates:
+    """Return the gates among the webhooks of an analysis; a fault for each that keeps a promise of its own.
+
+    ``last`` is the weight from which it promotes; ``at_once``: it switches all users.
+    """
     if fields.raw("webhooks") is None:
         return Gates()
     found: set[str] = set()
@@ -63,12 +66,16 @@ def check_webhooks(fields: Fields, changes: Changes) -> Gates:
             changes.say(where, f"left out: {name} is told what happened; Rheostat's own notifications do that")
         elif kind == "confirm-traffic-increase":
             found.add(kind)
-            changes.say(where, f"instead of asking {name}, each step waits for `rheostat ramp approve`")
+            waits = (
+                f"{last} % waits for `rheostat ramp approve` before its soak; nobody is asked before all users have it"
+                if at_once
+                else "each step waits for `rheostat ramp approve` before the next; nobody is asked before the first"
+            )
+            changes.say(where, f"instead of asking {name}, {waits}")
         elif kind == "confirm-promotion":
             found.add(kind)
-            changes.say(
-                where, f"instead of asking {name}, the last step before 100 % waits for `rheostat ramp approve`"
-            )
+            then = " before its soak" if at_once else ""
+            changes.say(where, f"instead of asking {name}, {last} % waits for `rheostat ramp approve`{then}")
         else:
             message, hint = _REFUSED[kind]
             fields.faults.add(where, f"{name} ({kind}): {message}", hint)

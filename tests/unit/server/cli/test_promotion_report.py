@@ -36,7 +36,8 @@ def a_promotion(outcome: Outcome = "killed", reason: str = REASON, **changes: An
     base: dict[str, Any] = {
         "flag": "checkout", "project": "default", "environment": "production", "outcome": outcome, "reason": reason,
         "seconds": 61.26, "view": a_view(),
-        "decisions": [{"at": "2026-11-29T12:01:00.000Z", "kind": "kill", "why": reason}],
+        "decisions": [{"at": "2026-11-29T12:01:00.000Z", "kind": "kill", "why": reason,
+                       "detail": {"decision": {"kind": "kill", "guardrail": "errors"}}}],
     }  # fmt: skip
     return Promotion(**{**base, **changes})
 
@@ -94,6 +95,19 @@ def test_a_kill_is_a_failure_of_the_ramp_and_of_what_killed_it() -> None:
     assert cases["errors"].findtext("system-out") == evidence(a_guardrail())
     properties = {one.get("name"): one.get("value") for one in suite.findall("properties/property")}
     assert (properties["outcome"], properties["ramp"], properties["template"]) == ("killed", "r1", "careful")
+
+
+def test_what_killed_is_known_from_the_rules_own_record() -> None:
+    """Not from the words of the reason, which in a rolling ramp begin with the stage."""
+    said = f"region us: {REASON}"
+    rolling = a_promotion(reason=said, view=a_view(why=said))
+
+    assert rolling.killed_by == ["errors"]
+    assert suite_of(rolling).get("failures") == "2"
+    by_hand = {"at": "2026-11-29T12:02:00.000Z", "kind": "kill", "why": REASON, "detail": {"action": "kill"}}
+    assert a_promotion(decisions=[by_hand]).killed_by == []
+    assert a_promotion(decisions=[]).killed_by == []
+    assert a_promotion(view=a_view("promoted")).killed_by == []
 
 
 @pytest.mark.parametrize("outcome", ["held", "timeout", "aborted", "error", "interrupted"])

@@ -17,6 +17,7 @@ from rheostat_server.ramps.records import acted, decided, happened, worth_keepin
 from rheostat_server.ramps.threshold import due_checks
 from rheostat_server.ramps.transition import act, start, transition
 from rheostat_server.ramps.validate import validate_ramp
+from rheostat_server.ramps.windows import shut_at
 from tests.unit.server.ramps.foreign_builders import a_ramp
 
 ROLLOUT = Rollout(exposure_ppm=0, split={"on": 1.0}, salt="checkout-v2", fallback="off")
@@ -88,7 +89,8 @@ class Ride:
         due = due_checks(self.plan, self.state, at_ms)
         self.asked += [(self.second, check.name) for check in due]
         found = tuple(value_of(check.name, self.values(check.name, self.second)) for check in due)
-        evidence = Evidence(at_ms=at_ms, checks=found)
+        shut = shut_at(self.plan.advance_windows, self.plan.freezes, at_ms)
+        evidence = Evidence(at_ms=at_ms, checks=found, shut=shut)
         observed = observe(self.plan, self.state, evidence)
         decision = decide(self.plan, observed, at_ms)
         after = transition(self.plan, observed, decision, at_ms)

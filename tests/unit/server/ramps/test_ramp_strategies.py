@@ -12,9 +12,11 @@ from rheostat_server.errors import Fault, Invalid
 from rheostat_server.ramps.model import Family, Gate, Plan
 from rheostat_server.ramps.plan import plan_of
 from rheostat_server.ramps.remarks import remarks
-from rheostat_server.ramps.strategies import MOST_STEPS, made_steps
+from rheostat_server.ramps.strategies import MOST_STEPS, made_steps, place_of_steps
 from rheostat_server.ramps.validate import validate_ramp
 from tests.unit.server.ramps.test_ramp_plan import ROLLOUT
+
+TWO = Rollout(exposure_ppm=0, split={"on": 1.0, "off": 1.0}, salt="checkout", fallback="off")
 
 CEILING = {"metric": "request-success-rate", "threshold": 99}
 SLOW = {"metric": "request-duration", "threshold": 500}
@@ -75,6 +77,39 @@ def test_exponential_multiplies(weights: dict[str, Any], steps: list[float]) -> 
 def test_blue_green_is_one_step() -> None:
     """Everybody at once."""
     assert steps_of("blue-green", holdback=2) == [100]
+    assert steps_of("blue-green", holdback=2, to=100) == [100]
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        (a_ramp("rolling", shards=100), "shards"),
+        (a_ramp("a-b", baseline="on", sample=100), "users"),
+        (a_ramp("canary"), "users"),
+        (a_ramp("canary", steps=[5]), "steps"),
+        (a_ramp("linear", step_weight=5), "step_weight"),
+        (a_ramp("exponential"), "first_weight"),
+        (a_ramp("blue-green", holdback=2), "strategy"),
+    ],
+)
+def test_what_is_wrong_with_a_step_is_named_by_what_made_it(document: dict[str, Any], path: str) -> None:
+    """A field that is in the document, or the number of users that its steps are from."""
+    assert place_of_steps(validate_ramp(document)) == path
+
+
+def test_shards_with_too_few_users_are_named_as_shards() -> None:
+    """No document with them has steps."""
+    faults = faults_of(a_ramp("rolling", shards=100, users=200))
+
+    assert faults
+    assert {fault.path for fault in faults} == {"shards"}
+
+
+def test_a_comparison_without_steps_with_too_few_users_names_them() -> None:
+    """Its one exposure is the one in force."""
+    faults = faults_of(a_ramp("a-b", baseline="on", sample=100, users=100), start_ppm=10_000, rollout=TWO)
+
+    assert [fault.path for fault in faults] == ["users"]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +142,7 @@ def test_blue_green_is_one_step() -> None:
         (a_ramp("blue-green", guardrails=[{**CEILING, "kill": False}]), "strategy", "needs a holdback"),
         (a_ramp("blue-green", guardrails=[{"metric": "request-success-rate"}]), "strategy", "needs a holdback"),
         (a_ramp("linear", step_weight=10, gate="auto"), "gate", "no gate auto"),
+        (a_ramp("blue-green", holdback=2, to=50), "to", "goes to all users at once (leave it out"),
     ],
 )  # fmt: skip
 def test_a_fault_is_named_by_its_path(data: dict[str, Any], path: str, part: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from rheostat.model.document import StepDocument, TemplateDocument
 from rheostat_server.errors import Fault, Invalid
+from rheostat_server.ramps.preparing import changes_of
 from rheostat_server.ramps.template import (
     template_named,
     unknown_template,
@@ -120,6 +121,67 @@ def test_a_custom_ramp_may_take_its_steps_from_a_template() -> None:
     document, _ = validate_with(a_ramp(strategy="custom", template="careful"), CAREFUL)
 
     assert len(document.steps) == 3
+
+
+ANALYSIS: dict[str, Any] = {
+    "stepWeight": 10,
+    "maxWeight": 50,
+    "metrics": [
+        {
+            "name": "own",
+            "thresholdRange": {"max": 0.05},
+            "query": 'sum(rate(x{f="{{ flag }}",e="{{ environment }}",arm="treatment",code="500"}[1m])) '
+            '/ sum(rate(x{f="{{ flag }}",e="{{ environment }}",arm="treatment"}[1m]))',
+        }
+    ],
+}
+FLAGGER = validate_template(a_template(analysis=ANALYSIS, soak="1h"))
+PLACED = 'f="checkout",e="production"'
+
+
+def test_a_block_is_kept_as_it_was_given() -> None:
+    """What it comes to depends on the ramp that takes it."""
+    assert (FLAGGER.analysis, FLAGGER.steps, FLAGGER.guardrails, FLAGGER.soak) == (ANALYSIS, (), (), "1h")
+    assert validate_template(msgspec.to_builtins(FLAGGER)) == FLAGGER
+    alias = validate_template(a_template(canaryAnalysis=ANALYSIS))
+    assert msgspec.to_builtins(alias)["canaryAnalysis"] == ANALYSIS
+    with pytest.raises(Invalid) as caught:
+        validate_template(a_template(analysis={**ANALYSIS, "stepWeight": "x"}))
+    assert [fault.path for fault in caught.value.faults] == ["analysis.stepWeight"]
+
+
+def test_a_templates_block_is_translated_for_the_flag_and_environment_that_take_it() -> None:
+    """Its holes, and the lines that say what changes in meaning."""
+    document, taken = validate_with(a_ramp(template="careful"), FLAGGER)
+
+    assert taken == ("soak", "analysis")
+    assert [step.exposure for step in document.steps] == [10, 20, 30, 40, 50, 100]
+    assert PLACED in str(document.guardrails[0].bad)
+    whole, _ = with_template(a_ramp(template="careful"), FLAGGER)
+    assert any(line.startswith("analysis.threshold: ") for line in changes_of(whole))
+
+
+def test_a_templates_block_can_be_counted() -> None:
+    """By the template's rule, or by the document's."""
+    block = {name: value for name, value in msgspec.to_builtins(FLAGGER).items() if name != "soak"}
+    for template, own in [(block, {"rule": "threshold"}), ({**block, "rule": "threshold"}, {})]:
+        document, _ = validate_with(a_ramp(**own), validate_template(template))
+        assert (document.rule, document.analysis) == ("threshold", ANALYSIS)
+    document, _ = validate_with(a_ramp(rule="threshold", soak=None), FLAGGER)
+    assert document.analysis == ANALYSIS
+
+
+def test_a_documents_own_block_goes_before_the_templates() -> None:
+    """Whosever it is; and null takes none, with what stands beside it."""
+    argo = {"steps": [{"setWeight": 5}]}
+    beside = [{"name": "errors", "query": "up"}]
+    template = validate_template(a_template(analysis=ANALYSIS, metricTemplates=beside))
+
+    assert with_template(a_ramp(argo=argo), template)[1] == ()
+    assert with_template(a_ramp(canaryAnalysis=ANALYSIS), template)[1] == ("metricTemplates",)
+    assert [step.exposure for step in validate_with(a_ramp(argo=argo), template)[0].steps] == [5, 100]
+    document, taken = validate_with(a_ramp(analysis=None, steps=[7]), template)
+    assert (taken, [step.exposure for step in document.steps]) == ((), [7])
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,11 @@ class PostgresOutcomes(PostgresUnits, PostgresReporters):
         where = "ramp_id = $2 AND ($3::bigint IS NULL OR seq <= $3) ORDER BY seq"
         return await self._forget("ramp_inbox", where, limit, uuid.UUID(ramp_id), up_to_seq)
 
+    async def forget_inbox_before(self, ramp_id: str, before_ms: int, limit: int) -> int:
+        """Forget increments that were appended before this time."""
+        where = "ramp_id = $2 AND at_ms < $3 ORDER BY seq"
+        return await self._forget("ramp_inbox", where, limit, uuid.UUID(ramp_id), before_ms)
+
     async def forget_units(self, ended_before_ms: int, limit: int) -> int:
         """Forget the units and increments of ramps that ended before this time."""
         most = 0
@@ -163,6 +168,21 @@ class PostgresOutcomes(PostgresUnits, PostgresReporters):
             limit,
         )
         return [InboxRow(row["seq"], row["at_ms"], _INCREMENT.decode(row["body"])) for row in rows]
+
+    async def exposed_requests(self, ramp_id: str, since_ms: int) -> tuple[int, int]:
+        """Return how many requests of exposed users ended, and how many badly, in what was reported since then."""
+        row = await self._connection.fetchrow(
+            """
+            SELECT coalesce(sum((row -> 'treatment' ->> 'ended')::bigint), 0)::bigint AS ended,
+                   coalesce(sum((row -> 'treatment' ->> 'bad')::bigint), 0)::bigint AS bad
+            FROM (SELECT body::jsonb AS row FROM ramp_inbox WHERE ramp_id = $1 AND at_ms > $2) rows
+            WHERE (row ->> 'until_ms')::bigint > $2 AND NOT coalesce((row ->> 'late')::boolean, false)
+            """,
+            uuid.UUID(ramp_id),
+            since_ms,
+        )
+        assert row is not None, "a sum is a row"
+        return row["ended"], row["bad"]
 
     async def inbox_head(self, ramp_id: str) -> int:
         """Return the number of the ramp's newest increment."""
