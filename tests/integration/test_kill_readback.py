@@ -351,7 +351,7 @@ async def test_what_everybody_applied_is_asked_of_seldom(world: RampWorld, monke
     """After its bound once a minute, and shown all the time; who comes without it then is told all the same."""
     one, two = Instance(world, 1), Instance(world, 2)
     await one.report()
-    kill = (await world.kill()).kills[0].id
+    kill = (await world.kill()).kills[0].kill_id
     one.applies(kill)
     await one.report()
     alarms = HeardAlarms()
@@ -379,7 +379,7 @@ async def test_of_many_kills_a_round_asks_of_some_in_turn(world: RampWorld, monk
     for number in range(5):
         key = f"flag-{number}"
         await world.flags.put(PROJECT, key, {**flag_document(), "key": key}, ADMIN, condition=ANY, restart_ramp=False)
-        kills.append((await world.kill(flag=key)).kills[0].id)
+        kills.append((await world.kill(flag=key)).kills[0].kill_id)
         world.manual.advance(1)
     watcher = Watcher(world, HeardAlarms())
     asked = counted_asks(monkeypatch)
