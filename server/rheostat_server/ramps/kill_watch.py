@@ -39,6 +39,9 @@ class _Asked(NamedTuple):
     settled: bool
 
 
+_NEVER = _Asked(0, 0, 0, False)
+
+
 class KillWatch:
     """Reads back the kills of the last hour, on every node, and tells once of one after which exposure stays.
 
@@ -111,7 +114,7 @@ class KillWatch:
             or not asked.settled
             or now_ms - asked.at_ms >= SETTLED_LOOK_MS
         ]
-        due.sort(key=lambda kill: asked.round if (asked := self._asked.get(kill.kill_id)) else 0)
+        due.sort(key=lambda kill: self._asked.get(kill.kill_id, _NEVER).round)
         return due[:MOST_ASKED]
 
     async def _raise(self, event: AlarmEvent) -> None:
