@@ -21,6 +21,7 @@ from rheostat_server.ramps.model import Action, Family, Status
 from rheostat_server.ramps.overlay_rules import OverlayRules
 from tests.integration.blind_source import SometimesBlind
 from tests.integration.ramp_picture import Declared, Picture, check_between, check_log, check_now, picture, same
+from tests.integration.ramp_plans import PLANS, SHORT
 from tests.integration.ramp_world import (
     ADMIN,
     FLAG,
@@ -30,22 +31,6 @@ from tests.integration.ramp_world import (
     ramp_world,
 )
 
-SHORT: dict[str, Any] = {"min_dwell": "0s", "soak": "2s"}
-PLANS: dict[str, dict[str, Any]] = {
-    "with a pre-flight": {**SHORT, "preflight": "3s", "steps": [10, 50, 100]},
-    "at once": {**SHORT, "preflight": "0s", "max_dwell": "1s", "steps": [20, 60], "holdback": 0},
-    "gated": {**SHORT, "preflight": "0s", "steps": [{"exposure": 10, "gate": "manual"}, 50, 97], "keep_holdback": True},
-    "kills the flag": {**SHORT, "preflight": "2s", "steps": [25, 90], "kill": "flag", "on_blind": "retreat"},
-    "unguarded": {**SHORT, "unguarded": True, "min_dwell": "1s", "steps": [30, 80]},
-    "few users": {**SHORT, "preflight": "0s", "users": 40, "steps": [50, 100], "holdback": 0},
-    "with a ceiling": {
-        **SHORT,
-        "preflight": "2s",
-        "steps": [10, 50, 100],
-        "guardrails": [{"metric": "request-success-rate", "threshold": 95}],
-    },
-}
-"""Names are for the report of a failure."""
 EXPOSURES = (0, 5, 20, 60, 90, 100)
 ASKED = [Action.ADVANCE, Action.PAUSE, Action.RESUME, Action.APPROVE, Action.ABORT]
 WRITES = ("the same", "adopt", "the same", "what spoils", "the owner", "what spoils", "exposure", "enabled", "archive")

@@ -15,15 +15,19 @@ from rheostat_server.ramps.decide import proved
 from rheostat_server.ramps.evidence import Sight
 from rheostat_server.ramps.few import is_manual
 from rheostat_server.ramps.ladder import step_at, treated_share
-from rheostat_server.ramps.model import LIVE, GuardrailState, Plan, State, Status
+from rheostat_server.ramps.model import LIVE, Action, GuardrailState, Plan, State, Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.replay import replay
-from rheostat_server.ramps.verdicts import Advance, Begin, Hold, Promote, Soak
+from rheostat_server.ramps.verdicts import Advance, Begin, Hold, NextStage, Promote, Soak
+from rheostat_server.ramps.windows import shut_at
 from rheostat_server.streaming.decoding import snapshot_of
-from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, without_cursors
+from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, region_of, without_cursors
 
-USERS = [Context(f"user-{number}") for number in range(300)]
+USERS = [
+    Context.of(name, {} if (region := region_of(name)) is None else {"region": region})
+    for name in (f"user-{number}" for number in range(300))
+]
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -65,6 +69,12 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
         kept = over.plan.holdback_ppm if over.plan.keep_holdback and not over.live else 0
         return min(over.state.exposure_ppm, TOTAL_PPM - kept)
 
+    @property
+    def left_out(self) -> bool:
+        """Whether a rolling ramp that was promoted has left others out: another cannot go on from two exposures."""
+        over = next((row for row in self.ramps if row.overlaid), None)
+        return over is not None and not over.live and bool(over.plan.stages and over.plan.stages[-1].values)
+
 
 async def picture(world: RampWorld, declared: Declared) -> Picture:
     """Return what is there now: users are evaluated by the engine, on the snapshot of what is served."""
@@ -96,8 +106,26 @@ def should_be_exposed(now: Picture) -> frozenset[str]:
         ppm = over.state.exposure_ppm
         keeps = over.live or over.plan.keep_holdback
         holdback_ppm = over.plan.holdback_ppm if keeps else 0
-    below = min(ppm, TOTAL_PPM - holdback_ppm)
-    return frozenset(str(user.targeting_key) for user in USERS if place(said.salt, str(user.targeting_key)) < below)
+    return frozenset(
+        name
+        for user in USERS
+        for name in [str(user.targeting_key)]
+        if place(said.salt, name) < min(ppm if over is None else _ppm_of(over, name), TOTAL_PPM - holdback_ppm)
+    )
+
+
+def _ppm_of(over: RampRow, name: str) -> int:
+    """Return the exposure of a user, by the stage of a rolling ramp that has the user's region, or all others."""
+    plan, state = over.plan, over.state
+    if not plan.stages:
+        return state.exposure_ppm
+    values = [stage.values for stage in plan.stages]
+    of = [index for index, each in enumerate(values) if region_of(name) in each or not each]
+    if not of:
+        return plan.start_ppm
+    if not over.live or of[0] == state.stage:
+        return state.exposure_ppm
+    return plan.steps[-1].exposure_ppm if of[0] < state.stage else plan.start_ppm
 
 
 def check_now(now: Picture) -> None:
@@ -113,6 +141,9 @@ def check_now(now: Picture) -> None:
             assert row.state.exposure_ppm == 0
             assert now.kills, "a killed ramp is held down by a kill"
             assert now.exposed == frozenset()
+        if row.state.status is Status.DRAFT:
+            assert not row.overlaid, "nothing of a draft is in force"
+            assert row.state.exposed_since_ms is None
         if row.state.status is Status.ABORTED:
             assert row.state.exposure_ppm == row.plan.start_ppm
         if row.live and row.state.exposed_since_ms is None:
@@ -136,13 +167,15 @@ def check_between(before: Picture, now: Picture) -> None:
         steps = row.version - was.version
         assert steps >= 0
         assert 0 <= row.state.epoch - was.state.epoch <= steps
-        assert (row.plan, row.unit_key, row.declared_ppm) == (was.plan, was.unit_key, was.declared_ppm)
+        was_draft = was.state.status is Status.DRAFT
+        if not was_draft:
+            assert (row.plan, row.unit_key, row.declared_ppm) == (was.plan, was.unit_key, was.declared_ppm)
         assert (row.state == was.state and row.overlaid == was.overlaid) or steps > 0
         if was.state.status is not row.state.status or was.state.epoch != row.state.epoch:
             moved = True
         if was.overlaid != row.overlaid:
             moved = True
-        if not was.live:
+        if not was.live and not was_draft:
             assert not row.live, "what is over stays over"
             assert was.state.status is row.state.status or was.state.status is Status.KILLED
     assert not moved or now.audit > before.audit, "every change is in the audit"
@@ -160,14 +193,26 @@ def check_log(row: RampRow, decisions: Sequence[DecisionRow]) -> None:
     for stored, again in zip(decisions, replay(decisions), strict=True):
         assert again.differences == ()
         record = msgspec.json.decode(stored.body, type=DecisionRecord)
-        if stored.seq > 1:
-            _check_step(plan, before, again.state, record)
+        if stored.seq > 1 and record.plan is not None:
+            assert before.status is Status.DRAFT, "a plan is made anew for a draft that starts"
+            plan = record.plan
+        elif stored.seq > 1:
+            _check_step(plan, before, again.state, record, stored.at_ms)
         before = again.state
     assert without_cursors(before) == without_cursors(row.state)
 
 
-def _check_step(plan: Plan, before: State, after: State, record: DecisionRecord) -> None:
-    assert abs(after.step - before.step) <= 1
+def _check_step(plan: Plan, before: State, after: State, record: DecisionRecord, at_ms: int) -> None:
+    by_rule = isinstance(record.decision, NextStage)
+    if after.stage != before.stage:
+        assert after.stage == before.stage + 1
+        assert before.step == len(plan.steps) - 1, "a stage is left from its last step"
+        assert after.step <= 0
+        assert by_rule or record.action is Action.ADVANCE
+    else:
+        assert abs(after.step - before.step) <= 1
+    if record.evidence is not None and _exposes_more(before, after):
+        assert shut_at(plan.advance_windows, plan.freezes, at_ms) is None, "went up while its calendar was shut"
     assert after.epoch - before.epoch in {0, 1}
     up = after.exposure_ppm > before.exposure_ppm
     if record.evidence is None:
@@ -176,14 +221,19 @@ def _check_step(plan: Plan, before: State, after: State, record: DecisionRecord)
         return
     seen = observe(plan, before, record.evidence)
     assert not up or isinstance(record.decision, Begin | Advance)
-    if isinstance(record.decision, Begin | Advance | Soak | Promote):
+    if isinstance(record.decision, Begin | Advance | NextStage | Soak | Promote):
         assert before.status is not Status.PAUSED
         assert all(eye.sight is Sight.SEEN for eye in seen.guardrails.values())
         assert before.exposed_since_ms is None or not any(eye.holding for eye in seen.guardrails.values())
-    if isinstance(record.decision, Advance | Soak) and plan.guarded:
+    if isinstance(record.decision, Advance | NextStage | Soak) and plan.guarded:
         assert _is_proved(plan, seen)
     if before.status is Status.PAUSED and isinstance(record.decision, Hold):
         assert after.status is Status.PAUSED
+
+
+def _exposes_more(before: State, after: State) -> bool:
+    begun = after.stage != before.stage and after.exposed_since_ms is not None
+    return begun or after.exposure_ppm > before.exposure_ppm
 
 
 def _is_proved(plan: Plan, seen: State) -> bool:

@@ -82,6 +82,22 @@ def without_cursors(state: State) -> State:
     return msgspec.structs.replace(state, guardrails=guardrails)
 
 
+def region_of(user: str) -> str | None:
+    """Return where a user is; of every third it is not known."""
+    return ("eu", "us", None)[int(user.removeprefix("user-")) % 3]
+
+
+def _exposure_of(overlay: RampOverlay, user: str) -> int | None:
+    """Return the exposure of a user, in ppm; ``None`` where a rolling ramp is at others."""
+    cells = overlay.cells
+    if cells is None:
+        return overlay.exposure_ppm
+    region = region_of(user)
+    if region in cells.done or not (cells.rest or region in cells.now):
+        return None
+    return cells.exposure_ppm
+
+
 class Application:
     """An application of ``users`` users whose exposed requests fail at ``harm``, all others at ``usual``.
 
@@ -118,9 +134,11 @@ class Application:
             key = bytes.fromhex(overlay.unit_key or "")
             for unit in self.random.choices(list(self.places), k=requests):
                 at = self.places[unit]
+                if (exposure_ppm := _exposure_of(overlay, unit)) is None:
+                    continue
                 arm = arm_of(overlay, ROLLOUT, at)
                 assert arm is not None
-                exposed = not is_held_back(at, overlay.holdback_ppm) and is_exposed(at, overlay.exposure_ppm)
+                exposed = not is_held_back(at, overlay.holdback_ppm) and is_exposed(at, exposure_ppm)
                 rate = self.harm if exposed else 0.3 if at < self.unlucky_below else self.usual
                 bad = self.random.random() < rate
                 self.served += 1

@@ -10,14 +10,18 @@ from rheostat.model.kill import KillScope
 from rheostat.model.outcome import Applied, Batch, Row
 from rheostat_server.adapters.metrics.watches import PrometheusWatches
 from rheostat_server.adapters.storage.postgres.pool import Database
+from rheostat_server.adapters.storage.postgres.readback import PostgresReadback
 from rheostat_server.errors import NotFound
+from rheostat_server.flags.service import ANY
 from rheostat_server.outcomes.pruning import READBACK_MEMORY_MS, forget_readback
 from rheostat_server.outcomes.service import OutcomeService
+from rheostat_server.ports.ramps import KillRow
 from rheostat_server.ramps.kill_service import KillService
 from rheostat_server.ramps.kill_watch import KillWatch
 from rheostat_server.ramps.kill_wire import ReadbackView
 from rheostat_server.ramps.model import Action
-from tests.integration.ramp_world import ENVIRONMENT, FLAG, PROJECT, RampWorld, flag_document, ramp_world
+from rheostat_server.ramps.readback import Heard
+from tests.integration.ramp_world import ADMIN, ENVIRONMENT, FLAG, PROJECT, RampWorld, flag_document, ramp_world
 from tests.integration.watching import HeardAlarms, gauge
 
 
@@ -341,3 +345,60 @@ async def test_kills_are_listed_newest_first_with_their_revival(world: RampWorld
     assert [(kill.kill_id, kill.revived_by) for kill in listed] == [(second, None), (first, "ana")]
     assert [kill.kill_id for kill in (await service.all(PROJECT, ENVIRONMENT, limit=1)).kills] == [second]
     assert (await service.all(PROJECT, ENVIRONMENT, flag="other")).kills == ()
+
+
+async def test_what_everybody_applied_is_asked_of_seldom(world: RampWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its bound once a minute, and shown all the time; who comes without it then is told all the same."""
+    one, two = Instance(world, 1), Instance(world, 2)
+    await one.report()
+    kill = (await world.kill()).kills[0].kill_id
+    one.applies(kill)
+    await one.report()
+    alarms = HeardAlarms()
+    watcher = Watcher(world, alarms)
+    asked = counted_asks(monkeypatch)
+
+    assert await watcher.look() == {kill: 0}
+    assert await watcher.look() == {kill: 0}
+    assert len(asked) == 2
+    world.manual.advance(11)
+    for _ in range(3):
+        assert await watcher.look() == {kill: 0}
+    assert len(asked) == 3
+    world.manual.advance(61)
+    await two.report()
+    assert await watcher.look() == {kill: 1}
+    assert len(asked) == 4
+    assert [event.kill_id for event in alarms.events] == [kill]
+
+
+async def test_of_many_kills_a_round_asks_of_some_in_turn(world: RampWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest first, and each once before any a second time; what was seen of the others stays shown."""
+    monkeypatch.setattr("rheostat_server.ramps.kill_watch.MOST_ASKED", 2)
+    kills = []
+    for number in range(5):
+        key = f"flag-{number}"
+        await world.flags.put(PROJECT, key, {**flag_document(), "key": key}, ADMIN, condition=ANY, restart_ramp=False)
+        kills.append((await world.kill(flag=key)).kills[0].kill_id)
+        world.manual.advance(1)
+    watcher = Watcher(world, HeardAlarms())
+    asked = counted_asks(monkeypatch)
+
+    seen = [await watcher.look() for _ in range(4)]
+
+    newest_first = kills[::-1]
+    assert asked == [*newest_first, *newest_first[:3]]
+    assert [len(shown) for shown in seen] == [2, 4, 5, 5]
+
+
+def counted_asks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return where each kill is noted, as it is asked of."""
+    asked: list[str] = []
+    heard = PostgresReadback.heard
+
+    async def noted(self: PostgresReadback, kill: KillRow) -> list[Heard]:
+        asked.append(kill.kill_id)
+        return await heard(self, kill)
+
+    monkeypatch.setattr(PostgresReadback, "heard", noted)
+    return asked

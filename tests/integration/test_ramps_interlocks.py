@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from rheostat_server.adapters.storage.postgres.migrate import migrate, migrations_dir
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.errors import Conflict, Fault, Invalid, RheostatServerError
-from rheostat_server.flags.service import ANY
+from rheostat_server.flags.service import ANY, FlagService
+from rheostat_server.ports.ramps import RampEffects
+from rheostat_server.ports.storage import Transaction
 from rheostat_server.ramps.model import Action
 from rheostat_server.ramps.overlay_rules import OverlayRules
 from rheostat_server.ramps.wire import RampView
@@ -226,3 +228,26 @@ async def test_ramps_that_were_live_on_one_flag_before_go_on(postgres_server: Te
             await conn.execute(insert, "one", "sale")
     finally:
         await conn.close()
+
+
+async def test_a_restart_sees_a_ramp_that_was_started_beside_it(world: RampWorld) -> None:
+    """Two connections: between the write's look at the ramps and its end another flag's ramp begins on the new line."""
+    await put(world, "payments")
+    mine = (await world.start()).id
+
+    class Meanwhile(OverlayRules):
+        """A start on another connection, when the write has all its ramps and no environment yet."""
+
+        async def flag_written(self, tx: Transaction, **said: Any) -> RampEffects:
+            effects = await super().flag_written(tx, **said)
+            await world.start(flag="payments")
+            return effects
+
+    flags = FlagService(world.storage, world.clock, Meanwhile(), world.announced.extend)
+    edited = flag_document(rollout={"salt": "payments"})
+
+    with pytest.raises(Conflict, match=r"of payments \(default\) is arming on the same salt \(payments\)"):
+        await flags.put(PROJECT, FLAG, edited, ADMIN, condition=ANY, restart_ramp=True)
+
+    live = [view for view in (await world.ramps.all(PROJECT, ENVIRONMENT)).ramps if view.status == "arming"]
+    assert {view.flag: view.id for view in live}[FLAG] == mine

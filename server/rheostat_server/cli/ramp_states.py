@@ -33,6 +33,7 @@ _WHO = {
     "person": "What people do",
     "write": "What a write of the flag does",
     "ramp": "What another ramp of the rollout does",
+    "time": "What the time of a draft does",
 }
 _ORDER = tuple(Status)
 
@@ -58,6 +59,7 @@ def _diagram() -> Iterator[str]:
 
 def _edges() -> Iterator[tuple[str, str, str]]:
     """Yield from where, whereto and by what a ramp goes, whatever it is stopped by on its course."""
+    yield "[*]", str(Status.DRAFT), "draft"
     yield from (("[*]", str(outcome.status), "start") for outcome in STARTS)
     for row in TABLE:
         live = row.courses if row.statuses & LIVE else frozenset()

@@ -124,6 +124,7 @@ async def write_edits(
         touched[row.key] = [one.environment.key for one in bodies]
         served += [*bodies, *_overlay_bodies(effects[row.key], environments)]
     revisions = await tx.environments.bump({one.environment.id for one in served})
+    await watcher.restarted(tx, environments, [each for one in effects.values() for each in one.restarts])
     for one in served:
         await tx.served.put(one.environment.id, revisions[one.environment.id], one.kind, one.key, one.body)
     cancelled = {edit.document.key: await _cancel_pending(tx, project, edit, writer) for edit in edits}

@@ -6,6 +6,7 @@ from rheostat.model.shares import ppm_to_percent
 from rheostat_server.ports.ramps import KillRow, RampRow
 from rheostat_server.ramps.model import State
 from rheostat_server.ramps.news import News
+from rheostat_server.ramps.rolling import stage_words, whom
 from rheostat_server.ramps.standing import ArmStanding, GuardrailStanding, standing
 from rheostat_server.web.times import rfc3339
 
@@ -42,6 +43,13 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     after: float
 
 
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a rolling ramp is at, in words (``region eu, us``), before and after."""
+
+    before: str
+    after: str
+
+
 class KillFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Which kill it was, what it takes, and where it came from (``controller``, ``person``, …)."""
 
@@ -54,7 +62,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """The body of a notification. ``actor`` is who did it. ``link`` is a path until it is sent, then a URL.
 
     ``repeats`` is how many of the same kind were left out since the last one that was sent. ``rollout``, ``ramp``,
-    ``status`` and ``exposure`` are ``null`` where no ramp is concerned.
+    ``status`` and ``exposure`` are ``null`` where no ramp is concerned. ``stage`` is set of a rolling ramp that is
+    live, or has left its others out; the exposure, before and after, is then that of the users of ``stage.after``.
     """
 
     event: str
@@ -67,6 +76,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     ramp: str | None = None
     status: str | None = None
     exposure: Exposure | None = None
+    stage: Stage | None = None
     why: str = ""
     actor: str | None = None
     kill: KillFacts | None = None
@@ -120,14 +130,17 @@ def flag_message(
 def ramp_message(message: Message, before: RampRow, after: RampRow) -> Message:
     """Return the message with which ramp it is about, how it stands now, and the exposure before and after."""
     path = f"/api/v1/projects/{message.project}/environments/{message.environment}/ramps/{after.id}"
+    now, was = after.state, before.state
+    stage = whom(after.plan, now)
+    # Of users who are not at their stage yet is exposed who was when the ramp started.
+    was_ppm = was.exposure_ppm if stage is None or now.stage == was.stage else before.plan.start_ppm
     return msgspec.structs.replace(
         message,
         rollout=after.rollout,
         ramp=after.id,
         status=after.state.status.value,
-        exposure=Exposure(
-            before=ppm_to_percent(before.state.exposure_ppm), after=ppm_to_percent(after.state.exposure_ppm)
-        ),
+        exposure=Exposure(before=ppm_to_percent(was_ppm), after=ppm_to_percent(now.exposure_ppm)),
+        stage=None if stage is None else Stage(before=stage_words(before.plan, was.stage), after=stage),
         link=path,
     )
 

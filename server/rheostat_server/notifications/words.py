@@ -31,6 +31,10 @@ def headline(message: Message) -> str:
         return f"a test of notifications of {message.project}"
     after = "" if message.exposure is None else f"{message.exposure.after:g} %"
     said = _SAID[News(message.event)]
+    if message.stage is not None:
+        after = f"{after} of {message.stage.after}"
+        if message.event == News.ADVANCED and message.stage.before != message.stage.after:
+            return f"{message.flag} goes on with {message.stage.after} in {message.environment}"
     return said.format(flag=message.flag, environment=message.environment, after=after)
 
 
@@ -43,7 +47,8 @@ def facts(message: Message) -> list[tuple[str, str]]:
         found += [("ramp", f"{message.ramp} ({message.rollout}), {message.status}")]
     if message.exposure is not None:
         before, after = message.exposure.before, message.exposure.after
-        found += [("exposure", f"{before:g} % → {after:g} %" if before != after else f"{after:g} %")]
+        of = "" if message.stage is None else f" of {message.stage.after}"
+        found += [("exposure", (f"{before:g} % → {after:g} %" if before != after else f"{after:g} %") + of)]
     if message.kill is not None:
         what = "the flag" if message.kill.scope == "flag" else f"rollout {message.rollout}"
         found += [("kill", f"of {what}, by source {message.kill.source}")]

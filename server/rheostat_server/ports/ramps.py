@@ -1,17 +1,18 @@
 """Where ramps, kills and the controller's lease are kept, and who hears of a flag's writes. Adapter: postgres."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from rheostat.model.flag import Rollout
 from rheostat.model.kill import KillScope
 from rheostat_server.ports.shared import NOTHING_SHARED, SharedChange
 from rheostat_server.ramps.model import Plan, State
 
 if TYPE_CHECKING:
     from rheostat.model.document import FlagDocument
-    from rheostat_server.ports.storage import Transaction
+    from rheostat_server.ports.storage import EnvironmentRow, Transaction
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -256,15 +257,25 @@ class LeaseStore(Protocol):
         ...
 
 
+class Restart(msgspec.Struct, frozen=True, kw_only=True):
+    """A ramp that a flag's write started afresh: its own id, and the rollout as it is now."""
+
+    environment: str
+    flag: str
+    rollout: Rollout
+    ramp_id: str
+
+
 class RampEffects(msgspec.Struct, frozen=True, kw_only=True):
     """What a flag's write does to ramps: lines for the answer and the audit, and what to serve.
 
     ``overlays`` are by environment key, then by ramp id; ``None`` takes an overlay away. The writer puts them at
-    the revision of its own write.
+    the revision of its own write. ``restarts`` are to be looked at again when the environments' rows are held.
     """
 
     notes: tuple[str, ...] = ()
     overlays: dict[str, dict[str, bytes | None]] = {}
+    restarts: tuple[Restart, ...] = ()
 
 
 class RampWatcher(Protocol):
@@ -291,5 +302,15 @@ class RampWatcher(Protocol):
 
         Raises:
             Conflict: the edit would end a kill, or spoil the evidence of a live ramp.
+        """
+        ...
+
+    async def restarted(
+        self, tx: "Transaction", environments: Sequence["EnvironmentRow"], restarts: Iterable[Restart]
+    ) -> None:
+        """Look at the ramps that were started afresh beside all others, after ``bump``: nobody else starts one then.
+
+        Raises:
+            Conflict: a live ramp of another flag is on the same salt and unit.
         """
         ...

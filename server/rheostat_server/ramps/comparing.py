@@ -45,8 +45,13 @@ def until_words(moment_ms: int) -> str:
     return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def smaller_side(state: State) -> int:
+    """Return how many distinct users the side has had that has had fewer."""
+    return min(state.exposed_units, state.control_units)
+
+
 def _over(plan: Plan, state: State, now_ms: int) -> str | None:
-    if plan.sample is not None and _smaller(state) >= plan.sample:
+    if plan.sample is not None and smaller_side(state) >= plan.sample:
         return f"both sides have had {count(plan.sample)} users"
     if plan.until_ms is not None and now_ms >= plan.until_ms:
         return f"it is past {until_words(plan.until_ms)}"
@@ -55,10 +60,6 @@ def _over(plan: Plan, state: State, now_ms: int) -> str | None:
 
 def _left(plan: Plan, state: State, now_ms: int) -> Iterator[str]:
     if plan.sample is not None:
-        yield f"{count(_smaller(state))} of {count(plan.sample)} users seen on the smaller side"
+        yield f"{count(smaller_side(state))} of {count(plan.sample)} users seen on the smaller side"
     if plan.until_ms is not None:
         yield f"until {until_words(plan.until_ms)}, {duration((plan.until_ms - now_ms) / 1000)} left"
-
-
-def _smaller(state: State) -> int:
-    return min(state.exposed_units, state.control_units)

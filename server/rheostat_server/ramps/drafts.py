@@ -18,7 +18,8 @@ from rheostat_server.ramps.starting import (
     ramping,
     start_ramp,
 )
-from rheostat_server.ramps.transition import drafted, restored
+from rheostat_server.ramps.states import Cause
+from rheostat_server.ramps.transition import drafted, written_over
 from rheostat_server.ramps.windows import moment_words
 from rheostat_server.ramps.writing import Served, audit_entry, following, write_next
 
@@ -105,7 +106,7 @@ async def fail_draft(tx: Transaction, ramp_id: str, *, why: str, at_ms: int) -> 
     row = await tx.ramps.lock(ramp_id)
     if row.state.status is not Status.DRAFT:
         return
-    state = restored(row.plan, row.state, at_ms, f"could not start: {why}")
+    state = written_over(row.plan, row.state, Cause.TIME_ABORTED, at_ms, f"could not start: {why}")
     after = following(row, state, at_ms)
     served = Served()
     await write_next(tx, row, after, happened(after.version, state, "aborted", actor=ACTOR, at_ms=at_ms), served)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import structlog
 
@@ -20,16 +21,32 @@ YOUNG_MS = 60_000
 LOOK_SECONDS = 2.0
 LATER_LOOK_SECONDS = 10.0
 """Once the newest kill is older than a minute."""
+MOST_ASKED = 20
+"""So many kills are read back in one round: each asks for all instances of its environment."""
+SETTLED_LOOK_MS = 60_000
 NAMED = 5
 """So many stragglers are named to whoever is told."""
 
 log = structlog.get_logger()
 
 
-class KillWatch:
-    """Reads back every kill of the last hour, on every node, and tells once of one after which exposure stays.
+class _Asked(NamedTuple):
+    """When a kill was last asked of, and what came of it."""
 
-    A component.
+    round: int
+    at_ms: int
+    unconfirmed: int
+    settled: bool
+
+
+_NEVER = _Asked(0, 0, 0, False)
+
+
+class KillWatch:
+    """Reads back the kills of the last hour, on every node, and tells once of one after which exposure stays.
+
+    Once everybody has applied one and its bound is over, it is asked of once a minute, for who joins late or shows it
+    again. Of the others a round asks of so many, longest not asked of first. A component.
     """
 
     def __init__(self, storage: Storage, clock: Clock, watches: Watches, alarm: Alarm, *, bound_ms: int) -> None:
@@ -39,6 +56,8 @@ class KillWatch:
         self._alarm = alarm
         self._bound_ms = bound_ms
         self._task: asyncio.Task[None] | None = None
+        self._asked: dict[str, _Asked] = {}
+        self._round = 0
 
     async def start(self) -> None:
         """Begin to watch."""
@@ -53,7 +72,7 @@ class KillWatch:
             self._task = None
 
     async def look(self) -> Sequence[KillRow]:
-        """Read back the kills of the last hour; return them.
+        """Read back kills of the last hour, so many at most; return all of them.
 
         Raises:
             StorageUnavailable: the database is away.
@@ -63,17 +82,40 @@ class KillWatch:
         async with self._storage.transaction() as tx:
             kills = await tx.readback.young(now_ms - WATCHED_MS)
             places = {each.id: each for each in await tx.environments.all()} if kills else {}
-            for kill in kills:
-                if (place := places.get(kill.environment_id)) is not None:
-                    name = KillName(place.project, place.key, kill.flag, kill.kill_id)
-                    heard = await tx.readback.heard(kill)
-                    seen.append((name, kill, read_back(kill.at_ms, heard, now_ms, self._bound_ms)))
-            told = await tx.readback.escalated([kill.kill_id for kill in kills]) if kills else {}
-        self._watches.unconfirmed({name: len(found.unconfirmed) for name, _, found in seen})
+            names = {
+                kill.kill_id: KillName(place.project, place.key, kill.flag, kill.kill_id)
+                for kill in kills
+                if (place := places.get(kill.environment_id)) is not None
+            }
+            self._asked = {kill_id: asked for kill_id, asked in self._asked.items() if kill_id in names}
+            for kill in self._turn([kill for kill in kills if kill.kill_id in names], now_ms):
+                heard = await tx.readback.heard(kill)
+                found = read_back(kill.at_ms, heard, now_ms, self._bound_ms)
+                seen.append((names[kill.kill_id], kill, found))
+            told = await tx.readback.escalated([kill.kill_id for _, kill, _ in seen]) if seen else {}
+        self._round += 1
+        for _, kill, found in seen:
+            settled = found.complete and not found.unconfirmed and now_ms - kill.at_ms > self._bound_ms
+            self._asked[kill.kill_id] = _Asked(self._round, now_ms, len(found.unconfirmed), settled)
+        self._watches.unconfirmed(
+            {name: self._asked[kill_id].unconfirmed for kill_id, name in names.items() if kill_id in self._asked}
+        )
         for name, kill, found in seen:
             if found.unconfirmed and kill.kill_id not in told:
                 await self._raise(_event(name, kill, found, now_ms))
         return kills
+
+    def _turn(self, kills: Sequence[KillRow], now_ms: int) -> Sequence[KillRow]:
+        """Return of which kills to ask now: those never asked of first, the newest of them before all."""
+        due = [
+            kill
+            for kill in reversed(kills)
+            if (asked := self._asked.get(kill.kill_id)) is None
+            or not asked.settled
+            or now_ms - asked.at_ms >= SETTLED_LOOK_MS
+        ]
+        due.sort(key=lambda kill: self._asked.get(kill.kill_id, _NEVER).round)
+        return due[:MOST_ASKED]
 
     async def _raise(self, event: AlarmEvent) -> None:
         async def write(tx: Transaction) -> None:

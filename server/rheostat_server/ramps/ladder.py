@@ -48,6 +48,11 @@ def treated_share(plan: Plan, exposure_ppm: int) -> float:
     return exposed if plan.baseline is None else plan.compared_share if exposed else 0.0
 
 
+def compares(plan: Plan) -> bool:
+    """Whether users of both arms are compared at any of the steps, so that α holds."""
+    return plan.guarded and any(0 < treated_share(plan, step.exposure_ppm) < 1 for step in plan.steps)
+
+
 def reached_ppm(plan: Plan, exposure_ppm: int) -> int:
     """Return the exposure that exposes the same users as a promoted ramp of this plan, whose holdback may have stayed.
 

@@ -70,6 +70,10 @@ def _refused(plan: Plan, state: State, action: Action) -> str | None:
 def _not_to_approve(plan: Plan, state: State) -> str | None:
     if state.approved_step == state.step:
         return "this step is approved already"
+    if plan.baseline is not None:
+        # An approval keeps the change for good: nobody gives it before all is seen.
+        waits = state.status is Status.AWAITING_APPROVAL
+        return None if waits else "a comparison is approved at its end, when it awaits approval"
     gated = step_at(plan, state.step).gate is Gate.MANUAL or is_manual(plan, state)
     if not gated and state.status is not Status.AWAITING_APPROVAL:
         return "this step waits for no approval"

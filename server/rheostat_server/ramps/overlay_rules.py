@@ -4,7 +4,7 @@ A document and a ramp never fight: the ramp's exposure is in force until a write
 A kill is not ended by any write.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rheostat.model.document import FlagDocument
 from rheostat.model.flag import Flag
@@ -13,7 +13,7 @@ from rheostat.model.serving import rollout_of, serve
 from rheostat.model.shares import ppm_to_percent
 from rheostat_server.errors import Conflict, Invalid
 from rheostat_server.layers.references import with_gone
-from rheostat_server.ports.ramps import RampEffects, RampRow
+from rheostat_server.ports.ramps import RampEffects, RampRow, Restart
 from rheostat_server.ports.shared import NOTHING_SHARED, SharedChange
 from rheostat_server.ports.storage import EnvironmentRow, Transaction
 from rheostat_server.ramps.latching import kill_ended_by
@@ -54,6 +54,7 @@ class OverlayRules:
         if known is None:
             return RampEffects()
         notes: list[str] = []
+        restarts: list[Restart] = []
         overlays: dict[str, dict[str, bytes | None]] = {}
         for environment in await tx.environments.of_project(project):
             write = _Write(tx, environment, actor=actor, at_ms=at_ms)
@@ -65,9 +66,22 @@ class OverlayRules:
             # After the ramps' rows are held: a kill by the controller has been committed by now, or comes later.
             await write.kills(was, now)
             notes += write.notes
+            restarts += write.restarts
             if write.served.overlays:
                 overlays[environment.key] = write.served.overlays
-        return RampEffects(notes=tuple(notes), overlays=overlays)
+        return RampEffects(notes=tuple(notes), overlays=overlays, restarts=tuple(restarts))
+
+    async def restarted(
+        self, tx: Transaction, environments: Sequence[EnvironmentRow], restarts: Iterable[Restart]
+    ) -> None:
+        """Look at the ramps that were started afresh beside all others, after ``bump``.
+
+        Raises:
+            Conflict: a live ramp of another flag is on the same salt and unit.
+        """
+        by_key = {environment.key: environment for environment in environments}
+        for one in restarts:
+            await refuse_shared_line(tx, by_key[one.environment], one.flag, one.rollout, but=one.ramp_id)
 
 
 class _Write:
@@ -80,6 +94,7 @@ class _Write:
         self._at_ms = at_ms
         self.notes: list[str] = []
         self.served = Served()
+        self.restarts: list[Restart] = []
 
     async def live_ramps(self, was: Flag, now: Flag | None, *, restart: bool, segments: Collection[str]) -> None:
         """Abort, start afresh or leave each live ramp; refuse the write where it may do none of these."""
@@ -146,6 +161,10 @@ class _Write:
             origin=row.origin,
         )
         await write_new(self._tx, fresh, self.served, actor=self._actor)
+        rollout = rollout_of(now, row.rollout)
+        assert rollout is not None, "a ramp whose rollout is gone is aborted"
+        here = self._environment.key
+        self.restarts.append(Restart(environment=here, flag=now.key, rollout=rollout, ramp_id=fresh.id))
         await self._told(fresh, "ramp.restart", f"ramp {row.id} ({row.rollout}) was {why}: it is {fresh.id} now")
 
     async def _plan_afresh(self, row: RampRow, now: Flag) -> Plan:
@@ -159,7 +178,6 @@ class _Write:
         try:
             if shared := await line_faults(self._tx, self._environment, now, row.rollout):
                 raise Invalid(shared, "the ramp")
-            await refuse_shared_line(self._tx, self._environment, now.key, rollout, but=row.id)
             return replanned(row.plan, now, rollout, start_ppm)
         except Invalid as error:
             faults = "; ".join(map(str, error.faults))

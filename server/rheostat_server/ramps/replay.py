@@ -7,11 +7,11 @@ import msgspec
 
 from rheostat_server.ports.ramps import DecisionRow
 from rheostat_server.ramps.decide import decide
-from rheostat_server.ramps.model import Plan, State
+from rheostat_server.ramps.model import Plan, State, Status
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.records import DecisionRecord
 from rheostat_server.ramps.states import Cause
-from rheostat_server.ramps.transition import act, drafted, start, transition, written_over
+from rheostat_server.ramps.transition import act, begun_from, drafted, start, transition, written_over
 from rheostat_server.ramps.verdicts import Decision
 
 _SAME = 1e-9
@@ -58,7 +58,10 @@ def replay(rows: Iterable[DecisionRow]) -> Iterator[Replayed]:
         if record.plan is not None:
             plan = record.plan
             later = record.event == "draft"
-            state = drafted(plan, row.at_ms, record.starts_ms, record.why) if later else start(plan, row.at_ms)
+            if later:
+                state = drafted(plan, row.at_ms, record.starts_ms, record.why)
+            else:
+                state = begun_from(plan, state, row.at_ms) if seq else start(plan, row.at_ms)
         elif plan is None:
             raise ValueError("the rows do not begin with the ramp's start")
         elif row.seq != seq + 1:
@@ -70,7 +73,9 @@ def replay(rows: Iterable[DecisionRow]) -> Iterator[Replayed]:
         elif record.action is not None:
             state = act(plan, state, record.action, row.at_ms, record.reason or "", source=record.source)
         elif record.event == "aborted":
-            state = written_over(plan, state, Cause.WRITE_ABORTED, row.at_ms, record.why)
+            # No write touches a draft: what ends it is its time.
+            cause = Cause.TIME_ABORTED if state.status is Status.DRAFT else Cause.WRITE_ABORTED
+            state = written_over(plan, state, cause, row.at_ms, record.why)
         seq = row.seq
         yield Replayed(seq, record.decision, again, state, tuple(_differences(record, again, state)))
 

@@ -47,6 +47,16 @@ def stage_words(plan: Plan, stage: int) -> str:
     return f"{plan.by} {', '.join(map(spelled, values[:_MOST_NAMED]))}{more}"
 
 
+def whom(plan: Plan, state: State) -> str | None:
+    """Return whose exposure the state's is, of a rolling ramp; ``None`` where it is everybody's."""
+    if not plan.stages:
+        return None
+    if state.status in LIVE:
+        return stage_words(plan, state.stage)
+    cells = cells_of(plan, state)
+    return None if cells is None else f"{plan.by} {', '.join(map(spelled, cells.done))}"
+
+
 def in_force_words(plan: Plan, state: State) -> str:
     """Return the exposure that a ramp has in force, of one that left its others out for both kinds of users."""
     cells = cells_of(plan, state)

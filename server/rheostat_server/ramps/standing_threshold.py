@@ -6,8 +6,8 @@ import msgspec
 
 from rheostat_server.ramps.checks import Check, CheckValue, Round, ThresholdPlan, ThresholdState
 from rheostat_server.ramps.counting import FlaggerPlan, Measurement
-from rheostat_server.ramps.model import LIVE, Plan, State
-from rheostat_server.ramps.threshold import bounds_words
+from rheostat_server.ramps.model import Plan, State
+from rheostat_server.ramps.threshold import bounds_words, next_round_s
 from rheostat_server.ramps.threshold_argo import measurement_of
 from rheostat_server.ramps.threshold_values import number_of, said
 from rheostat_server.ramps.words import count, duration
@@ -61,13 +61,12 @@ def counting_standing(plan: Plan, state: State, now_ms: int) -> CountingStanding
         return None
     flagger = counted.flagger
     found = {value.name: value for value in so_far.values}
-    live = flagger is not None and state.status in LIVE
     return CountingStanding(
         like="argo-rollouts" if flagger is None else "flagger",
         failed_checks=so_far.failed_checks,
         limit=None if flagger is None else max(1, flagger.threshold),
         rounds=so_far.rounds,
-        next_s=max(0.0, (so_far.next_ms - now_ms) / 1000) if live else None,
+        next_s=next_round_s(plan, state, now_ms),
         verdict="" if so_far.verdict is Round.NONE else so_far.verdict.value,
         because=so_far.because,
         checks=tuple(

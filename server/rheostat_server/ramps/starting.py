@@ -26,7 +26,7 @@ from rheostat_server.ramps.plan import off_variant_faults, plan_of
 from rheostat_server.ramps.preparing import Prepared
 from rheostat_server.ramps.remarks import remarks
 from rheostat_server.ramps.rolling import cells_of
-from rheostat_server.ramps.transition import start
+from rheostat_server.ramps.transition import begun_from, start
 from rheostat_server.ramps.watching import Watched, now_lines
 from rheostat_server.ramps.windows import calendar_remarks
 from rheostat_server.ramps.writing import Served, audit_entry, cover, write_new
@@ -116,7 +116,10 @@ async def start_ramp(
         origin=origin,
     )
     if draft is not None:
-        row = msgspec.structs.replace(row, id=draft.id, version=draft.version + 1, started_by=draft.started_by)
+        begun = begun_from(plan, draft.state, at_ms)
+        row = msgspec.structs.replace(
+            row, id=draft.id, version=draft.version + 1, started_by=draft.started_by, state=begun
+        )
     served = Served()
     if earlier is not None:
         await cover(tx, earlier, at_ms, served, actor=actor)

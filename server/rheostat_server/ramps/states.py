@@ -37,10 +37,12 @@ class Cause(enum.StrEnum):
     WRITE_ENDED = "write: ended"
     RAMP_COVERED = "ramp: covered"
     RAMP_UNCOVERED = "ramp: uncovered"
+    TIME_START = "time: start"
+    TIME_ABORTED = "time: aborted"
 
     @property
     def who(self) -> str:
-        """Who or what it comes from: the rule, a person, a write of the flag, another ramp of the rollout."""
+        """Who or what it comes from: the rule, a person, a write of the flag, another ramp of the rollout, time."""
         return self.value.partition(": ")[0]
 
     @property
@@ -112,8 +114,12 @@ COURSES = (Status.ARMING, Status.RUNNING, Status.SOAKING)
 """What a live ramp is about, where nothing stops it."""
 OVER = frozenset({Status.PROMOTED, Status.KILLED, Status.ABORTED})
 """The states in which nothing moves a ramp any more."""
-STARTS = (Outcome(Status.ARMING), Outcome(Status.RUNNING, Exposure.FIRST_STEP))
-"""How a ramp begins: arming, or without a pre-flight at its first step."""
+STARTS = (
+    Outcome(Status.ARMING, Exposure.START, Status.ARMING),
+    Outcome(Status.RUNNING, Exposure.FIRST_STEP, Status.RUNNING),
+    Outcome(Status.RUNNING, Exposure.START, Status.RUNNING),
+)
+"""How a ramp begins: arming, without a pre-flight at its first step, or by ``rule: threshold`` before it."""
 
 _ARMING, _STEPS, _SOAK = (frozenset({course}) for course in COURSES)
 _ANY = frozenset(COURSES)
@@ -123,7 +129,6 @@ _DRAFT = frozenset({Status.DRAFT})
 
 _SAME = Outcome()
 _HELD, _BLIND, _WAITING = (Outcome(status) for status in (Status.HELD, Status.BLIND, Status.AWAITING_APPROVAL))
-_ARMS = Outcome(Status.ARMING, Exposure.START, Status.ARMING)
 _NEXT_STAGE = Outcome(Status.ARMING, Exposure.STAGE, Status.ARMING)
 _EXPOSED = Outcome(Status.RUNNING, Exposure.FIRST_STEP, Status.RUNNING)
 _UP = Outcome(Status.RUNNING, Exposure.NEXT_STEP, Status.RUNNING)
@@ -248,7 +253,10 @@ _PEOPLE = (
         refused="the ramp is at its last step and soaking",
     ),
     _row(
-        Cause.PERSON_ADVANCE, _DRAFT, *STARTS, when="it starts now, on the flag as it is; or is aborted where it cannot"
+        Cause.PERSON_ADVANCE,
+        _DRAFT,
+        *STARTS,
+        when="it starts now, on the flag as it is; refused where it cannot",
     ),
     _row(Cause.PERSON_ADVANCE, _PAUSED, refused="the ramp is paused; resume it first"),
     _row(Cause.PERSON_ABORT, LIVE | _DRAFT, _ABORTED, when="an earlier ramp's overlay comes back"),
@@ -279,7 +287,7 @@ _PEOPLE = (
 _EVENTS = (
     _row(
         Cause.WRITE_ABORTED,
-        LIVE | _DRAFT,
+        LIVE,
         _ABORTED,
         when="a write changes the rollout's exposure, disables or archives the flag, or takes the rollout away",
     ),
@@ -307,6 +315,8 @@ _EVENTS = (
         _SAME,
         when="that ramp was aborted or killed",
     ),
+    _row(Cause.TIME_START, _DRAFT, *STARTS, when="its `start_at` has come: it starts on the flag as it is then"),
+    _row(Cause.TIME_ABORTED, _DRAFT, _ABORTED, when="its `start_at` has come, and it cannot start; the reason is kept"),
 )
 
 TABLE: tuple[Row, ...] = (*_RULE, *_PEOPLE, *_EVENTS)

@@ -107,6 +107,14 @@ def standing_words(plan: Plan, state: State, now_ms: int) -> str:
     return f"next round in {duration((so_far.next_ms - now_ms) / 1000)}, {failed}{told}"
 
 
+def next_round_s(plan: Plan, state: State, now_ms: int) -> float | None:
+    """Return in how many seconds the next round is due; ``None`` where rounds have no time, or there are none."""
+    counted, so_far = plan.threshold, state.threshold
+    if counted is None or counted.flagger is None or so_far is None or state.status not in LIVE:
+        return None
+    return max(0.0, (so_far.next_ms - now_ms) / 1000)
+
+
 def bounds_words(bounds: Bounds) -> str:
     """Return ``at least 99``, ``at most 500``, or both."""
     least = [] if bounds.least is None else [f"at least {bounds.least:g}"]

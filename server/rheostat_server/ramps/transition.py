@@ -64,6 +64,15 @@ def drafted(plan: Plan, now_ms: int, starts_ms: int | None, why: str) -> State:
     return State(exposure_ppm=plan.start_ppm, entered_ms=now_ms, started_ms=now_ms, starts_ms=starts_ms, why=why)
 
 
+def begun_from(plan: Plan, draft: State, now_ms: int) -> State:
+    """Return the state of a draft that starts now, by a plan that was made anew.
+
+    Raises:
+        NotInTableError: it is no draft.
+    """
+    return lawful(Cause.TIME_START, plan, draft, start(plan, now_ms))
+
+
 def transition(plan: Plan, state: State, decision: Decision, now_ms: int) -> State:
     """Return the state after the decision. Only ``Hold`` leaves the exposure and its epoch as they were.
 
@@ -103,7 +112,7 @@ def transition(plan: Plan, state: State, decision: Decision, now_ms: int) -> Sta
 
 
 def written_over(plan: Plan, state: State, cause: Cause, now_ms: int, why: str) -> State:
-    """Return the state of a ramp that a write of the flag ended.
+    """Return the state of a ramp that a write of the flag ended, or of a draft whose time has come in vain.
 
     Raises:
         NotInTableError: the table of states has no such end of a ramp that stands so.

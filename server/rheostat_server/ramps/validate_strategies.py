@@ -1,6 +1,6 @@
 """What a ramp document may say of a rolling ramp, and of a comparison with a baseline. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from rheostat.engine.equality import strictly_equal
@@ -70,6 +70,7 @@ def check_comparison(fields: Fields, strategy: RampStrategy) -> Comparison:
     steps = fields.raw("steps")
     if isinstance(steps, (list, tuple)) and len(steps) > 1:
         fields.fault("steps", _ONE_STEP, "such as steps: [50]")
+    _no_gates(fields)
     if fields.raw("holdback"):
         fields.fault("holdback", "the baseline is what a comparison compares with", "leave out holdback")
     return Comparison(key_at(fields, "baseline", "variant's name"), _until(fields), fields.count("sample"))
@@ -82,6 +83,17 @@ def until_ms(until: str | UntilDocument) -> int:
         ValueError: it is none.
     """
     return instant_ms(until, None) if isinstance(until, str) else instant_ms(until.at, until.timezone)
+
+
+def _no_gates(fields: Fields) -> None:
+    """A comparison has a gate already: its end. One before it would let a person promote what is half seen."""
+    what = "a comparison waits for a person's approval at its end, and for none before"
+    if fields.raw("gate") is not None:
+        fields.fault("gate", what, "leave out gate; say gate: null where a template has one")
+    steps = fields.raw("steps")
+    for index, step in enumerate(steps if isinstance(steps, (list, tuple)) else ()):
+        if isinstance(step, Mapping) and step.get("gate") not in (None, "none"):
+            fields.faults.add(f"{fields.at('steps')}[{index}].gate", what, "leave out gate")
 
 
 def _only_for(fields: Fields, names: Sequence[str], strategy: str) -> None:

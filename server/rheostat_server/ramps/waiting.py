@@ -50,6 +50,8 @@ def releases(plan: Plan, state: State) -> bool:
 def against_calendar(plan: Plan, before: State, after: State, now_ms: int) -> tuple[str, ...]:
     """Return, in a line, what a person's word went before who exposed somebody while the calendar is shut."""
     shut = shut_at(plan.advance_windows, plan.freezes, now_ms)
-    if shut is None or after.exposure_ppm <= before.exposure_ppm:
+    # Who begins a stage without a pre-flight is somebody new, at whatever exposure the stage before ended.
+    begun = after.stage != before.stage and after.exposed_since_ms is not None
+    if shut is None or not (begun or after.exposure_ppm > before.exposure_ppm):
         return ()
     return (f"by hand, against its calendar ({shut.why})",)

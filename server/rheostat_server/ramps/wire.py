@@ -12,6 +12,7 @@ from rheostat_server.outcomes.cover import coverage_of
 from rheostat_server.outcomes.model import ServiceCover
 from rheostat_server.ports.ramps import DecisionRow, RampRow
 from rheostat_server.ramps.kill_wire import KillView, ReadbackView
+from rheostat_server.ramps.ladder import compares
 from rheostat_server.ramps.legality import allowed
 from rheostat_server.ramps.model import Action, Plan
 from rheostat_server.ramps.records import DecisionRecord
@@ -79,6 +80,7 @@ class RampView(msgspec.Struct, frozen=True, kw_only=True):
     ``exposure`` is in force by this ramp while it is live or promoted; ``declared`` is what the flag's document said
     when it started. ``actions`` are what a person may do to it now; ``kill`` and ``revive`` are done to its flag.
     ``reporting`` is told of one ramp that is live, and not in lists.
+    ``proof`` is ``randomised`` where users of both arms are compared at a step at least, else ``none``.
     ``strategy`` says where the steps come from. ``start_at`` is when a draft starts; till then ``started_at`` is when
     it was made.
 
@@ -243,7 +245,7 @@ def ramp_view(row: RampRow, now_ms: int, notes: tuple[str, ...] = ()) -> RampVie
         ended_at=rfc3339_or_none(row.ended_at_ms),
         at=rfc3339(now_ms),
         entered_at=rfc3339(state.entered_ms),
-        proof="randomised" if plan.guarded else "none",
+        proof="randomised" if compares(plan) else "none",
         guarded=plan.guarded,
         holdback=ppm_to_percent(plan.holdback_ppm),
         standing=msgspec.structs.replace(stands, guardrails=()),

@@ -8,9 +8,11 @@ from msgspec.structs import replace
 from rheostat.model.shares import TOTAL_PPM
 from rheostat_server.errors import Conflict
 from rheostat_server.ramps.decide import decide
+from rheostat_server.ramps.due import due
 from rheostat_server.ramps.evidence import ArmTotals
+from rheostat_server.ramps.legality import allowed
 from rheostat_server.ramps.memory import CeilingMemory, KillProcess, Retreat
-from rheostat_server.ramps.model import Action, Plan, State, Status
+from rheostat_server.ramps.model import Action, Gate, Plan, State, Status, Step
 from rheostat_server.ramps.observe import observe
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.transition import act, overlay, start, transition
@@ -28,6 +30,7 @@ from tests.unit.server.ramps.ramp_builders import (
 )
 
 HOUR = 60 * MINUTE
+GATED = Step(exposure_ppm=TOTAL_PPM, gate=Gate.MANUAL)
 
 
 def comparing(**changes: Any) -> Plan:
@@ -101,12 +104,29 @@ def test_approved_it_is_promoted_as_it_is() -> None:
     assert (shown.live, shown.baseline) == (False, None)
 
 
+@pytest.mark.parametrize("changes", [{"manual": True, "users": 40}, {"steps": (GATED,)}])
+def test_few_users_or_a_gate_let_nobody_approve_before_the_end(changes: dict[str, Any]) -> None:
+    """A word given early would promote it by itself at its end, whatever was seen meanwhile."""
+    plan = replace(comparing(), **changes)
+    state = seen(plan, MINUTE)
+
+    assert Action.APPROVE not in allowed(plan, state)
+    assert not due(plan, state, MINUTE).approval
+    waiting = transition(plan, state, decide(plan, replace(state, observed_ms=HOUR), HOUR), HOUR)
+    assert waiting.status is Status.AWAITING_APPROVAL
+    assert Action.APPROVE in allowed(plan, waiting)
+    assert due(plan, waiting, HOUR).approval
+    approved = act(plan, waiting, Action.APPROVE, HOUR)
+    assert Action.APPROVE not in allowed(plan, approved)
+    assert not due(plan, approved, HOUR).approval
+
+
 def test_before_its_end_there_is_nothing_to_approve_but_a_person_may_end_it() -> None:
     """``advance`` is the person's word that it was long enough; ``abort`` brings the start back."""
     plan = comparing()
     state = seen(plan, MINUTE)
 
-    with pytest.raises(Conflict, match="waits for no approval"):
+    with pytest.raises(Conflict, match="a comparison is approved at its end"):
         act(plan, state, Action.APPROVE, MINUTE)
     ended = act(plan, state, Action.ADVANCE, MINUTE, "enough")
     aborted = act(plan, state, Action.ABORT, MINUTE)

@@ -6,6 +6,8 @@ from msgspec.structs import replace
 from rheostat_server.ramps.due import Due, due
 from rheostat_server.ramps.model import Gate, Status, Step
 from rheostat_server.ramps.transition import start
+from tests.unit.server.ramps.counted_rides import BEGAN_MS, Ride, counted_plan
+from tests.unit.server.ramps.foreign_builders import an_analysis
 from tests.unit.server.ramps.ramp_builders import MINUTE, SECOND, a_plan, running
 
 
@@ -73,3 +75,32 @@ def test_what_is_over_waits_for_nothing(status: Status) -> None:
 
     assert due(plan, replace(running(plan), status=status), 0) == Due()
     assert due(plan, start(a_plan(preflight_s=600.0), 0), 0) == Due()
+
+
+def test_a_comparison_waits_for_its_date_or_its_sample() -> None:
+    """The smaller side's users are counted; there is no soak and no proof to wait for."""
+    plan = a_plan(100, baseline="off", compared_share=0.5, until_ms=9 * MINUTE, sample=500)
+    state = replace(running(plan), exposed_units=90, control_units=80)
+
+    assert due(plan, state, 5 * MINUTE) == Due(until_left_s=240.0, users_wanted=500, users_seen=80)
+    assert due(plan, state, 10 * MINUTE).until_left_s == 0
+    assert due(replace(plan, until_ms=None), state, 5 * MINUTE).until_left_s is None
+    back = replace(state, step=-1, exposure_ppm=0)
+    assert due(plan, back, 20 * SECOND) == Due(dwell_left_s=40.0, users_seen=90)
+
+
+def test_a_ramp_that_counts_checks_waits_for_its_next_round() -> None:
+    """Flagger's rounds have a time, also at the last step; nothing dwells, and nothing soaks."""
+    plan = counted_plan(
+        analysis=an_analysis({"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "1m"})
+    )
+    state = Ride(plan, lambda _name, _second: 100).go(70).state
+    now_ms = BEGAN_MS + 70 * SECOND
+
+    assert due(plan, state, now_ms) == Due(round_left_s=50.0)
+    last = replace(state, step=len(plan.steps) - 1, soaking_since_ms=now_ms)
+    assert due(plan, last, now_ms) == Due(round_left_s=50.0)
+    gated = replace(plan, steps=tuple(replace(step, gate=Gate.MANUAL) for step in plan.steps))
+    assert due(gated, state, now_ms).approval
+    assert due(plan, replace(state, status=Status.AWAITING_APPROVAL), now_ms).approval
+    assert due(plan, replace(state, threshold=None), now_ms) == Due()

@@ -1,9 +1,11 @@
 """The exposures that a ramp goes through, and goes on from."""
 
+from typing import Any
+
 import pytest
 
 from rheostat.model.shares import TOTAL_PPM
-from rheostat_server.ramps.ladder import reached_ppm, treated_share
+from rheostat_server.ramps.ladder import compares, reached_ppm, treated_share
 from tests.unit.server.ramps.ramp_builders import a_plan
 
 
@@ -22,3 +24,20 @@ def test_a_kept_holdback_is_out_of_what_was_reached(width: int, holdback: int, e
 def test_a_released_holdback_is_no_matter() -> None:
     """A ramp whose holdback was released goes on from its exposure."""
     assert reached_ppm(a_plan(holdback_ppm=20_000), TOTAL_PPM) == TOTAL_PPM
+
+
+@pytest.mark.parametrize(
+    ("steps", "changes", "randomised"),
+    [
+        ((5, 100), {}, True),
+        ((100,), {}, False),
+        ((100,), {"holdback_ppm": 50_000}, True),
+        ((100,), {"baseline": "off", "compared_share": 0.5}, True),
+        ((50, 100), {"guarded": False}, False),
+    ],
+)
+def test_users_are_compared_where_both_arms_have_some(
+    steps: tuple[int, ...], changes: dict[str, Any], *, randomised: bool
+) -> None:
+    """At 100 % at once nobody is left to compare with, whatever ceilings may kill; nor is anything without a guard."""
+    assert compares(a_plan(*steps, **changes)) is randomised

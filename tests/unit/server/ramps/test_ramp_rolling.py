@@ -18,7 +18,7 @@ from rheostat_server.ramps.ladder import has_next_stage
 from rheostat_server.ramps.memory import CrowdMemory
 from rheostat_server.ramps.model import Action, Gate, GuardrailState, Plan, Stage, State, Status, Step
 from rheostat_server.ramps.observe import observe
-from rheostat_server.ramps.rolling import at_stage, cells_of, in_force_words, in_stage, stage_words
+from rheostat_server.ramps.rolling import at_stage, cells_of, in_force_words, in_stage, stage_words, whom
 from rheostat_server.ramps.standing import standing
 from rheostat_server.ramps.transition import act, overlay, start, transition
 from rheostat_server.ramps.verdicts import Advance, Begin, Hold, KillRamp, NextStage, Promote, Refuse, Soak, StepBack
@@ -334,3 +334,15 @@ def test_a_stage_without_a_preflight_waits_for_the_calendar() -> None:
         on = NextStage(1, "done; going on")
 
         assert isinstance(by_calendar(plan, state, on, MINUTE), Hold) is waits
+
+
+def test_whose_exposure_it_is() -> None:
+    """The stage's while it is live; the listed users' where the others were left out; else everybody's."""
+    plan = a_rolling_plan(stages=STAGES[:2])
+    live = replace(running(plan), stage=1)
+
+    assert whom(plan, live) == "region us, ca"
+    assert whom(plan, replace(live, status=Status.PROMOTED)) == "region eu, us, ca"
+    assert whom(a_rolling_plan(), replace(live, status=Status.PROMOTED)) is None
+    assert whom(plan, replace(live, status=Status.KILLED)) is None
+    assert whom(a_plan(), running(a_plan())) is None

@@ -1,12 +1,13 @@
 """The table of states: each cause in each state, legal and illegal, in the code that moves ramps."""
 
 import itertools
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from msgspec.structs import replace
 
 from rheostat_server.errors import Conflict
+from rheostat_server.ramps.checks import ThresholdPlan
 from rheostat_server.ramps.decide import under_way
 from rheostat_server.ramps.ladder import START, is_last, step_at
 from rheostat_server.ramps.legality import allowed, lawful, refused
@@ -25,8 +26,9 @@ from rheostat_server.ramps.states import (
     refusal,
     row_of,
 )
-from rheostat_server.ramps.transition import act, start, transition, written_over
+from rheostat_server.ramps.transition import act, begun_from, drafted, start, transition, written_over
 from rheostat_server.ramps.verdicts import Advance, Begin, Decision, Hold, KillRamp, Promote, Refuse, Soak, StepBack
+from rheostat_server.ramps.windows import Freeze
 from tests.unit.server.ramps.ramp_builders import MINUTE, a_plan, running
 
 NOW = 5 * MINUTE
@@ -36,6 +38,7 @@ PLAN = replace(
 )
 """Each step waits for approval, so that there is always something to approve."""
 EVERYWHERE = [(status, course) for status in Status for course in COURSES]
+WHO = ("rule", "person", "write", "ramp", "time")
 WRITES = (Cause.WRITE_ABORTED, Cause.WRITE_RESTARTED)
 OTHERS = (Cause.WRITE_ENDED, Cause.RAMP_COVERED, Cause.RAMP_UNCOVERED)
 """What happens to the overlay alone, which is no part of the state."""
@@ -169,14 +172,14 @@ def test_what_people_may_do(place: tuple[Status, Status | None], may: str) -> No
 
 def test_every_row_of_the_log_has_a_cause() -> None:
     """Each verdict, action and event is in the table, under the word that the log has for it, and nothing else is."""
-    by = {who: {cause.what for cause in Cause if cause.who == who} for who in ("rule", "person", "write", "ramp")}
+    by = {who: {cause.what for cause in Cause if cause.who == who} for who in WHO}
+    assert {cause.who for cause in Cause} == set(WHO)
 
     assert by["rule"] == {str(kind.__struct_config__.tag) for kind in get_args(Decision)}
     assert by["person"] == set(map(str, Action))
-    # A fresh start is logged as the end of the ramp, and as the start of the new one.
-    begun = {"draft", "start"}
-    assert by["write"] | by["ramp"] | begun == {*get_args(Event), "restarted"}
-    assert {cause.what for cause in Cause} - {"restarted"} | begun == KINDS
+    # A fresh start is logged as the end of the ramp, and as the start of the new one. A draft comes of nothing.
+    assert by["write"] | by["ramp"] | by["time"] | {"draft"} == {*get_args(Event), "restarted"}
+    assert {cause.what for cause in Cause} - {"restarted"} | {"draft"} == KINDS
 
 
 def test_no_state_is_in_two_rows_of_a_cause() -> None:
@@ -226,7 +229,8 @@ def test_only_what_may_goes_up() -> None:
         row.cause for row in TABLE for one in row.outcomes if one.exposure in {Exposure.FIRST_STEP, Exposure.NEXT_STEP}
     }
 
-    assert up == {Cause.RULE_BEGIN, Cause.RULE_ADVANCE, Cause.RULE_STAGE, Cause.PERSON_ADVANCE}
+    by_rule = {Cause.RULE_BEGIN, Cause.RULE_ADVANCE, Cause.RULE_STAGE}
+    assert up == by_rule | {Cause.PERSON_ADVANCE, Cause.TIME_START}
     for course, cause in itertools.product(COURSES, up):
         row = row_of(cause, Status.PAUSED, course)
         assert row is None or row.refused
@@ -309,3 +313,42 @@ def test_approval_is_allowed_where_something_waits_for_it() -> None:
     assert Action.APPROVE in allowed(plain(), replace(state, status=Status.AWAITING_APPROVAL))
     assert Action.APPROVE not in allowed(plain(), state)
     assert Action.APPROVE not in allowed(PLAN, replace(state, approved_step=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "exposure_ppm"),
+    [
+        ({}, Status.ARMING, 10_000),
+        ({"preflight_s": 0.0}, Status.RUNNING, 50_000),
+        ({"preflight_s": 0.0, "freezes": (Freeze(from_ms=0, until_ms=1),)}, Status.ARMING, 10_000),
+        ({"guarded": False, "guardrails": (), "threshold": ThresholdPlan(checks=())}, Status.RUNNING, 10_000),
+    ],
+)
+def test_a_draft_is_begun_by_its_time_or_by_a_person(
+    changes: dict[str, Any], status: Status, exposure_ppm: int
+) -> None:
+    """However it begins, and whatever the exposure was when it was planned; nothing else has begun that is no draft."""
+    planned = replace(PLAN, start_ppm=0)
+    draft = drafted(planned, 0, NOW, "later")
+    plan = replace(PLAN, **changes)
+
+    begun = begun_from(plan, draft, NOW)
+
+    assert (begun.status, begun.exposure_ppm, begun.started_ms) == (status, exposure_ppm, NOW)
+    assert act(plan, draft, Action.ADVANCE, NOW) == begun
+    with pytest.raises(NotInTableError):
+        begun_from(plan, begun, NOW)
+
+
+def test_no_write_ends_a_draft_but_its_time_may() -> None:
+    """Writes pass drafts by: what a write did is found when the time has come."""
+    draft = drafted(PLAN, 0, NOW, "later")
+
+    ended = written_over(PLAN, draft, Cause.TIME_ABORTED, NOW, "could not start: w")
+
+    assert (ended.status, ended.exposure_ppm, ended.why) == (Status.ABORTED, 10_000, "could not start: w")
+    for cause in WRITES:
+        with pytest.raises(NotInTableError):
+            written_over(PLAN, draft, cause, NOW, "w")
+    with pytest.raises(NotInTableError):
+        written_over(PLAN, start(PLAN, 0), Cause.TIME_ABORTED, NOW, "w")

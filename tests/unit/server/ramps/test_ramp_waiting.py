@@ -199,3 +199,13 @@ def answering(plan: Plan, state: State) -> int:
     """How many of the line, in ppm, get the variant."""
     live = overlay(plan, "ramp", state, "", server_scope=False)
     return min(live.exposure_ppm, TOTAL_PPM - live.holdback_ppm)
+
+
+def test_a_stage_begun_by_hand_against_the_calendar_is_told() -> None:
+    """Its users are new, though the stage before ended at a higher exposure; one that arms exposes nobody yet."""
+    frozen = a_plan(freezes=(Freeze(from_ms=0, until_ms=2 * NOW, reason="holidays"),))
+    before = State(exposure_ppm=TOTAL_PPM, exposed_since_ms=1)
+    begun = State(stage=1, exposure_ppm=50_000, exposed_since_ms=NOW)
+
+    assert len(against_calendar(frozen, before, begun, NOW)) == 1
+    assert against_calendar(frozen, before, replace(begun, exposed_since_ms=None, exposure_ppm=0), NOW) == ()

@@ -91,6 +91,8 @@ def faults(document: dict[str, Any], rollout: Rollout = ROLLOUT, start_ppm: int 
         (comparing(until={"at": "2026-12-01T00:00", "timezone": "Mars"}), "until", "no timezone Mars"),
         (comparing(steps=[5, 50]), "steps", "has one exposure"),
         (comparing(holdback=5), "holdback", "the baseline is what"),
+        (comparing(gate="manual"), "gate", "at its end, and for none before"),
+        (comparing(steps=[{"exposure": 50, "gate": "manual"}]), "steps[0].gate", "at its end, and for none before"),
     ],
 )
 def test_what_cannot_be_is_named(document: dict[str, Any], path: str, says: str) -> None:
@@ -264,3 +266,9 @@ def test_a_person_is_told_of_a_comparison() -> None:
     assert any("waits for a person at its end; but harm kills" in line for line in fresh)
     assert "there is no pre-flight: the variants are served already" in served
     assert "there is no pre-flight: the variants are served already" not in fresh
+
+
+def test_a_comparison_may_say_that_it_has_no_gate() -> None:
+    """Nothing is asked for by ``none``; what is no list of steps is told as that."""
+    assert validate_ramp(comparing(steps=[{"exposure": 50, "gate": "none"}])).baseline == "off"
+    assert [fault.path for fault in faults(comparing(steps=50))] == ["steps"]

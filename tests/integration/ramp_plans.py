@@ -1,0 +1,40 @@
+"""The plans of the ramps that anything is done to, in any order."""
+
+from typing import Any
+
+WINDOWS = [{"from": "00:00", "to": "00:10"}, {"from": "06:00", "to": "06:10"}, {"from": "12:00", "to": "13:00"}]
+"""Open when a test begins, for ten minutes; and some of the time after it has waited for hours."""
+SHORT: dict[str, Any] = {"min_dwell": "0s", "soak": "2s"}
+PLANS: dict[str, dict[str, Any]] = {
+    "with a pre-flight": {**SHORT, "preflight": "3s", "steps": [10, 50, 100]},
+    "at once": {**SHORT, "preflight": "0s", "max_dwell": "1s", "steps": [20, 60], "holdback": 0},
+    "gated": {**SHORT, "preflight": "0s", "steps": [{"exposure": 10, "gate": "manual"}, 50, 97], "keep_holdback": True},
+    "kills the flag": {**SHORT, "preflight": "2s", "steps": [25, 90], "kill": "flag", "on_blind": "retreat"},
+    "unguarded": {**SHORT, "unguarded": True, "min_dwell": "1s", "steps": [30, 80]},
+    "few users": {**SHORT, "preflight": "0s", "users": 40, "steps": [50, 100], "holdback": 0},
+    "with a ceiling": {
+        **SHORT,
+        "preflight": "2s",
+        "steps": [10, 50, 100],
+        "guardrails": [{"metric": "request-success-rate", "threshold": 95}],
+    },
+    "by region": {
+        **SHORT,
+        "preflight": "2s",
+        "steps": [25, 90],
+        "strategy": "rolling",
+        "by": "region",
+        "values": ["eu"],
+    },
+    "by region at once": {
+        **SHORT,
+        "preflight": "0s",
+        "steps": [60],
+        "strategy": "rolling",
+        "by": "region",
+        "values": ["us", "eu"],
+        "others": False,
+    },
+    "with a window": {**SHORT, "preflight": "2s", "steps": [20, 60], "advance_windows": WINDOWS},
+}
+"""Names are for the report of a failure."""
