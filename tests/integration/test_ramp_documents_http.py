@@ -266,7 +266,7 @@ async def test_what_conflicts_all_the_same_has_its_place(api: Api, monkeypatch: 
 
 async def test_users_at_several_exposures_are_neither_adopted_nor_ramped_over(api: Api) -> None:
     """`others: false` left regions above the rest: one number for all would move somebody, so nothing is written."""
-    rolling = {
+    rolling: dict[str, Any] = {
         "strategy": "rolling",
         "by": "region",
         "values": [["eu", "us"]],
