@@ -115,9 +115,14 @@ FAULTY: list[tuple[object, str, str]] = [
     (ruled(active={"until": "2026-11-27", "timezone": "UTC"}), f"{R}.active.until", "not a date and time"),
     (ruled(active={"from": 7}), f"{R}.active.from", "not text"),
     (
-        ruled(active={"from": "2026-11-27T00:00Z", "until": "2026-11-27T00:00:00Z"}),
+        ruled(active={"from": "2026-11-27T24:00Z", "until": "2026-11-28T00:00:00Z"}),
         f"{R}.active.from",
         "not a date and time",
+    ),
+    (
+        ruled(active={"from": "2026-11-27T00:00Z", "until": "2026-11-27T01:00+01:00"}),
+        f"{R}.active.until",
+        "ends after it begins",
     ),
     (
         ruled(active={"from": "2026-11-27T00:00:00Z", "until": "2026-11-27T01:00:00+01:00"}),
