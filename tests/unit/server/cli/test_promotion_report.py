@@ -37,7 +37,7 @@ def a_promotion(outcome: Outcome = "killed", reason: str = REASON, **changes: An
         "flag": "checkout", "project": "default", "environment": "production", "outcome": outcome, "reason": reason,
         "seconds": 61.26, "view": a_view(),
         "decisions": [{"at": "2026-11-29T12:01:00.000Z", "kind": "kill", "why": reason,
-                       "detail": {"decision": {"kind": "kill", "guardrail": "errors"}}}],
+                       "detail": {"decision": {"type": "kill", "guardrail": "errors"}}}],
     }  # fmt: skip
     return Promotion(**{**base, **changes})
 
