@@ -95,3 +95,4 @@ class DraftingRampMachine(RampMachine):
         if row.state.status is Status.ARMING:
             assert self.now.exposed == exposed
         self._starts[ramp_id] = in_force_ppm
+        self.seen.add("a draft that began")
