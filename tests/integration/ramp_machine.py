@@ -224,7 +224,7 @@ class RampMachine(RuleBasedStateMachine):
     def adopt(self) -> None:
         """The document is made to say what is in force: nobody moves, unless a holdback was kept."""
         over = next((row for row in self.now.ramps if row.overlaid), None)
-        if over is None or over.live:
+        if over is None or over.live or self.now.left_out:
             return
         before = self._write(exposure_ppm=over.state.exposure_ppm)
         if self._refused is None and not over.plan.keep_holdback:

@@ -10,7 +10,7 @@ from rheostat_server.ramps.model import Action, Status
 from tests.integration.ramp_machine import EXPOSURES, RampMachine
 from tests.integration.ramp_plans import PLANS
 
-DRAFTED = ("with a pre-flight", "at once", "by region", "with a window", "unguarded")
+DRAFTED = ("with a pre-flight", "at once", "by region and time", "with a window", "unguarded")
 AHEAD_S = 5
 
 
