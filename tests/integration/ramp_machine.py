@@ -46,7 +46,7 @@ class RampMachine(RuleBasedStateMachine):
         self._stack = AsyncExitStack()
         self.declared = Declared()
         self.killed = False
-        self.seen_statuses: set[str] = set()
+        self.seen: set[str] = set()
         self._starts: dict[str, int] = {}
         self._refused: RheostatServerError | None = None
         self._run(self._open(database_url))
@@ -224,7 +224,7 @@ class RampMachine(RuleBasedStateMachine):
     def adopt(self) -> None:
         """The document is made to say what is in force: nobody moves, unless a holdback was kept."""
         over = next((row for row in self.now.ramps if row.overlaid), None)
-        if over is None or over.live:
+        if over is None or over.live or self.now.left_out:
             return
         before = self._write(exposure_ppm=over.state.exposure_ppm)
         if self._refused is None and not over.plan.keep_holdback:
@@ -336,7 +336,10 @@ class RampMachine(RuleBasedStateMachine):
 
     def _look(self, before: Picture) -> None:
         self.now = self._run(picture(self.world, self.declared))
-        self.seen_statuses.update(row.state.status for row in self.now.ramps)
+        self.seen.update(row.state.status for row in self.now.ramps)
+        if (live := self.now.live) is not None:
+            self.seen.update({"a later stage"} if live.state.stage else ())
+            self.seen.update({"a shut calendar"} if live.state.shut is not None else ())
         check_between(before, self.now)
 
     def _tick(self) -> None:

@@ -10,7 +10,7 @@ from rheostat_server.ramps.model import Action, Status
 from tests.integration.ramp_machine import EXPOSURES, RampMachine
 from tests.integration.ramp_plans import PLANS
 
-DRAFTED = ("with a pre-flight", "at once", "by region", "with a window", "unguarded")
+DRAFTED = ("with a pre-flight", "at once", "by region and time", "with a window", "unguarded")
 AHEAD_S = 5
 
 
@@ -95,3 +95,4 @@ class DraftingRampMachine(RampMachine):
         if row.state.status is Status.ARMING:
             assert self.now.exposed == exposed
         self._starts[ramp_id] = in_force_ppm
+        self.seen.add("a draft that began")

@@ -2,8 +2,15 @@
 
 from typing import Any
 
-WINDOWS = [{"from": "00:00", "to": "00:10"}, {"from": "06:00", "to": "06:10"}, {"from": "12:00", "to": "13:00"}]
-"""Open when a test begins, for ten minutes; and some of the time after it has waited for hours."""
+WINDOWS = [
+    {"from": "00:00", "to": "00:01"},
+    {"from": "00:02", "to": "00:04"},
+    {"from": "00:15", "to": "00:17"},
+    {"from": "06:00", "to": "06:02"},
+    {"from": "06:15", "to": "07:00"},
+    {"from": "12:00", "to": "13:00"},
+]
+"""Open when a test begins, and shut soon; and again by turns."""
 SHORT: dict[str, Any] = {"min_dwell": "0s", "soak": "2s"}
 PLANS: dict[str, dict[str, Any]] = {
     "with a pre-flight": {**SHORT, "preflight": "3s", "steps": [10, 50, 100]},
@@ -26,14 +33,16 @@ PLANS: dict[str, dict[str, Any]] = {
         "by": "region",
         "values": ["eu"],
     },
-    "by region at once": {
+    "by region and time": {
         **SHORT,
-        "preflight": "0s",
-        "steps": [60],
+        "unguarded": True,
+        "min_dwell": "1s",
+        "steps": [30, 80],
         "strategy": "rolling",
         "by": "region",
         "values": ["us", "eu"],
         "others": False,
+        "advance_windows": WINDOWS,
     },
     "with a window": {**SHORT, "preflight": "2s", "steps": [20, 60], "advance_windows": WINDOWS},
 }
