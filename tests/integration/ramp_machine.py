@@ -13,7 +13,7 @@ from rheostat.model.kill import KillScope
 from rheostat_server.adapters.evidence.reported import ReportedEvidence
 from rheostat_server.adapters.storage.postgres.pool import Database
 from rheostat_server.adapters.storage.postgres.storage import PostgresStorage
-from rheostat_server.errors import Conflict, RheostatServerError
+from rheostat_server.errors import Conflict, Invalid, RheostatServerError
 from rheostat_server.flags.apply import ApplyService
 from rheostat_server.flags.service import ANY
 from rheostat_server.ramps.controller import RampController
@@ -82,6 +82,7 @@ class RampMachine(RuleBasedStateMachine):
             while self.now.live is not None:
                 self._tick()
         self.start(plan, able=True)
+        assert not isinstance(self._refused, Invalid), "the plans of a test can work"
 
     @precondition(lambda self: self.now.live is None)
     @rule(plan=st.sampled_from(sorted(PLANS)), able=st.sampled_from([True, True, False]))

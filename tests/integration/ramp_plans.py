@@ -42,8 +42,9 @@ PLANS: dict[str, dict[str, Any]] = {
         "by": "region",
         "values": ["us", "eu"],
         "others": False,
+        "timezone": "UTC",
         "advance_windows": WINDOWS,
     },
-    "with a window": {**SHORT, "preflight": "2s", "steps": [20, 60], "advance_windows": WINDOWS},
+    "with a window": {**SHORT, "preflight": "2s", "steps": [20, 60], "timezone": "UTC", "advance_windows": WINDOWS},
 }
 """Names are for the report of a failure."""
