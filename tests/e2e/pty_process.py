@@ -19,9 +19,11 @@ class Terminal:
     """A child process in a terminal of so many columns and rows."""
 
     def __init__(self, command: list[str], environ: Mapping[str, str], *, columns: int, rows: int) -> None:
+        # Readline leaves these in the environment of a process that loads it, and they would go before the real size.
+        given = {name: value for name, value in environ.items() if name not in {"COLUMNS", "LINES"}}
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            os.execve(command[0], command, dict(environ))
+            os.execve(command[0], command, given)
         self.resize(columns, rows)
         self.raw = ""
         self.code: int | None = None
