@@ -180,14 +180,15 @@ async def test_a_leader_frozen_inside_a_transaction_loses_its_locks_first(nodes:
             await mine.execute("SELECT FROM ramps FOR UPDATE")
             await until(lambda: waits(nodes, "one"), bool, within=10, every=0.02)
             one.freeze()
-        held = await until(lambda: holds_the_lease(nodes, "one"), bool, within=5, every=0.02)
-        assert held
-        await until(lambda: holds_the_lease(nodes, "one"), lambda still: not still, within=10, every=0.02)
-        assert await nodes.token() == token, "the locks were still held at the takeover"
+        await until(lambda: holding(nodes, "one"), lambda seen: seen[0] > 0, within=5, every=0.02)
+        seen = await until(
+            lambda: holding(nodes, "one"), lambda seen: seen[0] == 0 or seen[1] != token, within=15, every=0.02
+        )
+        # A beat that was on its way may hold the last lock, and then the takeover comes in the moment of its fall.
+        assert seen[0] == 0, "the locks were still held at the takeover"
     answer = await nodes.call(
         two, "POST", "/api/v1/projects/default/environments/production/flags/checkout/kill", {"reason": "it burns"}
     )
-    assert await nodes.token() == token, "nobody leads yet"
     assert [kill["ramp"] for kill in answer["kills"]] == [ramp]
 
     token = await taken_over(nodes, token, two)
@@ -212,11 +213,14 @@ async def waits(nodes: Cluster, name: str) -> bool:
     )
 
 
-async def holds_the_lease(nodes: Cluster, name: str) -> bool:
-    """Whether a node has a transaction open and idle."""
-    return bool(
-        await nodes.database.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state LIKE 'idle in transaction%'",
-            name,
-        )
+async def holding(nodes: Cluster, name: str) -> tuple[int, int]:
+    """How many transactions a node has open and idle, and the lease's token in the same moment."""
+    row = await nodes.database.fetchrow(
+        """
+        SELECT count(*), (SELECT token FROM lease) FROM pg_stat_activity
+        WHERE application_name = $1 AND state LIKE 'idle in transaction%'
+        """,
+        name,
     )
+    assert row is not None
+    return int(row[0]), int(row[1])
