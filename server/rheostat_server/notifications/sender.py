@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from contextlib import suppress
 
 import structlog
 
@@ -15,6 +14,7 @@ from rheostat_server.ports.metrics import Metrics
 from rheostat_server.ports.notifications import Channel, DeliveryRow, SendFailed
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.lease import Lease, LeaseLostError
+from rheostat_server.repeating import keep_doing
 
 AT_ONCE = 16
 """Channels that are sent to at the same time. Each has one message on its way at most: so they keep their order."""
@@ -61,7 +61,12 @@ class NotificationSender:
     async def start(self) -> None:
         """Begin to send, whenever this node leads."""
         self._tasks = [
-            asyncio.create_task(self._keep_ticking(), name="notifications"),
+            asyncio.create_task(
+                keep_doing(
+                    self.tick, self._tick_seconds, waits="notifications_wait", failed="notifications_tick_failed"
+                ),
+                name="notifications",
+            ),
             asyncio.create_task(self._keep_pruning(), name="notifications-pruning"),
         ]
 
@@ -193,25 +198,13 @@ class NotificationSender:
                 if await tx.outbox.prune(before_ms, _PRUNED_AT_ONCE) < _PRUNED_AT_ONCE:
                     return
 
-    async def _keep_ticking(self) -> None:
-        while True:
-            try:
-                await self.tick()
-            except Unavailable as error:
-                log.warning("notifications_wait", error=str(error))
-            except Exception:
-                # Or nothing would ever be sent again.
-                log.exception("notifications_tick_failed")
-            await asyncio.sleep(self._tick_seconds)
-
     async def _keep_pruning(self) -> None:
         while True:
             await asyncio.sleep(PRUNE_SECONDS)
-            with suppress(Unavailable):
-                try:
-                    await self.prune()
-                except Unavailable:
-                    raise
-                except Exception:
-                    # What is left does no harm until the next time.
-                    log.exception("notifications_prune_failed")
+            # What is left does no harm until the next time.
+            try:
+                await self.prune()
+            except Unavailable:
+                pass
+            except Exception:
+                log.exception("notifications_prune_failed")

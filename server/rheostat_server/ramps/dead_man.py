@@ -16,6 +16,7 @@ from rheostat_server.ports.metrics import RampName, Watches
 from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.words import duration
+from rheostat_server.repeating import keep_doing
 
 INTERVALS = 3
 LEAST_ALARM_SECONDS = 15.0
@@ -63,7 +64,10 @@ class DeadMan:
 
     async def start(self) -> None:
         """Begin to watch."""
-        self._task = asyncio.create_task(self._keep_looking(), name="dead-man")
+        self._task = asyncio.create_task(
+            keep_doing(self.look, self._tick_seconds, waits="ramps_not_watched", failed="ramps_not_watched"),
+            name="dead-man",
+        )
 
     async def stop(self) -> None:
         """Stop watching."""
@@ -152,17 +156,6 @@ class DeadMan:
     def _patience(self, one: _Watched) -> float:
         # A beat is written with the controller's next tick, and seen with our own.
         return INTERVALS * one.interval_s + self._tick_seconds
-
-    async def _keep_looking(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except Unavailable as error:
-                log.warning("ramps_not_watched", error=str(error))
-            except Exception:
-                # Or nobody would be told of anything again.
-                log.exception("ramps_not_watched")
-            await asyncio.sleep(self._tick_seconds)
 
 
 async def _ramp(tx: Transaction, ramp_id: str) -> RampRow | None:

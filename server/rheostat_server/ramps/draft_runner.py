@@ -11,6 +11,7 @@ from rheostat_server.ports.ramps import RampRow
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.drafts import fail_draft
 from rheostat_server.ramps.lease import Lease, LeaseLostError
+from rheostat_server.repeating import keep_doing
 
 Start = Callable[[RampRow, int], Awaitable[None]]
 """Starts a draft under a lease's token, all or nothing."""
@@ -33,7 +34,12 @@ class DraftRunner:
 
     async def start(self) -> None:
         """Begin to look for what is due, whenever this node leads."""
-        self._task = asyncio.create_task(self._keep_ticking(), name="ramp-drafts")
+        self._task = asyncio.create_task(
+            keep_doing(
+                self.tick, self._tick_seconds, waits="ramp_drafts_stand_still", failed="ramp_drafts_tick_failed"
+            ),
+            name="ramp-drafts",
+        )
 
     async def stop(self) -> None:
         """Stop. A draft that is being started is started or not, and in the latter case still a draft."""
@@ -92,14 +98,3 @@ class DraftRunner:
             # Its project was deleted, and the draft with it.
             return
         log.warning("ramp_draft_aborted", ramp=row.id, flag=row.flag, why=why)
-
-    async def _keep_ticking(self) -> None:
-        while True:
-            try:
-                await self.tick()
-            except Unavailable as error:
-                log.warning("ramp_drafts_stand_still", error=str(error))
-            except Exception:
-                # Or no draft would ever start again.
-                log.exception("ramp_drafts_tick_failed")
-            await asyncio.sleep(self._tick_seconds)

@@ -17,6 +17,7 @@ from rheostat_server.ports.ramps import RampWatcher
 from rheostat_server.ports.scheduled import Due, ScheduledRow, ScheduledStatus
 from rheostat_server.ports.storage import Storage, Transaction
 from rheostat_server.ramps.lease import Lease, LeaseLostError
+from rheostat_server.repeating import keep_doing
 from rheostat_server.scheduled.change import ScheduledChange, changed_document
 from rheostat_server.scheduled.ending import audit_entry, fail
 from rheostat_server.scheduled.words import failure_words
@@ -52,7 +53,10 @@ class ScheduleRunner:
 
     async def start(self) -> None:
         """Begin to look for what is due, whenever this node leads."""
-        self._task = asyncio.create_task(self._keep_ticking(), name="schedule")
+        self._task = asyncio.create_task(
+            keep_doing(self.tick, self._tick_seconds, waits="schedule_stands_still", failed="schedule_tick_failed"),
+            name="schedule",
+        )
 
     async def stop(self) -> None:
         """Stop. A change that is being made is made or not made, and in the latter case still pending."""
@@ -167,17 +171,6 @@ class ScheduleRunner:
             # Its project was deleted, and the change with it.
             return
         log.warning("scheduled_change_failed", scheduled_change=due.id, flag=due.flag, why=why)
-
-    async def _keep_ticking(self) -> None:
-        while True:
-            try:
-                await self.tick()
-            except Unavailable as error:
-                log.warning("schedule_stands_still", error=str(error))
-            except Exception:
-                # Or nothing scheduled would ever happen again.
-                log.exception("schedule_tick_failed")
-            await asyncio.sleep(self._tick_seconds)
 
 
 def _done(row: ScheduledRow, at_ms: int, version: int) -> ScheduledRow:
