@@ -60,8 +60,7 @@ class PostgresRamps:
                 row.started_by,
                 row.started_at_ms,
                 row.ended_at_ms,
-                None if row.origin is None else msgspec.json.encode(row.origin).decode(),
-                None if row.origin is None else row.origin.digest,
+                *_origin_columns(row),
                 row.state.starts_ms,
             )
         except asyncpg.UniqueViolationError as error:
@@ -89,8 +88,7 @@ class PostgresRamps:
                 row.start_ppm,
                 UUID(row.before_ramp) if row.before_ramp else None,
                 row.started_at_ms,
-                None if row.origin is None else msgspec.json.encode(row.origin).decode(),
-                None if row.origin is None else row.origin.digest,
+                *_origin_columns(row),
             )
         except asyncpg.UniqueViolationError as error:
             raise _another(row) from error
@@ -260,6 +258,12 @@ def _uuid(ramp_id: str) -> UUID:
         return UUID(ramp_id)
     except ValueError as error:
         raise NotFound(f"there is no ramp {ramp_id!r}") from error
+
+
+def _origin_columns(row: RampRow) -> tuple[str | None, str | None]:
+    if row.origin is None:
+        return None, None
+    return msgspec.json.encode(row.origin).decode(), row.origin.digest
 
 
 def _another(row: RampRow) -> Conflict:
